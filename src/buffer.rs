@@ -1,0 +1,111 @@
+//! Bytes on their way through.
+
+/// Bytes that have to wait: a reply the kernel would not take yet, or a message
+/// that is not all here yet.
+///
+/// Empty, it is one null pointer: the memory is given back as soon as the last
+/// byte has left, so an idle connection holds none.
+#[derive(Debug, Default)]
+pub struct Buffer(Option<Box<Bytes>>);
+
+#[derive(Debug)]
+struct Bytes {
+    bytes: Vec<u8>,
+    /// Where the bytes that are still wanted begin.
+    start: usize,
+}
+
+impl Buffer {
+    /// The bytes that wait, oldest first.
+    pub fn as_slice(&self) -> &[u8] {
+        self.0
+            .as_ref()
+            .map_or(&[], |held| &held.bytes[held.start..])
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Adds bytes at the end.
+    pub fn append(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            _ if bytes.is_empty() => {}
+            Some(held) => held.append(bytes),
+            None => {
+                self.0 = Some(Box::new(Bytes {
+                    bytes: bytes.to_vec(),
+                    start: 0,
+                }))
+            }
+        }
+    }
+
+    /// Lets go of the first `count` bytes.
+    pub fn consume(&mut self, count: usize) {
+        if let Some(held) = &mut self.0 {
+            held.start += count;
+            if held.start >= held.bytes.len() {
+                self.0 = None;
+            }
+        }
+    }
+
+    /// Lets go of everything.
+    pub fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Bytes {
+    /// What was consumed is moved away only when it is at least as long as what
+    /// is left: a byte is moved once on average, however small the steps.
+    fn append(&mut self, bytes: &[u8]) {
+        let left = self.bytes.len() - self.start;
+        if self.start >= left {
+            self.bytes.copy_within(self.start.., 0);
+            self.bytes.truncate(left);
+            self.bytes.shrink_to(left + bytes.len());
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came_and_the_memory_with_the_last() {
+        let mut buffer = Buffer::default();
+        let mut expected = Vec::new();
+        for round in 0..100u8 {
+            buffer.append(&[round; 7]);
+            expected.extend([round; 7]);
+            buffer.consume(3);
+            expected.drain(..3);
+            assert_eq!(buffer.as_slice(), expected);
+        }
+        buffer.consume(buffer.len());
+        assert!(buffer.is_empty() && buffer.0.is_none());
+    }
+
+    #[test]
+    fn what_was_consumed_does_not_pile_up() {
+        let mut buffer = Buffer::default();
+        buffer.append(&[1; 64]);
+        for _ in 0..10_000 {
+            buffer.append(&[2; 64]);
+            buffer.consume(64);
+        }
+        let held = buffer.0.expect("64 bytes are left");
+        assert!(held.bytes.capacity() <= 512, "{}", held.bytes.capacity());
+    }
+}

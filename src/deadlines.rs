@@ -1,0 +1,173 @@
+//! Who is to be looked at when: a coarse timer wheel.
+
+use std::time::{Duration, Instant};
+
+use crate::token::Token;
+
+/// How long a peer may be slow, in each of the ways of being slow.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// From the first byte of a message to its last.
+    pub message: Option<Duration>,
+    /// For taking any byte of the replies that wait for it.
+    pub write: Option<Duration>,
+    /// For sending or taking anything at all.
+    pub idle: Option<Duration>,
+}
+
+/// A moment, in milliseconds since the thread's clock was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Tick(u64);
+
+impl Tick {
+    pub(crate) fn after(self, time: Duration) -> Tick {
+        Tick(
+            self.0
+                .saturating_add(time.as_nanos().div_ceil(1_000_000) as u64),
+        )
+    }
+
+    pub(crate) fn until(self, later: Tick) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+/// The time of one thread, which is asked for only while something is timed.
+#[derive(Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn new() -> Clock {
+        Clock(Instant::now())
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        self.at(Instant::now())
+    }
+
+    pub(crate) fn at(&self, moment: Instant) -> Tick {
+        Tick(moment.saturating_duration_since(self.0).as_millis() as u64)
+    }
+}
+
+/// How many milliseconds apart the wheel's slots are.
+const STEP: u64 = 8;
+/// How many slots the wheel has, so that it reaches about four seconds ahead.
+const SLOTS: u64 = 512;
+
+/// A hashed timer wheel of tokens.
+///
+/// It says who is to be looked at again, not that a deadline has passed: an
+/// entry is never moved or taken out. Whoever comes up and is not due any more
+/// is put in again, and one that is due beyond the wheel's reach comes up early.
+/// So an entry costs nothing while its connection is busy, and those of
+/// connections that are gone leave within one turn.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    slots: Vec<Vec<Token>>,
+    /// The first step that was not looked at yet.
+    next_step: u64,
+    /// No entry is due before this step.
+    earliest: u64,
+    entries: usize,
+}
+
+impl Deadlines {
+    pub(crate) fn new() -> Deadlines {
+        Deadlines {
+            slots: Vec::new(),
+            next_step: 0,
+            earliest: 0,
+            entries: 0,
+        }
+    }
+
+    /// Has `token` come up once `due` has passed, or before. Says when.
+    pub(crate) fn arm(&mut self, token: Token, due: Tick, now: Tick) -> Tick {
+        if self.entries == 0 {
+            self.slots.resize_with(SLOTS as usize, Vec::new);
+            self.next_step = now.0 / STEP;
+            self.earliest = u64::MAX;
+        }
+        let step = due
+            .0
+            .div_ceil(STEP)
+            .clamp(self.next_step, self.next_step + SLOTS - 1);
+        self.slots[(step % SLOTS) as usize].push(token);
+        self.earliest = self.earliest.min(step);
+        self.entries += 1;
+        Tick(step * STEP)
+    }
+
+    /// When to call [`expire`](Deadlines::expire) next, if anything is armed.
+    pub(crate) fn next(&self) -> Option<Tick> {
+        (self.entries > 0).then_some(Tick(self.earliest.saturating_mul(STEP)))
+    }
+
+    /// Moves all who have come up by `now` into `out`.
+    pub(crate) fn expire(&mut self, now: Tick, out: &mut Vec<Token>) {
+        let last = now.0 / STEP;
+        while self.entries > 0 && self.next_step <= last {
+            let slot = &mut self.slots[(self.next_step % SLOTS) as usize];
+            self.entries -= slot.len();
+            out.append(slot);
+            slot.shrink_to(8);
+            self.next_step += 1;
+        }
+        self.earliest = self.first_step().unwrap_or(u64::MAX);
+    }
+
+    fn first_step(&self) -> Option<u64> {
+        if self.entries == 0 {
+            return None;
+        }
+        let slot = |step: &u64| !self.slots[(step % SLOTS) as usize].is_empty();
+        (self.next_step..self.next_step + SLOTS).find(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expired(deadlines: &mut Deadlines, now: u64) -> Vec<u32> {
+        let mut out = Vec::new();
+        deadlines.expire(Tick(now), &mut out);
+        out.into_iter().map(Token::slot).collect()
+    }
+
+    #[test]
+    fn nobody_comes_up_late_and_everybody_comes_up() {
+        let mut deadlines = Deadlines::new();
+        for slot in 0..10_000 {
+            deadlines.arm(Token::new(1, slot), Tick(u64::from(slot)), Tick(0));
+        }
+        let mut seen = 0;
+        for now in (0..10_000).step_by(50) {
+            seen += expired(&mut deadlines, now).len();
+            assert!(seen as u64 >= now.saturating_sub(STEP), "at {now}: {seen}");
+        }
+        assert_eq!(seen + expired(&mut deadlines, 20_000).len(), 10_000);
+        assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn what_is_beyond_reach_comes_up_early_and_says_so() {
+        let mut deadlines = Deadlines::new();
+        let now = Tick(1_000_000);
+        let up = deadlines.arm(Token::new(1, 7), now.after(Duration::from_secs(3600)), now);
+        assert!(now < up && up < now.after(Duration::from_secs(5)));
+        assert_eq!(deadlines.next(), Some(up));
+        assert!(expired(&mut deadlines, up.0 - STEP).is_empty());
+        assert_eq!(expired(&mut deadlines, up.0), [7]);
+    }
+
+    #[test]
+    fn an_overdue_entry_comes_up_at_once() {
+        let mut deadlines = Deadlines::new();
+        deadlines.arm(Token::new(1, 1), Tick(4000), Tick(100));
+        deadlines.arm(Token::new(1, 2), Tick(50), Tick(3000));
+        assert_eq!(expired(&mut deadlines, 3000), [2]);
+        assert_eq!(expired(&mut deadlines, 4000), [1]);
+    }
+}

@@ -1,0 +1,334 @@
+//! Who handles messages: the reactor itself, or workers and back.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::codec::{Codec, TooLong};
+use crate::handler::{Handler, Reply};
+use crate::reason::Reason;
+use crate::token::Token;
+
+/// Handles the messages of one reactor's connections.
+pub(crate) struct Dispatch<H: Handler> {
+    pub(crate) codec: Arc<Codec>,
+    pub(crate) handler: Arc<H>,
+    /// Replies on their way to the kernel.
+    pub(crate) replies: Vec<u8>,
+    pool: Option<Pool<H::Session>>,
+}
+
+/// What became of some bytes.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// How many of them, from the front, are done with.
+    pub(crate) consumed: usize,
+    pub(crate) messages: u64,
+    pub(crate) outcome: Outcome,
+}
+
+/// Why no more of them are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// What is left is not a whole message.
+    Hungry,
+    /// There are replies enough to be sent first.
+    Full,
+    /// Whole messages are left, and no job is free to carry them.
+    NoJob,
+    /// A worker has them.
+    Away,
+    /// No good can come of this connection.
+    Failed(Reason),
+}
+
+/// Messages of one connection on their way to a worker, or their replies on the
+/// way back. A connection has at most one out, so its replies stay in order.
+#[derive(Debug)]
+pub(crate) struct Job<S> {
+    pub(crate) token: Token,
+    pub(crate) reactor: usize,
+    /// What the connection had received, whole messages first.
+    input: Vec<u8>,
+    pub(crate) session: Option<S>,
+    pub(crate) served: Served,
+    pub(crate) replies: Vec<u8>,
+}
+
+/// A reactor's way to the workers.
+///
+/// The jobs are made once and used again; having none to spare is how a reactor
+/// knows that it has as many out as it may.
+#[derive(Debug)]
+struct Pool<S> {
+    reactor: usize,
+    workers: Sender<Box<Job<S>>>,
+    spare: Vec<Box<Job<S>>>,
+    made: usize,
+    line: VecDeque<Token>,
+    /// Connections that were closed while their job was out, and why.
+    orphans: HashMap<Token, Reason>,
+}
+
+/// How many jobs a reactor may have out, so that the queue in front of the
+/// workers is bounded however many connections there are.
+pub(crate) const JOBS_A_REACTOR: usize = 256;
+
+/// So many bytes of replies are sent before more are made, and so much of a
+/// job's memory is kept when it comes home.
+const ENOUGH: usize = 64 * 1024;
+
+impl<H: Handler> Dispatch<H> {
+    /// Handles messages on the reactor itself.
+    pub(crate) fn inline(codec: Arc<Codec>, handler: Arc<H>) -> Dispatch<H> {
+        Dispatch {
+            codec,
+            handler,
+            replies: Vec::new(),
+            pool: None,
+        }
+    }
+
+    /// Has messages handled by `workers`, who send the replies to `reactor`.
+    pub(crate) fn through(
+        self,
+        workers: Sender<Box<Job<H::Session>>>,
+        reactor: usize,
+    ) -> Dispatch<H> {
+        Dispatch {
+            pool: Some(Pool::new(workers, reactor)),
+            ..self
+        }
+    }
+
+    /// Handles the whole messages in `bytes`, or sends them to the workers.
+    pub(crate) fn handle(
+        &mut self,
+        token: Token,
+        session: &mut Option<H::Session>,
+        bytes: &[u8],
+        searched: usize,
+    ) -> Served {
+        match &mut self.pool {
+            None => serve(
+                &self.codec,
+                &*self.handler,
+                session,
+                bytes,
+                searched,
+                &mut self.replies,
+            ),
+            Some(pool) => match self.codec.decode(bytes, searched) {
+                Ok(None) => Served::with(Outcome::Hungry),
+                Ok(Some(_)) => pool.submit(token, session, bytes),
+                Err(TooLong) => Served::with(Outcome::Failed(Reason::TooLong)),
+            },
+        }
+    }
+
+    /// The replies were sent: makes room for the next.
+    pub(crate) fn clear_replies(&mut self) {
+        self.replies.clear();
+        self.replies.shrink_to(2 * ENOUGH);
+    }
+
+    /// A job has come home and was settled: it may go out again.
+    pub(crate) fn recycle(&mut self, job: Box<Job<H::Session>>) {
+        if let Some(pool) = &mut self.pool {
+            pool.recycle(job);
+        }
+    }
+
+    /// The next connection in line, if there is a job for it.
+    pub(crate) fn next_in_line(&mut self) -> Option<Token> {
+        let pool = self.pool.as_mut()?;
+        if pool.spare.is_empty() {
+            None
+        } else {
+            pool.line.pop_front()
+        }
+    }
+
+    /// A connection was closed. Its session is told now, or once it is home.
+    pub(crate) fn closed(&mut self, token: Token, session: Option<H::Session>, reason: Reason) {
+        match (session, &mut self.pool) {
+            (Some(session), _) => drop(contained(|| self.handler.closed(session, reason))),
+            (None, Some(pool)) => drop(pool.orphans.insert(token, reason)),
+            (None, None) => {}
+        }
+    }
+
+    /// A job has come home to a connection that is gone.
+    pub(crate) fn too_late(&mut self, mut job: Box<Job<H::Session>>) {
+        let reason = self
+            .pool
+            .as_mut()
+            .and_then(|pool| pool.orphans.remove(&job.token));
+        if let (Some(session), Some(reason)) = (job.session.take(), reason) {
+            self.closed(job.token, Some(session), reason);
+        }
+        self.recycle(job);
+    }
+
+    /// Whether all jobs are home.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pool
+            .as_ref()
+            .is_none_or(|pool| pool.spare.len() == pool.made)
+    }
+}
+
+impl<S> Pool<S> {
+    fn new(workers: Sender<Box<Job<S>>>, reactor: usize) -> Pool<S> {
+        let (spare, made, line, orphans) = Default::default();
+        Pool {
+            reactor,
+            workers,
+            spare,
+            made,
+            line,
+            orphans,
+        }
+    }
+
+    fn submit(&mut self, token: Token, session: &mut Option<S>, bytes: &[u8]) -> Served {
+        let Some(mut job) = self.spare_job() else {
+            self.line.push_back(token);
+            return Served::with(Outcome::NoJob);
+        };
+        job.token = token;
+        job.session = session.take();
+        job.input.extend_from_slice(bytes);
+        // It never blocks: there is room for all the jobs of all reactors.
+        let sent = self.workers.send(job);
+        debug_assert!(sent.is_ok(), "workers outlive reactors");
+        Served {
+            consumed: bytes.len(),
+            messages: 0,
+            outcome: Outcome::Away,
+        }
+    }
+
+    fn spare_job(&mut self) -> Option<Box<Job<S>>> {
+        if self.spare.is_empty() && self.made < JOBS_A_REACTOR {
+            self.made += 1;
+            return Some(Box::new(Job::new(self.reactor)));
+        }
+        self.spare.pop()
+    }
+
+    fn recycle(&mut self, mut job: Box<Job<S>>) {
+        for bytes in [&mut job.input, &mut job.replies] {
+            bytes.clear();
+            bytes.shrink_to(ENOUGH);
+        }
+        self.spare.push(job);
+    }
+}
+
+impl<S> Job<S> {
+    fn new(reactor: usize) -> Job<S> {
+        Job {
+            token: Token::WAKE,
+            reactor,
+            input: Vec::new(),
+            session: None,
+            served: Served::with(Outcome::Hungry),
+            replies: Vec::new(),
+        }
+    }
+
+    /// What the worker left over, for the connection to keep.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.input[self.served.consumed..]
+    }
+}
+
+impl Served {
+    fn with(outcome: Outcome) -> Served {
+        Served {
+            consumed: 0,
+            messages: 0,
+            outcome,
+        }
+    }
+}
+
+/// What a worker does: handle each job that comes and send it home.
+pub(crate) fn work<H: Handler>(
+    jobs: &Receiver<Box<Job<H::Session>>>,
+    codec: &Codec,
+    handler: &H,
+    send_home: impl Fn(Box<Job<H::Session>>),
+) {
+    for mut job in jobs {
+        let Job {
+            input,
+            session,
+            served,
+            replies,
+            ..
+        } = &mut *job;
+        *served = serve(codec, handler, session, input, 0, replies);
+        send_home(job);
+    }
+}
+
+/// Handles the whole messages in `bytes` until they end or the replies suffice.
+fn serve<H: Handler>(
+    codec: &Codec,
+    handler: &H,
+    session: &mut Option<H::Session>,
+    bytes: &[u8],
+    searched: usize,
+    replies: &mut Vec<u8>,
+) -> Served {
+    let mut served = Served::with(Outcome::Failed(Reason::Panic));
+    if let Some(session) = session
+        && let Some(outcome) = contained(|| {
+            each_message(
+                codec,
+                handler,
+                session,
+                bytes,
+                searched,
+                replies,
+                &mut served,
+            )
+        })
+    {
+        served.outcome = outcome;
+    }
+    served
+}
+
+/// Runs the handler's code; a panic ends there, and comes to nothing.
+pub(crate) fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
+fn each_message<H: Handler>(
+    codec: &Codec,
+    handler: &H,
+    session: &mut H::Session,
+    bytes: &[u8],
+    mut searched: usize,
+    replies: &mut Vec<u8>,
+    served: &mut Served,
+) -> Outcome {
+    while replies.len() <= ENOUGH {
+        match codec.decode(&bytes[served.consumed..], searched) {
+            Ok(None) => return Outcome::Hungry,
+            Err(TooLong) => return Outcome::Failed(Reason::TooLong),
+            Ok(Some(frame)) => {
+                served.consumed += frame.length;
+                served.messages += 1;
+                handler.message(session, frame.body, &mut Reply::new(codec, replies));
+            }
+        }
+        searched = 0;
+    }
+    Outcome::Full
+}

@@ -1,0 +1,34 @@
+//! How many descriptors there are to be had.
+
+use std::io;
+
+use crate::sys;
+
+/// Raises this process's soft limit of descriptors to its hard limit, and says
+/// what it is now.
+///
+/// # Errors
+/// When the kernel will not say or set the limit, which a sandbox may cause.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = sys::descriptor_limit()?;
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        sys::set_descriptor_limit(&limit)?;
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// For the standard streams, a log file before and after it is reopened, and
+/// whatever else the program around us has open.
+const RESERVE: u64 = 32;
+
+/// How many connections there are descriptors for, beside `others` that are
+/// needed for something else.
+///
+/// # Errors
+/// When the kernel will not say what the limit is.
+pub fn connections_possible(others: usize) -> io::Result<usize> {
+    let limit = sys::descriptor_limit()?.rlim_cur;
+    let left = limit.saturating_sub(RESERVE + others as u64);
+    Ok(usize::try_from(left).unwrap_or(usize::MAX))
+}

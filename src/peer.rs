@@ -1,0 +1,299 @@
+//! A peer being served: what it is owed, and what is waited for.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use crate::connection::{Connection, Tally};
+use crate::deadlines::{Tick, Timeouts};
+use crate::events::Closed;
+use crate::poll::Interest;
+use crate::reason::Reason;
+use crate::seats::Seat;
+use crate::sys;
+
+/// An accepted socket on its way to its reactor.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) socket: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) opened: Instant,
+    pub(crate) seat: Seat,
+}
+
+/// A connection of the server, with all that its reactor knows of it.
+#[derive(Debug)]
+pub(crate) struct Peer<S> {
+    pub(crate) connection: Connection,
+    /// The handler's; it travels with the job while one is out.
+    pub(crate) session: Option<S>,
+    pub(crate) messages: u64,
+    pub(crate) turn: Turn,
+    phase: Phase,
+    /// Whether the peer has sent more while we were not reading.
+    early: bool,
+    /// What epoll was told to watch for, once it was told.
+    pub(crate) watched: Option<Interest>,
+    pub(crate) timed: Timed,
+    address: SocketAddr,
+    opened: Instant,
+    /// Left when the connection is dropped.
+    _seat: Seat,
+}
+
+/// How far the conversation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Both sides talk.
+    Open,
+    /// The server drains: this much of what had arrived is still to be read.
+    Draining { left: u32 },
+    /// Nothing more is read. What was read is answered, then the peer is told
+    /// that there will be no more.
+    Finishing(Reason),
+    /// Everything is answered and the peer was told. What it still sends is read
+    /// and thrown away until it has finished too: closing over unread bytes would
+    /// make the kernel reset the connection, and throw away what is under way.
+    Lingering(Reason),
+    /// There is nothing left to do.
+    Over(Reason),
+}
+
+/// Whose turn it is with the bytes that have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The reactor's: it reads, handles, writes.
+    Ours,
+    /// Nobody's: whole messages are here and wait for a job.
+    InLine,
+    /// A worker's.
+    Worker,
+}
+
+/// What the peer is given time for. The number moves whenever it makes progress,
+/// and the time begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Ourselves, however long that takes.
+    Us,
+    /// The rest of its message; messages so far.
+    Message(u64),
+    /// It takes what it has asked for; bytes sent so far.
+    Room(u64),
+    /// It finishes; bytes it has not acknowledged.
+    Farewell(u32),
+    /// Whatever it likes to do next; bytes so far, in and out.
+    Anything(u64),
+}
+
+/// The deadline of a peer, as far as it was ever looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timed {
+    pub(crate) waiting: Waiting,
+    pub(crate) since: Tick,
+    /// When it comes up among the deadlines, if it is there.
+    pub(crate) armed: Option<Tick>,
+}
+
+/// What is to become of a peer after a visit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stays,
+    Ends(Reason),
+}
+
+/// How long a peer that was told to finish may take to do so, and again whenever
+/// it has acknowledged more of what it was sent.
+const LINGER: Duration = Duration::from_secs(1);
+
+impl Waiting {
+    /// How long it may take.
+    pub(crate) fn limit(self, timeouts: &Timeouts) -> Option<Duration> {
+        match self {
+            Waiting::Us => None,
+            Waiting::Message(_) => timeouts.message,
+            Waiting::Room(_) => timeouts.write,
+            Waiting::Farewell(_) => Some(LINGER),
+            Waiting::Anything(_) => timeouts.idle,
+        }
+    }
+}
+
+impl<S> Peer<S> {
+    pub(crate) fn new(newcomer: Newcomer, session: Option<S>) -> Peer<S> {
+        Peer {
+            connection: Connection::new(newcomer.socket),
+            session,
+            messages: 0,
+            turn: Turn::Ours,
+            phase: Phase::Open,
+            early: false,
+            watched: None,
+            timed: Timed {
+                waiting: Waiting::Us,
+                since: Tick::default(),
+                armed: None,
+            },
+            address: newcomer.address,
+            opened: newcomer.opened,
+            _seat: newcomer.seat,
+        }
+    }
+
+    /// What to watch for, in this state. While replies are unsent the peer is not
+    /// read from, and TCP tells it to wait.
+    ///
+    /// While a worker has its messages it stays watched until it sends more after
+    /// all: most do not, and are spared two calls a message.
+    pub(crate) fn interest(&self) -> Interest {
+        match (self.phase, self.turn) {
+            _ if self.connection.has_unsent() => Interest::WRITABLE,
+            (Phase::Finishing(_), _) => Interest::NONE,
+            (_, Turn::InLine | Turn::Worker) if self.early => Interest::NONE,
+            _ => Interest::READABLE,
+        }
+    }
+
+    /// What the peer is given time for, in this state.
+    pub(crate) fn waiting(&self) -> Waiting {
+        if let Phase::Lingering(_) = self.phase {
+            let socket = self.connection.socket().as_fd();
+            Waiting::Farewell(sys::bytes_unacknowledged(socket).unwrap_or(0))
+        } else if self.connection.has_unsent() {
+            Waiting::Room(self.connection.tally().sent)
+        } else if self.turn != Turn::Ours {
+            Waiting::Us
+        } else if !self.connection.inbound.is_empty() {
+            Waiting::Message(self.messages)
+        } else {
+            let Tally { received, sent } = self.connection.tally();
+            Waiting::Anything(received + sent)
+        }
+    }
+
+    /// How many bytes may be read now. If none, the peer was early.
+    pub(crate) fn allowance(&mut self, most: usize) -> usize {
+        match self.phase {
+            Phase::Finishing(_) | Phase::Over(_) => 0,
+            _ if self.turn != Turn::Ours || self.connection.has_unsent() => {
+                self.early = true;
+                0
+            }
+            Phase::Draining { left } => most.min(left as usize),
+            Phase::Open | Phase::Lingering(_) => most,
+        }
+    }
+
+    /// Bytes were read. Says how many of them are to be handled.
+    pub(crate) fn took(&mut self, count: usize) -> usize {
+        match self.phase {
+            Phase::Lingering(_) => return 0,
+            Phase::Draining { left } => self.drain_to(left.saturating_sub(count as u32)),
+            _ => {}
+        }
+        count
+    }
+
+    /// It is our turn again with what the peer sends.
+    pub(crate) fn resume(&mut self) {
+        self.turn = Turn::Ours;
+        self.early = false;
+    }
+
+    /// The server drains: only what has arrived by now is answered.
+    pub(crate) fn drain(&mut self) -> io::Result<()> {
+        if self.phase == Phase::Open {
+            let arrived = sys::bytes_arrived(self.connection.socket().as_fd())?;
+            self.drain_to(arrived);
+        }
+        Ok(())
+    }
+
+    fn drain_to(&mut self, left: u32) {
+        self.phase = match left {
+            0 => Phase::Finishing(Reason::Drain),
+            left => Phase::Draining { left },
+        };
+    }
+
+    /// Nothing more is to be read, because of `reason`.
+    pub(crate) fn finish(&mut self, reason: Reason) {
+        self.phase = match self.phase {
+            Phase::Lingering(first) => Phase::Over(first),
+            _ => Phase::Finishing(reason),
+        };
+    }
+
+    /// As [`finish`](Peer::finish), and what was read is not to be handled either.
+    pub(crate) fn give_up(&mut self, reason: Reason) {
+        self.connection.inbound.clear();
+        self.finish(reason);
+    }
+
+    /// What follows from this state, once all that could be done was done.
+    pub(crate) fn fate(&mut self) -> io::Result<Fate> {
+        match self.phase {
+            _ if self.turn != Turn::Ours || self.connection.has_unsent() => Ok(Fate::Stays),
+            Phase::Open | Phase::Draining { .. } | Phase::Lingering(_) => Ok(Fate::Stays),
+            Phase::Over(reason) => Ok(Fate::Ends(reason)),
+            Phase::Finishing(reason) if reason.peer_has_finished() => {
+                Ok(Fate::Ends(self.complete(reason)))
+            }
+            Phase::Finishing(reason) => self.say_farewell(reason).map(|()| Fate::Stays),
+        }
+    }
+
+    fn say_farewell(&mut self, reason: Reason) -> io::Result<()> {
+        self.connection.inbound.clear();
+        self.phase = Phase::Lingering(reason);
+        self.connection.socket().shutdown(Shutdown::Write)
+    }
+
+    /// The peer was given its time for `waiting`, and has used it up.
+    pub(crate) fn timed_out(&mut self, waiting: Waiting) -> io::Result<Fate> {
+        match (waiting, self.phase) {
+            (_, Phase::Lingering(reason)) => return Ok(Fate::Ends(reason)),
+            (Waiting::Room(_), _) => return Ok(Fate::Ends(Reason::WriteTimeout)),
+            (Waiting::Message(_), _) => self.give_up(Reason::FrameTimeout),
+            _ => self.give_up(Reason::IdleTimeout),
+        }
+        self.fate()
+    }
+
+    /// Why epoll says that the connection has failed.
+    pub(crate) fn failure(&self) -> io::Error {
+        match self.connection.socket().take_error() {
+            Ok(Some(error)) | Err(error) => error,
+            Ok(None) => io::ErrorKind::ConnectionReset.into(),
+        }
+    }
+
+    /// Has the kernel throw away what is under way, and tell the peer.
+    pub(crate) fn reset(&self) {
+        // Where it fails the connection is gone already.
+        let _ = SockRef::from(self.connection.socket()).set_linger(Some(Duration::ZERO));
+    }
+
+    /// What the connection came to.
+    pub(crate) fn closed(&self, thread: i32, reason: Reason) -> Closed {
+        Closed {
+            fd: self.connection.socket().as_raw_fd(),
+            peer: self.address,
+            thread,
+            open: self.opened.elapsed(),
+            messages: self.messages,
+            tally: self.connection.tally(),
+            reason,
+        }
+    }
+
+    fn complete(&self, reason: Reason) -> Reason {
+        match reason {
+            Reason::Eof if !self.connection.inbound.is_empty() => Reason::Truncated,
+            _ => reason,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Epoll made safe: [`Poll`], [`Events`], [`Event`], [`Interest`].
+//!
+//! The names mean what they mean in `mio`. Watching is level-triggered: the
+//! kernel keeps the list of what is ready, so one bounded read a visit is fair,
+//! and a connection that is not read for a while loses nothing.
+
+use std::io;
+use std::ops::BitOr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use crate::sys;
+use crate::token::Token;
+
+/// An epoll instance: what one thread waits on.
+#[derive(Debug)]
+pub struct Poll {
+    epoll: OwnedFd,
+}
+
+impl Poll {
+    /// A new instance that watches nothing yet.
+    ///
+    /// # Errors
+    /// When the process or the machine is out of descriptors or memory.
+    pub fn new() -> io::Result<Poll> {
+        Ok(Poll {
+            epoll: sys::epoll_create()?,
+        })
+    }
+
+    /// Starts to watch a source, until it is dropped: epoll forgets a descriptor
+    /// when its last duplicate closes, and nothing here duplicates one.
+    ///
+    /// # Errors
+    /// Out of memory, or over the user's limit of watches.
+    pub fn add(&self, source: &impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, source, token, interest)
+    }
+
+    /// Changes what a watched source is watched for.
+    ///
+    /// # Errors
+    /// When the source is not watched, or the kernel is out of memory.
+    pub fn modify(&self, source: &impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, source, token, interest)
+    }
+
+    /// Waits until something is ready, the timeout has passed or a signal came.
+    ///
+    /// # Errors
+    /// None that a program could act on: they would be mistakes of this crate.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.ready = 0;
+        events.ready = sys::epoll_wait(self.epoll.as_fd(), &mut events.list, timeout)?;
+        Ok(())
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        source: &impl AsFd,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let (epoll, fd) = (self.epoll.as_fd(), source.as_fd());
+        sys::epoll_ctl(epoll, operation, fd, interest.0, token.to_bits())
+    }
+}
+
+/// What a source is watched for. Errors and hang-ups are always told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest(u32);
+
+impl Interest {
+    /// Nothing but errors and hang-ups.
+    pub const NONE: Interest = Interest(0);
+    /// There is something to read, or the peer has sent its last byte.
+    pub const READABLE: Interest = Interest(libc::EPOLLIN as u32);
+    /// There is room for something to be written.
+    pub const WRITABLE: Interest = Interest(libc::EPOLLOUT as u32);
+    /// A bell: each ring is told once, and nobody needs to read it away.
+    pub const BELL: Interest = Interest((libc::EPOLLIN | libc::EPOLLET) as u32);
+}
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    fn bitor(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+}
+
+/// Room for the events of one wait.
+pub struct Events {
+    list: Box<[sys::epoll_event]>,
+    ready: usize,
+}
+
+impl Events {
+    /// Room for at most `capacity` events a wait; what is more comes with the next.
+    pub fn with_capacity(capacity: usize) -> Events {
+        let empty = sys::epoll_event { events: 0, u64: 0 };
+        Events {
+            list: vec![empty; capacity].into(),
+            ready: 0,
+        }
+    }
+
+    /// How many came with the last wait.
+    pub fn len(&self) -> usize {
+        self.ready
+    }
+
+    /// Whether the last wait ended without any.
+    pub fn is_empty(&self) -> bool {
+        self.ready == 0
+    }
+
+    /// The event at `index`, by value, so that its handling may borrow the rest.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Events::len).
+    pub fn get(&self, index: usize) -> Event {
+        let event = self.list[..self.ready][index];
+        Event {
+            token: Token::from_bits(event.u64),
+            ready: event.events,
+        }
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries((0..self.ready).map(|index| self.get(index)))
+            .finish()
+    }
+}
+
+/// One source that is ready.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    token: Token,
+    ready: u32,
+}
+
+impl Event {
+    /// Which source.
+    pub fn token(self) -> Token {
+        self.token
+    }
+
+    /// Whether reading will not block. A hang-up counts: reading tells of it.
+    pub fn is_readable(self) -> bool {
+        self.ready & (libc::EPOLLIN | libc::EPOLLHUP) as u32 != 0
+    }
+
+    /// Whether writing will not block.
+    pub fn is_writable(self) -> bool {
+        self.ready & libc::EPOLLOUT as u32 != 0
+    }
+
+    /// Whether the connection has failed, for reading and writing alike.
+    pub fn is_error(self) -> bool {
+        self.ready & libc::EPOLLERR as u32 != 0
+    }
+}

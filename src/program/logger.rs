@@ -1,0 +1,207 @@
+//! A log that never blocks who writes to it.
+//!
+//! Lines go into a bounded channel, and one thread writes them out. When nobody
+//! reads the terminal or the pipe, or the disk is full, the channel fills and
+//! what does not fit is dropped, counted, and said as soon as it can be.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Local};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use log::{Level, Log, Metadata, Record};
+
+/// How many lines may wait to be written: a burst of ten thousand connections
+/// loses none while the writer gets a fair share of a processor.
+const LINES: usize = 4096;
+/// How many lines are written at once.
+const BATCH: usize = 512;
+
+/// The program's hold on its log.
+#[derive(Debug, Clone)]
+pub struct Logger {
+    control: Sender<Control>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// What the writer can be told beside lines.
+#[derive(Debug)]
+enum Control {
+    Reopen,
+    /// Write what is there and answer.
+    Flush(Sender<()>),
+}
+
+impl Logger {
+    /// Starts the writer and has the `log` crate's macros write to it: to the
+    /// file, which is appended to, or else to standard error. `RUST_LOG` says
+    /// what is written, by default all that is at least `info`.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the thread not be started.
+    pub fn start(path: Option<&Path>) -> io::Result<Logger> {
+        let (lines, queue) = bounded(LINES);
+        // Orders are few; one that finds no room has others of its kind before it.
+        let (control, orders) = bounded(16);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writer = Writer {
+            path: path.map(Path::to_owned),
+            output: open(path)?,
+            batch: Vec::new(),
+            dropped: Arc::clone(&dropped),
+            dropped_said: 0,
+        };
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || writer.run(&queue, &orders))?;
+        let env = env_logger::Env::default().default_filter_or("info");
+        let filter = env_logger::Builder::from_env(env).build();
+        log::set_max_level(filter.filter());
+        log::set_boxed_logger(Box::new(Front {
+            filter,
+            lines,
+            dropped: Arc::clone(&dropped),
+        }))
+        .map_err(io::Error::other)?;
+        Ok(Logger { control, dropped })
+    }
+
+    /// Opens the file anew, as is wanted after it was renamed.
+    pub fn reopen(&self) {
+        let _ = self.control.try_send(Control::Reopen);
+    }
+
+    /// Waits until all lines so far are written, or until `patience` has an end.
+    pub fn flush(&self, patience: Duration) {
+        let (done, is_done) = bounded(1);
+        if self.control.try_send(Control::Flush(done)).is_ok() {
+            let _ = is_done.recv_timeout(patience);
+        }
+    }
+
+    /// How many lines were dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+}
+
+/// What the macros of the `log` crate talk to.
+struct Front {
+    filter: env_logger::Logger,
+    lines: Sender<Line>,
+    /// Counted by all threads, wherever they are: mail could not be delivered
+    /// just when it matters.
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Line {
+    at: SystemTime,
+    level: Level,
+    text: String,
+}
+
+impl Log for Front {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.filter.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.filter.matches(record) {
+            return;
+        }
+        let (at, level, text) = (SystemTime::now(), record.level(), record.args().to_string());
+        if self.lines.try_send(Line { at, level, text }).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The thread that may block.
+struct Writer {
+    path: Option<PathBuf>,
+    output: Box<dyn Write + Send>,
+    batch: Vec<u8>,
+    dropped: Arc<AtomicU64>,
+    dropped_said: u64,
+}
+
+impl Writer {
+    fn run(mut self, lines: &Receiver<Line>, orders: &Receiver<Control>) {
+        loop {
+            select! {
+                recv(lines) -> line => match line {
+                    Ok(line) => self.write(std::iter::once(line).chain(lines.try_iter().take(BATCH))),
+                    Err(_) => return,
+                },
+                recv(orders) -> order => match order {
+                    Ok(Control::Reopen) => self.reopen(),
+                    Ok(Control::Flush(done)) => {
+                        self.write(lines.try_iter());
+                        let _ = done.send(());
+                    }
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    /// Writes some lines with one call.
+    fn write(&mut self, lines: impl Iterator<Item = Line>) {
+        let mut count = 0;
+        for line in lines {
+            self.format(&line);
+            count += 1;
+        }
+        let dropped = self.dropped.load(Relaxed);
+        if dropped != self.dropped_said {
+            let text = format!("{} log lines were dropped", dropped - self.dropped_said);
+            self.format(&Line {
+                at: SystemTime::now(),
+                level: Level::Warn,
+                text,
+            });
+        }
+        match self.output.write_all(&self.batch) {
+            Ok(()) => self.dropped_said = dropped,
+            Err(_) => drop(self.dropped.fetch_add(count, Relaxed)),
+        }
+        self.batch.clear();
+    }
+
+    /// The lines that people expect bear no level; the others do.
+    fn format(&mut self, line: &Line) {
+        let at = DateTime::<Local>::from(line.at).format("%Y-%m-%d %H:%M:%S%.3f");
+        let level = match line.level {
+            Level::Info => String::new(),
+            level => format!("{level} "),
+        };
+        // Writing to memory cannot fail.
+        let _ = writeln!(self.batch, "{at} {level}{}", line.text);
+    }
+
+    fn reopen(&mut self) {
+        match open(self.path.as_deref()) {
+            Ok(output) => self.output = output,
+            Err(error) => log::error!("cannot reopen the log, the old one is kept: {error}"),
+        }
+    }
+}
+
+fn open(path: Option<&Path>) -> io::Result<Box<dyn Write + Send>> {
+    match path {
+        None => Ok(Box::new(io::stderr())),
+        Some(path) => append_to(path).map(|file| Box::new(file) as Box<dyn Write + Send>),
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}

@@ -1,0 +1,60 @@
+//! Signals as values that a thread waits for.
+
+use std::fmt;
+use std::io;
+
+use crate::sys::{self, SignalSet};
+
+/// What a signal asks of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGTERM`, `SIGINT` or `SIGQUIT`: end.
+    Terminate,
+    /// `SIGHUP`: reopen the log file.
+    Hangup,
+    /// `SIGUSR1`: say what was counted.
+    User1,
+}
+
+/// The signals above, kept from interrupting any thread.
+pub struct Signals(SignalSet);
+
+const SIGNALS: [libc::c_int; 5] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGHUP,
+    libc::SIGUSR1,
+];
+
+impl Signals {
+    /// Blocks the signals in this thread and in all it starts from now on, so
+    /// that they arrive where they are waited for and nowhere else. To be called
+    /// before any thread is started.
+    ///
+    /// # Errors
+    /// None that a program could act on.
+    pub fn block() -> io::Result<Signals> {
+        let set = SignalSet::new(&SIGNALS);
+        sys::block_signals(&set)?;
+        Ok(Signals(set))
+    }
+
+    /// Waits for the next signal.
+    ///
+    /// # Errors
+    /// None that a program could act on.
+    pub fn wait(&self) -> io::Result<Signal> {
+        Ok(match sys::wait_for_signal(&self.0)? {
+            libc::SIGHUP => Signal::Hangup,
+            libc::SIGUSR1 => Signal::User1,
+            _ => Signal::Terminate,
+        })
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Signals").field(&SIGNALS).finish()
+    }
+}

@@ -1,0 +1,106 @@
+//! Numbers as people write them: `64k`, `10s`, `off`.
+
+use std::time::Duration;
+
+/// A number of bytes: `k`, `m` and `g` are powers of 1024.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub fn size(text: &str) -> Result<usize, String> {
+    let bytes = scaled(text, 1024)?;
+    usize::try_from(bytes).map_err(|_| "too large".to_owned())
+}
+
+/// A number of things: `k`, `m` and `g` are powers of 1000.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub fn count(text: &str) -> Result<u64, String> {
+    scaled(text, 1000)
+}
+
+/// A number of things, as [`count`], that is at least one.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub fn positive(text: &str) -> Result<u64, String> {
+    match count(text)? {
+        0 => Err("must be at least 1".to_owned()),
+        count => Ok(count),
+    }
+}
+
+/// A length of time in `us`, `ms`, `s`, `m` or `h`, such as `1m 30s`.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error} (try 500ms, 10s or 1m)"))
+}
+
+/// A limit in time, as [`duration`] and more than nothing, or `off`.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub fn timeout(text: &str) -> Result<Timeout, String> {
+    match text {
+        "off" => Ok(Timeout(None)),
+        text => match duration(text)? {
+            Duration::ZERO => Err("must be more than nothing (or off)".to_owned()),
+            time => Ok(Timeout(Some(time))),
+        },
+    }
+}
+
+/// A limit in time, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout(pub Option<Duration>);
+
+fn scaled(text: &str, thousand: u64) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        unit => return Err(format!("unknown unit {unit:?}, expected k, m or g")),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected a number, such as 24 or 64k".to_owned())?;
+    number
+        .checked_mul(thousand.pow(power))
+        .ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary_and_counts_decimal() {
+        assert_eq!(size("64k"), Ok(65_536));
+        assert_eq!(size("1M"), Ok(1 << 20));
+        assert_eq!(count("100k"), Ok(100_000));
+        assert_eq!(count("3000000"), Ok(3_000_000));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_with_a_reason() {
+        for text in ["", "k", "-1", "1.5k", "5x", "99999999999g"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(positive("0"), Err("must be at least 1".to_owned()));
+    }
+
+    #[test]
+    fn timeouts_can_be_off_but_not_nothing() {
+        assert_eq!(timeout("off"), Ok(Timeout(None)));
+        assert_eq!(
+            timeout("250us"),
+            Ok(Timeout(Some(Duration::from_micros(250))))
+        );
+        assert!(timeout("0s").is_err());
+        assert!(duration("soon").is_err());
+    }
+}

@@ -1,0 +1,299 @@
+//! An I/O thread: mail and events in, reads and writes out.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::deadlines::{Clock, Deadlines, Tick, Timeouts};
+use crate::dispatch::Job;
+use crate::handler::Handler;
+use crate::mailbox::{Desk, Inbox};
+use crate::peer::{Fate, Newcomer, Peer};
+use crate::poll::{Events, Poll};
+use crate::reason::Reason;
+use crate::service::Service;
+use crate::slab::Slab;
+use crate::token::Token;
+
+/// All that a reactor can be told.
+#[derive(Debug)]
+pub(crate) enum Mail<S> {
+    /// A connection for it to own.
+    Adopt(Newcomer),
+    /// A job has come home from a worker.
+    Done(Box<Job<S>>),
+    /// Answer what has arrived, then end, by that moment at the latest.
+    Drain(Instant),
+}
+
+/// One I/O thread. It alone owns its connections and whatever belongs to them.
+pub(crate) struct Reactor<H: Handler> {
+    poll: Poll,
+    inbox: Inbox<Mail<H::Session>>,
+    peers: Slab<Peer<H::Session>>,
+    service: Service<H>,
+    clock: Clock,
+    deadlines: Deadlines,
+    /// Those who have come up among the deadlines; kept for its memory.
+    due: Vec<Token>,
+    timeouts: Timeouts,
+    ticker: Option<Ticker>,
+    drain_by: Option<Tick>,
+}
+
+/// When the handler's tick is due.
+#[derive(Debug)]
+struct Ticker {
+    every: Duration,
+    next: Tick,
+}
+
+/// How many events are fetched at once: enough to make the wait cheap for each,
+/// few enough for the mail to be looked at soon.
+const EVENTS: usize = 256;
+
+impl<H: Handler> Reactor<H> {
+    /// A reactor with no connections yet.
+    pub(crate) fn new(
+        desk: Desk<Mail<H::Session>>,
+        service: Service<H>,
+        timeouts: Timeouts,
+        tick: Option<Duration>,
+    ) -> Reactor<H> {
+        let clock = Clock::new();
+        let ticker = tick.map(|every| Ticker {
+            every,
+            next: clock.now().after(every),
+        });
+        let (peers, due, drain_by) = Default::default();
+        let deadlines = Deadlines::new();
+        let Desk { poll, inbox } = desk;
+        Reactor {
+            poll,
+            inbox,
+            peers,
+            service,
+            clock,
+            deadlines,
+            due,
+            timeouts,
+            ticker,
+            drain_by,
+        }
+    }
+
+    /// Serves until it has drained.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.has_drained() {
+            self.poll.wait(&mut events, self.timeout())?;
+            for index in 0..events.len() {
+                let event = events.get(index);
+                match event.token() {
+                    Token::WAKE => self.read_mail(),
+                    token => self.visit(token, |service, peer| service.ready(token, peer, event)),
+                }
+            }
+            self.look_at_the_clock();
+        }
+        Ok(())
+    }
+
+    fn read_mail(&mut self) {
+        for _ in 0..self.inbox.answer() {
+            match self.inbox.take() {
+                Some(Mail::Adopt(newcomer)) => self.adopt(newcomer),
+                Some(Mail::Done(job)) => self.welcome_home(job),
+                Some(Mail::Drain(by)) => self.drain(self.clock.at(by)),
+                None => break,
+            }
+        }
+        self.serve_the_line();
+    }
+
+    fn adopt(&mut self, newcomer: Newcomer) {
+        if let Some(peer) = self.service.open(newcomer) {
+            let token = self.peers.insert(peer);
+            self.visit(token, |_, _| Ok(Fate::Stays));
+        }
+    }
+
+    fn welcome_home(&mut self, mut job: Box<Job<H::Session>>) {
+        let token = job.token;
+        if self.peers.get_mut(token).is_none() {
+            self.service.stats().stale.add(1);
+            return self.service.dispatch.too_late(job);
+        }
+        self.visit(token, |service, peer| {
+            service.settle_job(token, peer, &mut job)
+        });
+        self.service.dispatch.recycle(job);
+    }
+
+    /// Gives the jobs that have come home to those who wait for one.
+    fn serve_the_line(&mut self) {
+        while let Some(token) = self.service.dispatch.next_in_line() {
+            self.visit(token, |service, peer| {
+                peer.resume();
+                service.proceed(token, peer, 0)?;
+                peer.fate()
+            });
+        }
+    }
+
+    fn drain(&mut self, by: Tick) {
+        self.drain_by = Some(by);
+        for token in self.peers.tokens().collect::<Vec<_>>() {
+            self.visit(token, |_, peer| {
+                peer.drain()?;
+                peer.fate()
+            });
+        }
+    }
+
+    /// Does something with one peer, if it still exists, and what follows from it.
+    fn visit(
+        &mut self,
+        token: Token,
+        act: impl FnOnce(&mut Service<H>, &mut Peer<H::Session>) -> io::Result<Fate>,
+    ) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return self.service.stats().stale.add(1);
+        };
+        let before = peer.connection.tally();
+        let result = act(&mut self.service, peer);
+        self.service.count_bytes(before, peer.connection.tally());
+        match result {
+            Ok(Fate::Stays) => self.watch(token),
+            Ok(Fate::Ends(reason)) => self.close(token, reason),
+            Err(error) => self.close(token, Reason::of(&error)),
+        }
+    }
+
+    /// Has epoll and the deadlines follow the state that the peer is in now.
+    fn watch(&mut self, token: Token) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        let (interest, socket) = (peer.interest(), peer.connection.socket());
+        let result = match peer.watched.replace(interest) {
+            None => self.poll.add(socket, token, interest),
+            Some(watched) if watched != interest => self.poll.modify(socket, token, interest),
+            Some(_) => Ok(()),
+        };
+        match result {
+            Ok(()) => self.time(token),
+            Err(error) => self.lose(token, &error),
+        }
+    }
+
+    /// Sees to it that the peer comes up when its time is over.
+    fn time(&mut self, token: Token) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        let waiting = peer.waiting();
+        let Some(limit) = waiting.limit(&self.timeouts) else {
+            return;
+        };
+        let now = self.clock.now();
+        let timed = &mut peer.timed;
+        if timed.waiting != waiting {
+            (timed.waiting, timed.since) = (waiting, now);
+        }
+        let due = timed.since.after(limit);
+        if timed.armed.is_none_or(|armed| due < armed) {
+            timed.armed = Some(self.deadlines.arm(token, due, now));
+        }
+    }
+
+    /// Looks at a peer that has come up. It may have made progress since it was
+    /// armed, or have been armed again for an earlier moment.
+    fn look_at(&mut self, token: Token, now: Tick) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return;
+        };
+        if peer.timed.armed.is_none_or(|armed| armed > now) {
+            return;
+        }
+        peer.timed.armed = None;
+        let waiting = peer.waiting();
+        let due = waiting
+            .limit(&self.timeouts)
+            .map(|limit| peer.timed.since.after(limit));
+        if waiting == peer.timed.waiting && due.is_some_and(|due| due <= now) {
+            self.visit(token, |_, peer| peer.timed_out(waiting));
+        } else {
+            self.time(token);
+        }
+    }
+
+    fn close(&mut self, token: Token, reason: Reason) {
+        if let Some(mut peer) = self.peers.remove(token) {
+            self.service.close(token, &mut peer, reason);
+        }
+    }
+
+    /// Epoll would not watch the peer: it is lost, and nobody else is.
+    fn lose(&mut self, token: Token, error: &io::Error) {
+        log::warn!("epoll would not watch a connection, which is lost: {error}");
+        self.service.stats().unwatched.add(1);
+        self.close(token, Reason::Error);
+    }
+
+    fn look_at_the_clock(&mut self) {
+        let Some(wake_up) = self.wake_up() else {
+            return;
+        };
+        let now = self.clock.now();
+        if wake_up > now {
+            return;
+        }
+        self.expire(now);
+        if let Some(ticker) = &mut self.ticker
+            && ticker.next <= now
+        {
+            ticker.next = now.after(ticker.every);
+            self.service.tick();
+        }
+        if self.drain_by.is_some_and(|by| by <= now) {
+            self.stop();
+        }
+    }
+
+    fn expire(&mut self, now: Tick) {
+        let mut due = std::mem::take(&mut self.due);
+        self.deadlines.expire(now, &mut due);
+        due.drain(..).for_each(|token| self.look_at(token, now));
+        self.due = due;
+    }
+
+    /// There is no more time to drain.
+    fn stop(&mut self) {
+        for token in self.peers.tokens().collect::<Vec<_>>() {
+            self.close(token, Reason::Stop);
+        }
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn wake_up(&self) -> Option<Tick> {
+        let tick = self.ticker.as_ref().map(|ticker| ticker.next);
+        [self.deadlines.next(), tick, self.drain_by]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.wake_up()
+            .map(|wake_up| self.clock.now().until(wake_up))
+    }
+
+    /// A job that is out is waited for, so that its connection's end is told; but
+    /// not longer than there is time.
+    fn has_drained(&self) -> bool {
+        let Some(by) = self.drain_by else {
+            return false;
+        };
+        self.peers.is_empty() && (self.service.dispatch.is_idle() || by <= self.clock.now())
+    }
+}

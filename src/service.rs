@@ -1,0 +1,225 @@
+//! What is done with one peer: read from it, have it handled, send the replies.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::connection::{Received, Tally};
+use crate::dispatch::{Dispatch, Job, Outcome, Served, contained};
+use crate::events;
+use crate::handler::Handler;
+use crate::peer::{Fate, Newcomer, Peer, Turn};
+use crate::poll::Event;
+use crate::reason::Reason;
+use crate::stats::{ReactorStats, Stats};
+use crate::sys;
+use crate::token::Token;
+
+/// Serves the peers of one reactor, one visit at a time.
+///
+/// A visit reads at most once, handles what is whole and writes what that gave;
+/// it leaves the peer either hungry for bytes or waiting for somebody else.
+pub(crate) struct Service<H: Handler> {
+    pub(crate) dispatch: Dispatch<H>,
+    scratch: Box<[u8]>,
+    reactor: usize,
+    thread: i32,
+    stats: Arc<Stats>,
+}
+
+/// How much is read at once. Smaller than a message is fatal for large ones;
+/// larger lets one peer keep the others waiting for longer.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
+impl<H: Handler> Service<H> {
+    /// For the thread that calls it, which is that reactor's.
+    pub(crate) fn new(dispatch: Dispatch<H>, reactor: usize, stats: Arc<Stats>) -> Service<H> {
+        let scratch = vec![0; SCRATCH].into();
+        Service {
+            dispatch,
+            scratch,
+            reactor,
+            thread: sys::thread_id(),
+            stats,
+        }
+    }
+
+    /// A peer for a newcomer, unless the handler panics at it.
+    pub(crate) fn open(&mut self, newcomer: Newcomer) -> Option<Peer<H::Session>> {
+        self.stats().opened.add(1);
+        let session = contained(|| self.dispatch.handler.opened(newcomer.address));
+        let mut peer = Peer::new(newcomer, session);
+        if peer.session.is_none() {
+            self.stats().panics.add(1);
+            self.close(Token::WAKE, &mut peer, Reason::Panic);
+            return None;
+        }
+        Some(peer)
+    }
+
+    /// Epoll has told something of the peer.
+    pub(crate) fn ready(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session>,
+        event: Event,
+    ) -> io::Result<Fate> {
+        if event.is_error() {
+            return Err(peer.failure());
+        }
+        if event.is_writable() {
+            peer.connection.flush()?;
+            self.sent(peer);
+            self.proceed(token, peer, 0)?;
+        }
+        if event.is_readable() {
+            self.read(token, peer)?;
+        }
+        peer.fate()
+    }
+
+    /// The peer's job has come home.
+    pub(crate) fn settle_job(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session>,
+        job: &mut Job<H::Session>,
+    ) -> io::Result<Fate> {
+        peer.resume();
+        peer.session = job.session.take();
+        peer.connection.inbound.append(job.rest());
+        std::mem::swap(&mut self.dispatch.replies, &mut job.replies);
+        if self.settle(peer, &job.served)? == Outcome::Full {
+            self.proceed(token, peer, 0)?;
+        }
+        peer.fate()
+    }
+
+    /// Handles what the peer has sent, until it is hungry or has to wait.
+    pub(crate) fn proceed(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session>,
+        mut searched: usize,
+    ) -> io::Result<()> {
+        while peer.turn == Turn::Ours && !peer.connection.has_unsent() {
+            let bytes = peer.connection.inbound.as_slice();
+            let served = self
+                .dispatch
+                .handle(token, &mut peer.session, bytes, searched);
+            peer.connection.inbound.consume(served.consumed);
+            if self.settle(peer, &served)? != Outcome::Full {
+                break;
+            }
+            searched = 0;
+        }
+        Ok(())
+    }
+
+    /// The peer is done with: says so to the handler, the counters and the log.
+    pub(crate) fn close(&mut self, token: Token, peer: &mut Peer<H::Session>, reason: Reason) {
+        self.dispatch.closed(token, peer.session.take(), reason);
+        if reason.resets() {
+            peer.reset();
+        }
+        events::closed(&peer.closed(self.thread, reason));
+        self.stats.count_close(self.reactor, reason);
+    }
+
+    /// The handler's tick has come round.
+    pub(crate) fn tick(&mut self) {
+        let tick = contained(|| self.dispatch.handler.tick(self.reactor));
+        self.stats().panics.add(u64::from(tick.is_none()));
+    }
+
+    /// A visit has moved a connection's tally from one to the other.
+    pub(crate) fn count_bytes(&self, before: Tally, after: Tally) {
+        self.stats().received.add(after.received - before.received);
+        self.stats().sent.add(after.sent - before.sent);
+    }
+
+    /// What this reactor counts.
+    pub(crate) fn stats(&self) -> &ReactorStats {
+        &self.stats.reactors[self.reactor]
+    }
+
+    fn read(&mut self, token: Token, peer: &mut Peer<H::Session>) -> io::Result<()> {
+        let room = peer.allowance(self.scratch.len());
+        if room == 0 {
+            return Ok(());
+        }
+        match peer.connection.receive(&mut self.scratch[..room])? {
+            Received::NotYet => Ok(()),
+            Received::Eof => {
+                peer.finish(Reason::Eof);
+                Ok(())
+            }
+            Received::Bytes(count) => {
+                let count = peer.took(count);
+                self.take_in(token, peer, count)
+            }
+        }
+    }
+
+    /// Handles the bytes in the scratch buffer, where they are if it can be.
+    fn take_in(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session>,
+        count: usize,
+    ) -> io::Result<()> {
+        let held = peer.connection.inbound.len();
+        if held > 0 {
+            peer.connection.inbound.append(&self.scratch[..count]);
+            return self.proceed(token, peer, held);
+        }
+        let bytes = &self.scratch[..count];
+        let served = self.dispatch.handle(token, &mut peer.session, bytes, 0);
+        peer.connection.inbound.append(&bytes[served.consumed..]);
+        match self.settle(peer, &served)? {
+            Outcome::Full => self.proceed(token, peer, 0),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the replies, and draws the consequences.
+    fn settle(&mut self, peer: &mut Peer<H::Session>, served: &Served) -> io::Result<Outcome> {
+        peer.messages += served.messages;
+        self.stats().messages.add(served.messages);
+        self.send(peer)?;
+        match served.outcome {
+            Outcome::Hungry | Outcome::Full => {}
+            Outcome::Away => peer.turn = Turn::Worker,
+            Outcome::NoJob => {
+                self.stats().waits.add(1);
+                peer.turn = Turn::InLine;
+            }
+            Outcome::Failed(reason) => {
+                self.stats().panics.add(u64::from(reason == Reason::Panic));
+                peer.give_up(reason);
+            }
+        }
+        Ok(served.outcome)
+    }
+
+    fn send(&mut self, peer: &mut Peer<H::Session>) -> io::Result<()> {
+        if self.dispatch.replies.is_empty() {
+            return Ok(());
+        }
+        let result = peer.connection.send(&self.dispatch.replies);
+        // Whatever came of it: the next peer must not get them.
+        self.dispatch.clear_replies();
+        result?;
+        self.sent(peer);
+        Ok(())
+    }
+
+    /// Tells the handler if all replies have left.
+    fn sent(&mut self, peer: &mut Peer<H::Session>) {
+        if let (false, Some(session)) = (peer.connection.has_unsent(), &mut peer.session)
+            && contained(|| self.dispatch.handler.sent(session)).is_none()
+        {
+            self.stats().panics.add(1);
+            peer.give_up(Reason::Panic);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Slots whose tenants are told apart.
+
+use crate::token::Token;
+
+/// Values in numbered slots, each named by a [`Token`] that dies with it.
+///
+/// The slots of those who left are taken again first, so the slab is as long as
+/// the most values it ever held at once.
+#[derive(Debug)]
+pub struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// Of the tenant that is in, or else of the next one.
+    generation: u32,
+    tenant: Option<T>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Takes a value in and names it.
+    ///
+    /// # Panics
+    /// With more than 2^32 values.
+    pub fn insert(&mut self, value: T) -> Token {
+        let index = self.free.pop().unwrap_or_else(|| self.grow());
+        let slot = &mut self.slots[index as usize];
+        slot.tenant = Some(value);
+        Token::new(slot.generation, index)
+    }
+
+    /// The value of that name, if it is still in.
+    pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(token.slot() as usize)?;
+        if slot.generation != token.generation() {
+            return None;
+        }
+        slot.tenant.as_mut()
+    }
+
+    /// Takes the value of that name out, after which the name means nothing.
+    pub fn remove(&mut self, token: Token) -> Option<T> {
+        self.get_mut(token)?;
+        let slot = &mut self.slots[token.slot() as usize];
+        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+        self.free.push(token.slot());
+        slot.tenant.take()
+    }
+
+    /// How many values are in.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether none is in.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of all values that are in, by slot.
+    pub fn tokens(&self) -> impl Iterator<Item = Token> {
+        let taken = |(index, slot): (usize, &Slot<T>)| {
+            slot.tenant
+                .as_ref()
+                .map(|_| Token::new(slot.generation, index as u32))
+        };
+        self.slots.iter().enumerate().filter_map(taken)
+    }
+
+    fn grow(&mut self) -> u32 {
+        let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 slots");
+        self.slots.push(Slot {
+            generation: 1,
+            tenant: None,
+        });
+        index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_outlives_its_value_matches_nothing() {
+        let mut slab = Slab::default();
+        let first = slab.insert("first");
+        assert_eq!(slab.remove(first), Some("first"));
+        let second = slab.insert("second");
+        assert_eq!(second.slot(), first.slot());
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get_mut(second), Some(&mut "second"));
+    }
+
+    #[test]
+    fn generations_never_reach_the_reserved_zero() {
+        let mut slab = Slab::default();
+        slab.insert(());
+        slab.slots[0].generation = u32::MAX;
+        slab.remove(Token::new(u32::MAX, 0));
+        assert_eq!(slab.insert(()), Token::new(1, 0));
+        assert_eq!(slab.get_mut(Token::WAKE), None);
+    }
+
+    #[test]
+    fn tokens_lists_who_is_in() {
+        let mut slab = Slab::default();
+        let all: Vec<_> = (0..4).map(|value| slab.insert(value)).collect();
+        slab.remove(all[1]);
+        assert_eq!(slab.tokens().collect::<Vec<_>>(), [all[0], all[2], all[3]]);
+        assert_eq!(slab.len(), 3);
+    }
+}
