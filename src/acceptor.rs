@@ -43,6 +43,7 @@ pub enum Ending {
 pub(crate) struct Acceptor<S> {
     poll: Poll,
     listener: Option<TcpListener>,
+    watched: Option<Interest>,
     inbox: Inbox<Notice>,
     reactors: Vec<Mailbox<Mail<S>>>,
     /// Whose turn it is to get a connection.
@@ -102,12 +103,14 @@ impl<S> Acceptor<S> {
         stats: Arc<Stats>,
     ) -> io::Result<Acceptor<S>> {
         let Desk { poll, inbox } = desk;
-        poll.add(&listener, Token::LISTENER, Interest::READABLE)?;
+        let mut watched = None;
+        poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
         let (next, running, pause, complained, end_by) = Default::default();
         let listener = Some(listener);
         Ok(Acceptor {
             poll,
             listener,
+            watched,
             inbox,
             reactors,
             next,
@@ -245,9 +248,12 @@ impl<S> Acceptor<S> {
         Ok(())
     }
 
-    fn listen_for(&self, interest: Interest) -> io::Result<()> {
+    fn listen_for(&mut self, interest: Interest) -> io::Result<()> {
         match &self.listener {
-            Some(listener) => self.poll.modify(listener, Token::LISTENER, interest),
+            Some(listener) => {
+                self.poll
+                    .watch(listener, Token::LISTENER, &mut self.watched, interest)
+            }
             None => Ok(()),
         }
     }

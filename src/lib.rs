@@ -10,6 +10,7 @@ mod dispatch;
 mod events;
 mod handler;
 mod limits;
+pub mod load;
 mod mailbox;
 mod peer;
 mod poll;

@@ -76,7 +76,7 @@ pub(crate) fn desk<T>() -> io::Result<(Desk<T>, Mailbox<T>)> {
         bell: Arc::clone(&bell),
     };
     let poll = Poll::new()?;
-    poll.add(&inbox.bell.eventfd, Token::WAKE, Interest::BELL)?;
+    poll.watch(&inbox.bell.eventfd, Token::WAKE, &mut None, Interest::BELL)?;
     Ok((
         Desk { poll, inbox },
         Mailbox {

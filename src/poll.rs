@@ -29,21 +29,28 @@ impl Poll {
         })
     }
 
-    /// Starts to watch a source, until it is dropped: epoll forgets a descriptor
-    /// when its last duplicate closes, and nothing here duplicates one.
+    /// Watches a source for `interest`, and until it is dropped: epoll forgets a
+    /// descriptor when its last duplicate closes, and nothing here duplicates one.
+    ///
+    /// `watched` is what it was watched for so far, `None` at first, and is
+    /// brought up to date. Where nothing changes there is no system call.
     ///
     /// # Errors
     /// Out of memory, or over the user's limit of watches.
-    pub fn add(&self, source: &impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, source, token, interest)
-    }
-
-    /// Changes what a watched source is watched for.
-    ///
-    /// # Errors
-    /// When the source is not watched, or the kernel is out of memory.
-    pub fn modify(&self, source: &impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, source, token, interest)
+    pub fn watch(
+        &self,
+        source: &impl AsFd,
+        token: Token,
+        watched: &mut Option<Interest>,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let operation = match watched.replace(interest) {
+            None => libc::EPOLL_CTL_ADD,
+            Some(before) if before != interest => libc::EPOLL_CTL_MOD,
+            Some(_) => return Ok(()),
+        };
+        let (epoll, fd) = (self.epoll.as_fd(), source.as_fd());
+        sys::epoll_ctl(epoll, operation, fd, interest.0, token.to_bits())
     }
 
     /// Waits until something is ready, the timeout has passed or a signal came.
@@ -54,17 +61,6 @@ impl Poll {
         events.ready = 0;
         events.ready = sys::epoll_wait(self.epoll.as_fd(), &mut events.list, timeout)?;
         Ok(())
-    }
-
-    fn control(
-        &self,
-        operation: libc::c_int,
-        source: &impl AsFd,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
-        let (epoll, fd) = (self.epoll.as_fd(), source.as_fd());
-        sys::epoll_ctl(epoll, operation, fd, interest.0, token.to_bits())
     }
 }
 

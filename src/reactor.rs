@@ -175,11 +175,7 @@ impl<H: Handler> Reactor<H> {
             return;
         };
         let (interest, socket) = (peer.interest(), peer.connection.socket());
-        let result = match peer.watched.replace(interest) {
-            None => self.poll.add(socket, token, interest),
-            Some(watched) if watched != interest => self.poll.modify(socket, token, interest),
-            Some(_) => Ok(()),
-        };
+        let result = self.poll.watch(socket, token, &mut peer.watched, interest);
         match result {
             Ok(()) => self.time(token),
             Err(error) => self.lose(token, &error),

@@ -23,7 +23,7 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    fn set(&self, value: u64) {
+    pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
 }

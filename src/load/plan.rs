@@ -1,0 +1,69 @@
+//! What a load is to be like.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::codec::Framing;
+
+/// What a load is to be like. Every connection asks, waits for the reply, and
+/// asks again: a closed loop.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The server.
+    pub target: SocketAddr,
+    /// How many connections to open.
+    pub connections: usize,
+    /// How many threads share them; at least one.
+    pub threads: usize,
+    /// How many messages each connection sends, if that is what ends it.
+    pub messages: Option<u64>,
+    /// For how long messages are sent, if that is what ends it.
+    pub duration: Option<Duration>,
+    /// Bytes of a message, framing not counted; at least one.
+    pub size: usize,
+    /// How many messages of a connection may be unanswered; at least one.
+    pub pipeline: usize,
+    /// How messages are told apart. With [`Framing::Raw`] a reply is as many
+    /// bytes as the message had.
+    pub framing: Framing,
+    /// What the server puts in front of each reply.
+    pub reply_prefix: Vec<u8>,
+    /// How replies are checked.
+    pub verify: Verify,
+    /// Connections to open a second; without it as fast as it goes.
+    pub connect_rate: Option<u64>,
+    /// How long a connection may take to open.
+    pub connect_timeout: Duration,
+    /// How long a reply may take.
+    pub timeout: Duration,
+}
+
+/// How replies are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verify {
+    /// Every byte.
+    Full,
+    /// Their length.
+    Length,
+    /// Not at all; they are counted.
+    Off,
+}
+
+impl Plan {
+    /// The part of the plan that is for thread `number`.
+    pub(crate) fn share(&self, number: usize) -> Plan {
+        let one_more = usize::from(number < self.connections % self.threads);
+        Plan {
+            connections: self.connections / self.threads + one_more,
+            ..self.clone()
+        }
+    }
+
+    /// When, after the start, connection `index` of this share is opened.
+    pub(crate) fn opens_after(&self, index: usize) -> Duration {
+        match self.connect_rate {
+            Some(rate) => Duration::from_secs_f64((index * self.threads) as f64 / rate as f64),
+            None => Duration::ZERO,
+        }
+    }
+}

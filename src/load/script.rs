@@ -1,0 +1,150 @@
+//! What is said on each connection, and what must come back.
+
+use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+
+use crate::codec::{Codec, Framing};
+use crate::load::plan::{Plan, Verify};
+
+/// The messages of all connections.
+///
+/// ```text
+/// | connection, 8 hex digits | number, 8 hex digits | noise |
+/// ```
+///
+/// The head is written if there is room for it. The noise is cut out of one long
+/// stretch at a place that depends on both numbers, so that a byte that is lost,
+/// doubled, swapped or from another message does not match what should be there,
+/// and the rest of a wrong message says where it comes from.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) codec: Codec,
+    size: usize,
+    prefix: Vec<u8>,
+    verify: Verify,
+    noise: Vec<u8>,
+    /// Where the numbers of this program's connections begin: two programs that
+    /// load one server must not say the same.
+    base: u32,
+}
+
+const HEAD: usize = 16;
+/// At how many places the noise of a message may begin.
+const PLACES: usize = 4096;
+
+impl Script {
+    pub(crate) fn new(plan: &Plan) -> Script {
+        let framing = match &plan.framing {
+            Framing::Raw => Framing::Fixed(plan.size),
+            framing => framing.clone(),
+        };
+        let is_allowed = |byte: &u8| match &plan.framing {
+            Framing::Delimited(delimiter) => !delimiter.contains(byte),
+            _ => true,
+        };
+        let noise = (0..)
+            .flat_map(|index| mix(index).to_le_bytes())
+            .filter(is_allowed);
+        Script {
+            codec: Codec::new(framing, plan.reply_prefix.len() + plan.size),
+            size: plan.size,
+            prefix: plan.reply_prefix.clone(),
+            verify: plan.verify,
+            noise: noise.take(PLACES + plan.size).collect(),
+            base: RandomState::new().hash_one(std::process::id()) as u32,
+        }
+    }
+
+    /// Appends message `number` of a connection to `out`, framed.
+    pub(crate) fn ask(&self, connection: u32, number: u64, out: &mut Vec<u8>) {
+        let head = self.head(connection, number);
+        self.codec.encode(
+            &[&head[..self.head_size()], self.tail(connection, number)],
+            out,
+        );
+    }
+
+    /// Whether `reply` is what must come back for message `number`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(crate) fn check(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
+        let expected = self.prefix.len() + self.size;
+        match self.verify {
+            Verify::Off => Ok(()),
+            _ if reply.len() != expected => Err(format!(
+                "reply {number} has {} bytes instead of {expected}",
+                reply.len()
+            )),
+            Verify::Length => Ok(()),
+            Verify::Full => self.compare(connection, number, reply),
+        }
+    }
+
+    fn compare(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
+        let head = self.head(connection, number);
+        let parts = [
+            &self.prefix[..],
+            &head[..self.head_size()],
+            self.tail(connection, number),
+        ];
+        let mut rest = reply;
+        for part in parts {
+            match rest.strip_prefix(part) {
+                Some(after) => rest = after,
+                None => return Err(difference(number, reply, &parts.concat())),
+            }
+        }
+        Ok(())
+    }
+
+    fn head_size(&self) -> usize {
+        if self.size < HEAD { 0 } else { HEAD }
+    }
+
+    fn head(&self, connection: u32, number: u64) -> [u8; HEAD] {
+        let connection = self.base.wrapping_add(connection);
+        let both = u64::from(connection) << 32 | number & u64::from(u32::MAX);
+        std::array::from_fn(|digit| b"0123456789abcdef"[(both >> (60 - 4 * digit)) as usize & 15])
+    }
+
+    fn tail(&self, connection: u32, number: u64) -> &[u8] {
+        let connection = self.base.wrapping_add(connection);
+        let place = mix(u64::from(connection) << 32 ^ number) as usize % PLACES;
+        &self.noise[place..][..self.size - self.head_size()]
+    }
+}
+
+/// Says where two messages of one length begin to differ, and how.
+fn difference(number: u64, reply: &[u8], expected: &[u8]) -> String {
+    let at = reply
+        .iter()
+        .zip(expected)
+        .take_while(|(a, b)| a == b)
+        .count();
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .skip(at)
+            .take(16)
+            .fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
+    };
+    format!(
+        "reply {number} differs at byte {at}: expected {}, got {}",
+        hex(expected),
+        hex(reply)
+    )
+}
+
+/// SplitMix64, whose every output bit depends on every input bit.
+/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", 2014.
+fn mix(index: u64) -> u64 {
+    let mut z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
