@@ -196,12 +196,13 @@ impl<S> Acceptor<S> {
 
     fn deal(&mut self, socket: OwnedFd, address: SocketAddr, seat: Seat) {
         events::opened(socket.as_raw_fd(), address, self.thread);
-        self.stats.count_accept();
+        let opened = self.stats.nanoseconds();
+        self.stats.count_accept(opened);
         let socket = TcpStream::from(socket);
         let newcomer = Newcomer {
             socket,
             address,
-            opened: Instant::now(),
+            opened,
             seat,
         };
         self.reactors[self.next].send(Mail::Adopt(newcomer));

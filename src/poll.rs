@@ -5,6 +5,7 @@
 //! and a connection that is not read for a while loses nothing.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl Poll {
             Some(_) => return Ok(()),
         };
         let (epoll, fd) = (self.epoll.as_fd(), source.as_fd());
-        sys::epoll_ctl(epoll, operation, fd, interest.0, token.to_bits())
+        sys::epoll_ctl(epoll, operation, fd, interest.0.get(), token.to_bits())
     }
 
     /// Waits until something is ready, the timeout has passed or a signal came.
@@ -64,19 +65,25 @@ impl Poll {
     }
 }
 
-/// What a source is watched for. Errors and hang-ups are always told.
+/// What a source is watched for. Errors and hang-ups are always told, so they are
+/// part of every interest; that makes it no zero, and an option of it no larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interest(u32);
+pub struct Interest(NonZeroU32);
 
 impl Interest {
     /// Nothing but errors and hang-ups.
-    pub const NONE: Interest = Interest(0);
+    pub const NONE: Interest = Interest::new(0);
     /// There is something to read, or the peer has sent its last byte.
-    pub const READABLE: Interest = Interest(libc::EPOLLIN as u32);
+    pub const READABLE: Interest = Interest::new(libc::EPOLLIN);
     /// There is room for something to be written.
-    pub const WRITABLE: Interest = Interest(libc::EPOLLOUT as u32);
+    pub const WRITABLE: Interest = Interest::new(libc::EPOLLOUT);
     /// A bell: each ring is told once, and nobody needs to read it away.
-    pub const BELL: Interest = Interest((libc::EPOLLIN | libc::EPOLLET) as u32);
+    pub const BELL: Interest = Interest::new(libc::EPOLLIN | libc::EPOLLET);
+
+    const fn new(events: libc::c_int) -> Interest {
+        let events = (events | libc::EPOLLERR | libc::EPOLLHUP) as u32;
+        Interest(NonZeroU32::new(events).expect("errors are always told"))
+    }
 }
 
 impl BitOr for Interest {

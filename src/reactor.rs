@@ -7,7 +7,7 @@ use crate::deadlines::{Clock, Deadlines, Tick, Timeouts};
 use crate::dispatch::Job;
 use crate::handler::Handler;
 use crate::mailbox::{Desk, Inbox};
-use crate::peer::{Fate, Newcomer, Peer};
+use crate::peer::{Fate, Newcomer, Peer, Timed};
 use crate::poll::{Events, Poll};
 use crate::reason::Reason;
 use crate::service::Service;
@@ -192,7 +192,14 @@ impl<H: Handler> Reactor<H> {
             return;
         };
         let now = self.clock.now();
-        let timed = &mut peer.timed;
+        let new = || {
+            Box::new(Timed {
+                waiting,
+                since: now,
+                armed: None,
+            })
+        };
+        let timed = peer.timed.get_or_insert_with(new);
         if timed.waiting != waiting {
             (timed.waiting, timed.since) = (waiting, now);
         }
@@ -203,22 +210,29 @@ impl<H: Handler> Reactor<H> {
     }
 
     /// Looks at a peer that has come up. It may have made progress since it was
-    /// armed, or have been armed again for an earlier moment.
+    /// armed, have been armed again for an earlier moment, or be gone.
     fn look_at(&mut self, token: Token, now: Tick) {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        if peer.timed.armed.is_none_or(|armed| armed > now) {
+        let Some(timed) = peer
+            .timed
+            .take_if(|timed| timed.armed.is_some_and(|up| up <= now))
+        else {
             return;
-        }
-        peer.timed.armed = None;
+        };
         let waiting = peer.waiting();
         let due = waiting
             .limit(&self.timeouts)
-            .map(|limit| peer.timed.since.after(limit));
-        if waiting == peer.timed.waiting && due.is_some_and(|due| due <= now) {
-            self.visit(token, |_, peer| peer.timed_out(waiting));
-        } else {
+            .map(|limit| timed.since.after(limit));
+        if waiting == timed.waiting && due.is_some_and(|due| due <= now) {
+            return self.visit(token, |_, peer| peer.timed_out(waiting));
+        }
+        if due.is_some() {
+            peer.timed = Some(Box::new(Timed {
+                armed: None,
+                ..*timed
+            }));
             self.time(token);
         }
     }

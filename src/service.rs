@@ -121,8 +121,9 @@ impl<H: Handler> Service<H> {
         if reason.resets() {
             peer.reset();
         }
-        events::closed(&peer.closed(self.thread, reason));
-        self.stats.count_close(self.reactor, reason);
+        let now = self.stats.nanoseconds();
+        events::closed(&peer.closed(self.thread, now, reason));
+        self.stats.count_close(self.reactor, now, reason);
     }
 
     /// The handler's tick has come round.

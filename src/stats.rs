@@ -91,20 +91,20 @@ impl Stats {
         }
     }
 
-    /// A connection was accepted.
-    pub(crate) fn count_accept(&self) {
+    /// A connection was accepted, `now`.
+    pub(crate) fn count_accept(&self, now: u64) {
         if self.acceptor.accepted.get() == 0 {
-            self.acceptor.first_opened.set(self.nanoseconds());
+            self.acceptor.first_opened.set(now);
         }
         self.acceptor.accepted.add(1);
     }
 
-    /// A connection of that reactor was closed.
-    pub(crate) fn count_close(&self, reactor: usize, reason: Reason) {
+    /// A connection of that reactor was closed, `now`.
+    pub(crate) fn count_close(&self, reactor: usize, now: u64, reason: Reason) {
         let stats = &self.reactors[reactor];
         stats.closed[reason as usize].add(1);
         stats.resets.add(u64::from(reason.resets()));
-        stats.last_closed.set(self.nanoseconds());
+        stats.last_closed.set(now);
     }
 
     /// How long there was something to do: from the first connection to the end
@@ -122,7 +122,8 @@ impl Stats {
         Duration::from_nanos(last.unwrap_or(first).saturating_sub(first))
     }
 
-    fn nanoseconds(&self) -> u64 {
+    /// The time since the server was made.
+    pub(crate) fn nanoseconds(&self) -> u64 {
         self.started.elapsed().as_nanos() as u64
     }
 

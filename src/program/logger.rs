@@ -18,7 +18,7 @@ use log::{Level, Log, Metadata, Record};
 
 /// How many lines may wait to be written: a burst of ten thousand connections
 /// loses none while the writer gets a fair share of a processor.
-const LINES: usize = 4096;
+const LINES: usize = 2048;
 /// How many lines are written at once.
 const BATCH: usize = 512;
 
