@@ -86,10 +86,10 @@ pub(crate) enum Waiting {
     Us,
     /// The rest of its message; messages so far.
     Message(u64),
-    /// It takes what it has asked for; bytes sent so far.
+    /// It takes what it has asked for; bytes taken so far.
     Room(u64),
-    /// It finishes; bytes it has not acknowledged.
-    Farewell(u32),
+    /// It finishes; bytes taken so far.
+    Farewell(u64),
     /// Whatever it likes to do next; bytes so far, in and out.
     Anything(u64),
 }
@@ -162,10 +162,9 @@ impl<S> Peer<S> {
     /// What the peer is given time for, in this state.
     pub(crate) fn waiting(&self) -> Waiting {
         if let Phase::Lingering(_) = self.phase {
-            let socket = self.connection.socket().as_fd();
-            Waiting::Farewell(sys::bytes_unacknowledged(socket).unwrap_or(0))
+            Waiting::Farewell(self.bytes_taken())
         } else if self.connection.has_unsent() {
-            Waiting::Room(self.connection.tally().sent)
+            Waiting::Room(self.bytes_taken())
         } else if self.turn != Turn::Ours {
             Waiting::Us
         } else if !self.connection.inbound.is_empty() {
@@ -174,6 +173,17 @@ impl<S> Peer<S> {
             let Tally { received, sent } = self.connection.tally();
             Waiting::Anything(received + sent)
         }
+    }
+
+    /// How many bytes the peer has acknowledged. What the kernel took says less: it
+    /// asks for more only once a third of its buffer is free, and until then a slow
+    /// reader would seem to be none.
+    fn bytes_taken(&self) -> u64 {
+        let unacknowledged = sys::bytes_unacknowledged(self.connection.socket().as_fd());
+        self.connection
+            .tally()
+            .sent
+            .saturating_sub(unacknowledged.unwrap_or(0).into())
     }
 
     /// How many bytes may be read now. If none, the peer was early.

@@ -142,6 +142,9 @@ impl<H: Handler> Reactor<H> {
 
     fn drain(&mut self, by: Tick) {
         self.drain_by = Some(by);
+        if by <= self.clock.now() {
+            return self.stop();
+        }
         for token in self.peers.tokens().collect::<Vec<_>>() {
             self.visit(token, |_, peer| {
                 peer.drain()?;

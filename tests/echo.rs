@@ -1,0 +1,144 @@
+//! What comes in goes out, byte for byte, in every framing.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use common::{Running, config, frame, noise, read_frame, read_to_end, round_trip};
+use reactor_server::{Config, Echo, Framing, Reason};
+
+#[test]
+fn sixty_four_mebibytes_behind_a_half_close_all_come_back() {
+    for workers in [0, 2] {
+        let server = Running::echo(Config {
+            workers,
+            ..config(Framing::Raw)
+        });
+        let bytes = noise(64 << 20);
+        assert!(
+            round_trip(server.connect(), bytes.clone()) == bytes,
+            "{workers} workers"
+        );
+        server.wait_until("the close", |stats| stats.closed_for(Reason::Eof) == 1);
+    }
+}
+
+#[test]
+fn a_message_followed_at_once_by_fin_is_answered() {
+    for workers in [0, 2] {
+        let server = Running::echo(Config {
+            workers,
+            ..config(Framing::Len32)
+        });
+        for _ in 0..200 {
+            let mut stream = server.connect();
+            stream.write_all(&frame(b"last words")).expect("sent");
+            stream.shutdown(Shutdown::Write).expect("half-closed");
+            assert_eq!(read_to_end(&mut stream), frame(b"last words"));
+        }
+    }
+}
+
+#[test]
+fn len32_keeps_all_bytes_and_empty_messages() {
+    let server = Running::echo(config(Framing::Len32));
+    let mut stream = server.connect();
+    let all: Vec<u8> = (0..=255).collect();
+    for message in [&all[..], b"", b"\0begins with nul", b"\r", b"\r\n\r\n", b""] {
+        stream.write_all(&frame(message)).expect("sent");
+        assert_eq!(read_frame(&mut stream), message);
+    }
+}
+
+#[test]
+fn lines_come_back_as_lines() {
+    let server = Running::echo(config(Framing::line()));
+    let text = b"one\n\ntwo\r\nlone \r in the middle\n\0\n".to_vec();
+    assert_eq!(round_trip(server.connect(), text.clone()), text);
+}
+
+#[test]
+fn any_delimiter_will_do() {
+    let server = Running::echo(config(Framing::Delimited(b"\r\n\r\n".to_vec())));
+    let text = b"a\r\nb\r\n\r\n\r\n\r\n\rc\n\r\n\r\n".to_vec();
+    assert_eq!(round_trip(server.connect(), text.clone()), text);
+}
+
+#[test]
+fn a_stream_in_single_bytes_is_the_same_stream() {
+    let server = Running::echo(config(Framing::Len32));
+    let mut stream = server.connect();
+    for message in [&b"x"[..], b"", b"several bytes"] {
+        for byte in frame(message) {
+            stream.write_all(&[byte]).expect("sent");
+        }
+        assert_eq!(read_frame(&mut stream), message);
+    }
+}
+
+#[test]
+fn large_messages_and_small_ones_share_a_connection() {
+    for workers in [0, 2] {
+        let server = Running::echo(Config {
+            workers,
+            ..config(Framing::Len32)
+        });
+        let sizes = [1 << 20, 1, 70_000, 0, 65_536, 65_532, 65_533, 3, 500_000];
+        let stream: Vec<u8> = sizes.iter().flat_map(|&size| frame(&noise(size))).collect();
+        assert!(
+            round_trip(server.connect(), stream.clone()) == stream,
+            "{workers} workers"
+        );
+    }
+}
+
+#[test]
+fn the_client_of_the_original_is_served_unchanged() {
+    let echo = Echo {
+        prefix: b"reply:".to_vec(),
+        ..Echo::default()
+    };
+    let server = Running::start(config(Framing::Len32), echo);
+    let mut stream = server.connect();
+    for number in 0..1000 {
+        let message = format!("message number {number}");
+        stream.write_all(&frame(message.as_bytes())).expect("sent");
+        // One `recv` for the length and one for the body, as it does.
+        let mut length = [0; 4];
+        assert_eq!(stream.read(&mut length).expect("a length"), 4);
+        let mut body = vec![0; u32::from_le_bytes(length) as usize];
+        assert_eq!(stream.read(&mut body).expect("a body"), body.len());
+        assert_eq!(body, format!("reply:{message}").as_bytes());
+    }
+}
+
+#[test]
+fn ipv6_is_served_too() {
+    let address = "[::1]:0".parse().expect("an address");
+    let server = Running::echo(Config {
+        address,
+        ..config(Framing::Raw)
+    });
+    assert_eq!(round_trip(server.connect(), b"six".to_vec()), b"six");
+}
+
+#[test]
+fn descriptors_are_dealt_round_robin_and_all_given_back() {
+    let server = Running::echo(Config {
+        io_threads: 4,
+        ..config(Framing::Raw)
+    });
+    for _ in 0..40 {
+        assert_eq!(round_trip(server.connect(), b"turn".to_vec()), b"turn");
+    }
+    server.wait_until("forty closes", |stats| stats.closed() == 40);
+    let opened: Vec<u64> = server
+        .handle
+        .stats()
+        .reactors
+        .iter()
+        .map(|reactor| reactor.opened.get())
+        .collect();
+    assert_eq!(opened, [10, 10, 10, 10]);
+}

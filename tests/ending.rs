@@ -1,0 +1,199 @@
+//! A server that is told to end loses nothing that it was sent before.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use common::{Running, config, eventually, frame, noise, read_to_end};
+use crossbeam_channel::bounded;
+use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
+
+/// Waits until all that was sent is acknowledged, and so with the server's kernel.
+fn wait_until_acknowledged(stream: &TcpStream) {
+    eventually("all is acknowledged", || {
+        let name = format!("/proc/self/fdinfo/{}", stream.as_raw_fd());
+        assert!(std::fs::exists(name).expect("proc"));
+        bytes_in_flight(stream) == 0
+    });
+}
+
+/// From `/proc/net/tcp`: the transmit queue of the client's side.
+fn bytes_in_flight(stream: &TcpStream) -> u64 {
+    let port = format!(":{:04X}", stream.local_addr().expect("an address").port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    let line = table.lines().find(|line| {
+        line.split_whitespace()
+            .nth(1)
+            .is_some_and(|local| local.ends_with(&port))
+    });
+    let queues = line
+        .and_then(|line| line.split_whitespace().nth(4))
+        .expect("its queues");
+    u64::from_str_radix(queues.split(':').next().expect("two queues"), 16).expect("a number")
+}
+
+#[test]
+fn what_had_arrived_is_answered_and_idle_peers_are_told() {
+    for workers in [0, 2] {
+        let mut server = Running::echo(Config {
+            workers,
+            ..config(Framing::Len32)
+        });
+        let mut busy: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        let mut idle: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        server.wait_until("all are in", |stats| {
+            stats.sum(|reactor| &reactor.opened) == 40
+        });
+        let message = frame(&noise(20_000));
+        for stream in &mut busy {
+            stream.write_all(&message).expect("sent");
+            wait_until_acknowledged(stream);
+        }
+        server.handle.drain();
+        for stream in &mut busy {
+            assert!(read_to_end(stream) == message, "{workers} workers");
+        }
+        for stream in &mut idle {
+            assert_eq!(read_to_end(stream), b"");
+        }
+        drop((busy, idle));
+        assert_eq!(server.ending(), Ending::Drained);
+    }
+}
+
+#[test]
+fn those_who_still_wait_to_be_accepted_are_answered_too() {
+    let mut server = Running::echo(Config {
+        max_connections: Some(40),
+        ..config(Framing::Raw)
+    });
+    let mut streams: Vec<_> = (0..40).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(b"just in time").expect("sent");
+        wait_until_acknowledged(stream);
+    }
+    server.handle.drain();
+    for stream in &mut streams {
+        assert_eq!(read_to_end(stream), b"just in time");
+    }
+    drop(streams);
+    assert_eq!(server.ending(), Ending::Drained);
+}
+
+#[test]
+fn megabytes_in_flight_are_answered_to_a_reader_that_takes_its_time() {
+    let mut server = Running::echo(config(Framing::Raw));
+    let mut stream = server.connect();
+    stream.set_nonblocking(true).expect("non-blocking");
+    let chunk = noise(1 << 20);
+    // Until the server's kernel is full too: it must all be answered, later.
+    let mut sent = 0;
+    let mut last = Instant::now();
+    while last.elapsed() < Duration::from_millis(100) {
+        if let Ok(count) = stream.write(&chunk[sent % chunk.len()..]) {
+            (sent, last) = (sent + count, Instant::now());
+        }
+    }
+    stream.set_nonblocking(false).expect("blocking");
+    let stuck = bytes_in_flight(&stream) as usize;
+    server.handle.drain();
+    let back = read_to_end(&mut stream);
+    drop(stream);
+    assert_eq!(server.ending(), Ending::Drained);
+    // What was acknowledged before the drain is back; what was stuck on our side
+    // may have arrived in time or not.
+    assert!(
+        back.len() >= sent - stuck,
+        "{} of {sent}, {stuck} were stuck",
+        back.len()
+    );
+    let expected: Vec<u8> = chunk.iter().copied().cycle().take(back.len()).collect();
+    assert!(back == expected);
+}
+
+#[test]
+fn after_the_drain_nobody_is_accepted() {
+    let mut server = Running::echo(config(Framing::Raw));
+    server.handle.drain();
+    assert_eq!(server.ending(), Ending::Drained);
+    assert!(TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn peers_that_never_read_cannot_hold_up_the_end() {
+    let drain_timeout = Duration::from_millis(300);
+    let mut server = Running::echo(Config {
+        drain_timeout,
+        ..config(Framing::Raw)
+    });
+    let streams: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    let chunk = noise(1 << 20);
+    for stream in &streams {
+        stream.set_nonblocking(true).expect("non-blocking");
+    }
+    server.wait_until("a full house", |stats| {
+        streams
+            .iter()
+            .for_each(|mut stream| drop(stream.write(&chunk)));
+        stats.sum(|reactor| &reactor.received) > 20 << 20
+    });
+    let began = Instant::now();
+    server.handle.drain();
+    assert_eq!(server.ending(), Ending::Forced);
+    assert!(began.elapsed() >= drain_timeout);
+    assert!(server.handle.stats().closed_for(Reason::Stop) > 0);
+}
+
+#[test]
+fn told_to_stop_it_resets_and_ends() {
+    let mut server = Running::echo(config(Framing::Raw));
+    let mut stream = server.connect();
+    stream.write_all(b"hello").expect("sent");
+    stream.read_exact(&mut [0; 5]).expect("a reply");
+    server.handle.stop();
+    assert_eq!(server.ending(), Ending::Forced);
+    let error = stream.read(&mut [0; 1]).expect_err("a reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+/// Never returns from its first message.
+struct Stuck(
+    crossbeam_channel::Receiver<()>,
+    crossbeam_channel::Sender<()>,
+);
+
+impl Handler for Stuck {
+    type Session = ();
+
+    fn opened(&self, _: std::net::SocketAddr) {}
+
+    fn message(&self, _: &mut (), _: &[u8], _: &mut Reply<'_>) {
+        let _ = self.1.send(());
+        let _ = self.0.recv();
+    }
+}
+
+#[test]
+fn a_handler_that_is_stuck_cannot_hold_up_the_end() {
+    for workers in [0, 1] {
+        let (key, door) = bounded::<()>(0);
+        let (arrived, arrivals) = bounded(1);
+        let drain_timeout = Duration::from_millis(50);
+        let config = Config {
+            workers,
+            drain_timeout,
+            io_threads: 1,
+            ..config(Framing::Raw)
+        };
+        let mut server = Running::start(config, Stuck(door, arrived));
+        let mut stream = server.connect();
+        stream.write_all(b"anything").expect("sent");
+        arrivals.recv().expect("it is stuck");
+        server.handle.drain();
+        assert_eq!(server.ending(), Ending::Forced);
+        drop(key);
+    }
+}

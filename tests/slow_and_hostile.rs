@@ -1,0 +1,335 @@
+//! No peer can stop, starve or bloat the server.
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::{Running, config, frame, noise, read_frame, read_to_end};
+use reactor_server::{Config, Framing, Reason, Timeouts};
+use socket2::{Domain, SockRef, Socket, Type};
+
+const NEVER: Timeouts = Timeouts {
+    message: None,
+    write: None,
+    idle: None,
+};
+const SOON: Option<Duration> = Some(Duration::from_millis(100));
+
+/// Sends until the server takes no more, and returns how much it took.
+fn fill(stream: &mut TcpStream) -> usize {
+    stream.set_nonblocking(true).expect("non-blocking");
+    let (chunk, mut sent) = (noise(1 << 20), 0);
+    let mut full = 0;
+    // Full for a while on end, because what is under way may still make room.
+    while full < 50 {
+        match stream.write(&chunk[sent % chunk.len()..]) {
+            Ok(count) => (sent, full) = (sent + count, 0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                full += 1;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert!(sent < 1 << 30, "the server holds whatever it is sent");
+    }
+    stream.set_nonblocking(false).expect("blocking");
+    sent
+}
+
+#[test]
+fn a_peer_that_never_reads_is_not_read_from_and_loses_nothing() {
+    let server = Running::echo(Config {
+        timeouts: NEVER,
+        ..config(Framing::Raw)
+    });
+    let mut stream = server.connect();
+    let sent = fill(&mut stream);
+    let stats = server.handle.stats();
+    let held = stats.sum(|reactor| &reactor.received) - stats.sum(|reactor| &reactor.sent);
+    assert!(
+        held <= 64 * 1024,
+        "{held} bytes are held for one connection"
+    );
+    stream.shutdown(Shutdown::Write).expect("half-closed");
+    let chunk = noise(1 << 20);
+    let expected: Vec<u8> = chunk.iter().copied().cycle().take(sent).collect();
+    assert!(read_to_end(&mut stream) == expected);
+}
+
+#[test]
+fn a_peer_that_never_reads_is_reset_at_the_write_deadline_and_others_go_on() {
+    let timeouts = Timeouts {
+        write: SOON,
+        ..NEVER
+    };
+    let server = Running::echo(Config {
+        timeouts,
+        io_threads: 1,
+        ..config(Framing::Raw)
+    });
+    let (greedy, honest) = (server.connect(), server.connect());
+    greedy.set_nonblocking(true).expect("non-blocking");
+    let chunk = noise(1 << 20);
+    server.wait_until("the write deadline", |stats| {
+        let _ = greedy.try_clone().expect("a handle").write(&chunk);
+        let mut reply = [0; 4];
+        honest
+            .try_clone()
+            .expect("a handle")
+            .write_all(b"ping")
+            .expect("sent");
+        honest
+            .try_clone()
+            .expect("a handle")
+            .read_exact(&mut reply)
+            .expect("a reply");
+        stats.closed_for(Reason::WriteTimeout) == 1
+    });
+    assert_eq!(server.handle.stats().sum(|reactor| &reactor.resets), 1);
+}
+
+#[test]
+fn a_slow_but_honest_reader_is_not_evicted() {
+    let timeouts = Timeouts {
+        write: Some(Duration::from_secs(1)),
+        ..NEVER
+    };
+    let server = Running::echo(Config {
+        timeouts,
+        ..config(Framing::Raw)
+    });
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket
+        .set_recv_buffer_size(32 * 1024)
+        .expect("a small buffer");
+    socket
+        .connect(&server.address.into())
+        .expect("a connection");
+    let mut stream = TcpStream::from(socket);
+    let sent = fill(&mut stream);
+    // For more than two deadlines it reads so little that the server's kernel, whose
+    // buffer stays nearly full, never asks for more.
+    let (began, mut read) = (Instant::now(), Vec::new());
+    while began.elapsed() < Duration::from_millis(2500) {
+        std::thread::sleep(Duration::from_millis(20));
+        let mut some = [0; 4000];
+        let count = stream.read(&mut some).expect("it is still served");
+        read.extend_from_slice(&some[..count]);
+    }
+    assert_eq!(server.handle.stats().closed(), 0);
+    assert!(read.len() < sent && read == noise(1 << 20)[..read.len()]);
+}
+
+#[test]
+fn a_message_in_single_bytes_is_closed_at_its_deadline_but_an_idle_peer_is_not() {
+    let timeouts = Timeouts {
+        message: SOON,
+        ..NEVER
+    };
+    for workers in [0, 1] {
+        let server = Running::echo(Config {
+            timeouts,
+            workers,
+            ..config(Framing::Len32)
+        });
+        let (mut slow, mut idle) = (server.connect(), server.connect());
+        slow.write_all(&1_000_000u32.to_le_bytes()).expect("sent");
+        server.wait_until("the frame deadline", |stats| {
+            let _ = slow.write(b"x");
+            stats.closed_for(Reason::FrameTimeout) == 1
+        });
+        idle.write_all(&frame(b"here I am")).expect("sent");
+        assert_eq!(read_frame(&mut idle), b"here I am");
+    }
+}
+
+#[test]
+fn a_deadline_is_for_one_message_and_not_for_a_busy_connection() {
+    let timeouts = Timeouts {
+        message: Some(Duration::from_millis(300)),
+        ..NEVER
+    };
+    let server = Running::echo(Config {
+        timeouts,
+        ..config(Framing::Len32)
+    });
+    let mut stream = server.connect();
+    let began = Instant::now();
+    // There is always an incomplete message, but never the same one for long.
+    let two = [frame(b"first"), frame(b"second")].concat();
+    let (mut sent, mut received) = (0, 0);
+    while began.elapsed() < Duration::from_millis(900) {
+        stream
+            .write_all(&two[sent % two.len()..][..1])
+            .expect("sent");
+        sent += 1;
+        if sent % two.len() == 9 || sent % two.len() == 0 {
+            read_frame(&mut stream);
+            received += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(received > 4, "{received}");
+}
+
+#[test]
+fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
+    let timeouts = Timeouts {
+        idle: Some(Duration::from_millis(300)),
+        ..NEVER
+    };
+    let server = Running::echo(Config {
+        timeouts,
+        ..config(Framing::Raw)
+    });
+    let (mut idle, mut busy) = (server.connect(), server.connect());
+    server.wait_until("the idle deadline", |stats| {
+        busy.write_all(b"tick").expect("sent");
+        busy.read_exact(&mut [0; 4]).expect("a reply");
+        stats.closed_for(Reason::IdleTimeout) == 1 || {
+            // It was told by an orderly end, and answers in kind.
+            idle.set_nonblocking(true).expect("non-blocking");
+            if let Ok(0) = idle.read(&mut [0; 1]) {
+                let _ = idle.shutdown(Shutdown::Write);
+            }
+            false
+        }
+    });
+    busy.write_all(b"tock")
+        .expect("the busy one is still served");
+    busy.read_exact(&mut [0; 4]).expect("a reply");
+}
+
+#[test]
+fn hostile_lengths_close_their_connection_and_no_other() {
+    const MAX: u32 = 1000;
+    for workers in [0, 1] {
+        let config = Config {
+            max_message: MAX as usize,
+            workers,
+            ..config(Framing::Len32)
+        };
+        let server = Running::echo(config);
+        let mut bystander = server.connect();
+        let hostile = [
+            MAX + 1,
+            i32::MAX as u32,
+            1 << 31,
+            u32::MAX - 4,
+            u32::MAX - 1,
+            u32::MAX,
+        ];
+        for length in hostile {
+            let mut stream = server.connect();
+            stream.write_all(&frame(b"good")).expect("sent");
+            stream.write_all(&length.to_le_bytes()).expect("sent");
+            assert_eq!(read_to_end(&mut stream), frame(b"good"), "{length}");
+            drop(stream);
+            bystander.write_all(&frame(b"unharmed")).expect("sent");
+            assert_eq!(read_frame(&mut bystander), b"unharmed");
+        }
+        for length in [0, 1, MAX] {
+            let mut stream = server.connect();
+            stream
+                .write_all(&frame(&noise(length as usize)))
+                .expect("sent");
+            assert_eq!(read_frame(&mut stream), noise(length as usize));
+        }
+        server.wait_until("a count of each", |stats| {
+            stats.closed_for(Reason::TooLong) == hostile.len() as u64
+        });
+    }
+}
+
+#[test]
+fn a_peer_that_goes_on_sending_after_its_mistake_is_cut_off_in_time() {
+    let server = Running::echo(config(Framing::Len32));
+    let mut stream = server.connect();
+    stream.write_all(&u32::MAX.to_le_bytes()).expect("sent");
+    server.wait_until("the end of its time", |stats| {
+        let _ = stream.write(&[0; 1000]);
+        stats.closed_for(Reason::TooLong) == 1
+    });
+}
+
+#[test]
+fn a_message_that_is_cut_short_is_told_from_an_orderly_end() {
+    let server = Running::echo(config(Framing::Len32));
+    for cut in [&frame(b"whole message")[..9], &[7], &[1, 2, 3]] {
+        let mut stream = server.connect();
+        stream.write_all(&frame(b"good")).expect("sent");
+        stream.write_all(cut).expect("sent");
+        stream.shutdown(Shutdown::Write).expect("half-closed");
+        assert_eq!(read_to_end(&mut stream), frame(b"good"));
+    }
+    server.wait_until("three of them", |stats| {
+        stats.closed_for(Reason::Truncated) == 3
+    });
+}
+
+#[test]
+fn resets_in_the_middle_of_everything_leave_nothing_behind() {
+    for workers in [0, 2] {
+        let server = Running::echo(Config {
+            workers,
+            ..config(Framing::Raw)
+        });
+        for round in 0..500 {
+            let mut stream = server.connect();
+            stream.write_all(&noise(100 << (round % 10))).expect("sent");
+            SockRef::from(&stream)
+                .set_linger(Some(Duration::ZERO))
+                .expect("a reset on close");
+        }
+        server.wait_until("all to be closed", |stats| stats.closed() == 500);
+        let mut stream = server.connect();
+        stream.write_all(b"alive").expect("sent");
+        stream.read_exact(&mut [0; 5]).expect("a reply");
+    }
+}
+
+#[test]
+fn who_finds_no_seat_waits_for_one() {
+    let server = Running::echo(Config {
+        max_connections: Some(2),
+        ..config(Framing::Raw)
+    });
+    let seated = [server.connect(), server.connect()];
+    let mut waiting = server.connect();
+    waiting.write_all(b"anyone?").expect("the kernel keeps it");
+    server.wait_until("the pause", |stats| stats.acceptor.full.get() == 1);
+    assert_eq!(server.handle.stats().acceptor.accepted.get(), 2);
+    drop(seated);
+    let mut reply = [0; 7];
+    waiting.read_exact(&mut reply).expect("a seat and a reply");
+    assert_eq!(&reply, b"anyone?");
+}
+
+#[test]
+fn a_fire_hose_does_not_starve_its_neighbours() {
+    let server = Running::echo(Config {
+        io_threads: 1,
+        ..config(Framing::Raw)
+    });
+    let hose = server.connect();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (mut writer, mut reader, done) = (&hose, &hose, &done);
+        scope.spawn(move || while reader.read(&mut [0; 65536]).is_ok_and(|count| count > 0) {});
+        scope.spawn(move || {
+            let chunk = noise(1 << 20);
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                writer.write_all(&chunk).expect("sent");
+            }
+            writer.shutdown(Shutdown::Write).expect("half-closed");
+        });
+        let mut stream = server.connect();
+        for _ in 0..1000 {
+            stream.write_all(b"ping").expect("sent");
+            stream.read_exact(&mut [0; 4]).expect("a reply");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
