@@ -82,6 +82,8 @@ enum Failure {
 /// How many connections may wait to be accepted, where `net.core.somaxconn`
 /// allows as many.
 pub(crate) const BACKLOG: i32 = 65_535;
+/// As long as a clock can look ahead: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How many connections are accepted before the mail is looked at again.
 const BATCH: usize = 256;
 /// How long to wait for descriptors or memory to come back.
@@ -146,13 +148,14 @@ impl<S> Acceptor<S> {
                 return Ok(Ending::Forced);
             }
             self.poll.wait(&mut events, self.timeout())?;
-            self.resume()?;
             for index in 0..events.len() {
                 match events.get(index).token() {
                     Token::LISTENER => self.accept_some(BATCH)?,
                     _ => self.read_mail()?,
                 }
             }
+            // After the bell is answered: a seat that is left from here on rings anew.
+            self.resume()?;
         }
         Ok(self.ending())
     }
@@ -171,27 +174,33 @@ impl<S> Acceptor<S> {
 
     /// Accepts at most `most` connections, as long as there are some.
     fn accept_some(&mut self, most: usize) -> io::Result<()> {
+        let mut failed = None;
         for _ in 0..most {
             let (Some(listener), None) = (&self.listener, self.pause) else {
-                break;
+                return Ok(());
             };
             let Some(seat) = self.seats.take() else {
                 return self.pause_while_full();
             };
             match sys::accept(listener.as_fd()) {
-                Ok((socket, address)) => self.deal(socket, address, seat),
+                Ok((socket, address)) => {
+                    failed = None;
+                    self.deal(socket, address, seat);
+                }
                 Err(error) => {
                     drop(seat);
                     match failure(&error) {
-                        Failure::NobodyThere => break,
+                        Failure::NobodyThere => return Ok(()),
                         Failure::Retry => self.stats.acceptor.retries.add(1),
                         Failure::Exhausted => return self.pause_while_exhausted(&error),
                         Failure::OurMistake => return Err(error),
                     }
+                    failed = Some(error);
                 }
             }
         }
-        Ok(())
+        // A failure that does not go away must not keep this thread busy.
+        failed.map_or(Ok(()), |error| self.pause_while_exhausted(&error))
     }
 
     fn deal(&mut self, socket: OwnedFd, address: SocketAddr, seat: Seat) {
@@ -199,12 +208,7 @@ impl<S> Acceptor<S> {
         let opened = self.stats.nanoseconds();
         self.stats.count_accept(opened);
         let socket = TcpStream::from(socket);
-        let newcomer = Newcomer {
-            socket,
-            address,
-            opened,
-            seat,
-        };
+        let newcomer = Newcomer { socket, address, opened, seat };
         self.reactors[self.next].send(Mail::Adopt(newcomer));
         self.next = (self.next + 1) % self.reactors.len();
     }
@@ -252,8 +256,7 @@ impl<S> Acceptor<S> {
     fn listen_for(&mut self, interest: Interest) -> io::Result<()> {
         match &self.listener {
             Some(listener) => {
-                self.poll
-                    .watch(listener, Token::LISTENER, &mut self.watched, interest)
+                self.poll.watch(listener, Token::LISTENER, &mut self.watched, interest)
             }
             None => Ok(()),
         }
@@ -261,19 +264,18 @@ impl<S> Acceptor<S> {
 
     fn complain(&mut self, complaint: std::fmt::Arguments<'_>) {
         let now = Instant::now();
-        if self
-            .complained
-            .is_none_or(|last| last + Duration::from_secs(1) <= now)
-        {
+        if self.complained.is_none_or(|last| last + Duration::from_secs(1) <= now) {
             self.complained = Some(now);
             log::warn!("{complaint}");
         }
     }
 
     /// Those who wait to be accepted have been told by the kernel that they are
-    /// connected, and may have sent: they are taken in before the door is closed.
+    /// connected, and may have sent: they are taken in before the door is closed,
+    /// as far as there are seats and descriptors.
     fn drain(&mut self) -> io::Result<()> {
         if self.end_by.is_none() {
+            self.pause = None;
             self.accept_some(BACKLOG as usize)?;
             self.listener = None;
             self.end_by(self.drain_timeout, GRACE);
@@ -283,12 +285,10 @@ impl<S> Acceptor<S> {
 
     /// Has the reactors end in that time, and waits for them a little longer.
     fn end_by(&mut self, time: Duration, patience: Duration) {
-        let by = Instant::now() + time;
+        let by = Instant::now() + time.min(LONGEST);
         self.listener = None;
         self.end_by = Some(by + patience);
-        self.reactors
-            .iter()
-            .for_each(|reactor| reactor.send(Mail::Drain(by)));
+        self.reactors.iter().for_each(|reactor| reactor.send(Mail::Drain(by)));
     }
 
     fn ending(&self) -> Ending {

@@ -18,9 +18,7 @@ struct Bytes {
 impl Buffer {
     /// The bytes that wait, oldest first.
     pub fn as_slice(&self) -> &[u8] {
-        self.0
-            .as_ref()
-            .map_or(&[], |held| &held.bytes[held.start..])
+        self.0.as_ref().map_or(&[], |held| &held.bytes[held.start..])
     }
 
     /// Whether nothing waits.
@@ -38,12 +36,7 @@ impl Buffer {
         match &mut self.0 {
             _ if bytes.is_empty() => {}
             Some(held) => held.append(bytes),
-            None => {
-                self.0 = Some(Box::new(Bytes {
-                    bytes: bytes.to_vec(),
-                    start: 0,
-                }))
-            }
+            None => self.0 = Some(Box::new(Bytes { bytes: bytes.to_vec(), start: 0 })),
         }
     }
 

@@ -55,11 +55,7 @@ impl Codec {
             Framing::Delimited(delimiter) => Finder::new(delimiter).into_owned(),
             _ => Finder::new("").into_owned(),
         };
-        Codec {
-            framing,
-            delimiter,
-            max_message,
-        }
+        Codec { framing, delimiter, max_message }
     }
 
     /// The first message of `bytes`, or `None` while it is not all there.
@@ -134,10 +130,7 @@ impl Codec {
 fn whole(bytes: &[u8], head: usize, body: usize, tail: usize) -> Option<Frame<'_>> {
     let length = head + body + tail;
     let frame = bytes.get(..length)?;
-    Some(Frame {
-        body: &frame[head..head + body],
-        length,
-    })
+    Some(Frame { body: &frame[head..head + body], length })
 }
 
 #[cfg(test)]
@@ -161,10 +154,7 @@ mod tests {
         for piece in pieces {
             let mut searched = held.len();
             held.extend_from_slice(piece);
-            while let Some(frame) = codec
-                .decode(&held, searched)
-                .expect("no message is too long")
-            {
+            while let Some(frame) = codec.decode(&held, searched).expect("no message is too long") {
                 messages.push(frame.body.to_vec());
                 let length = frame.length;
                 held.drain(..length);
@@ -200,19 +190,9 @@ mod tests {
     #[test]
     fn a_length_over_the_limit_is_refused_before_its_body_comes() {
         let codec = Codec::new(Framing::Len32, MAX);
-        let hostile = [
-            MAX as u32 + 1,
-            i32::MAX as u32,
-            1 << 31,
-            u32::MAX - 4,
-            u32::MAX,
-        ];
+        let hostile = [MAX as u32 + 1, i32::MAX as u32, 1 << 31, u32::MAX - 4, u32::MAX];
         for length in hostile {
-            assert_eq!(
-                codec.decode(&length.to_le_bytes(), 0),
-                Err(TooLong),
-                "{length}"
-            );
+            assert_eq!(codec.decode(&length.to_le_bytes(), 0), Err(TooLong), "{length}");
         }
         assert_eq!(codec.decode(&(MAX as u32).to_le_bytes(), 0), Ok(None));
     }
@@ -229,12 +209,6 @@ mod tests {
     fn a_raw_message_is_what_has_come() {
         let codec = Codec::new(Framing::Raw, 0);
         assert_eq!(codec.decode(b"", 0), Ok(None));
-        assert_eq!(
-            codec.decode(b"abc", 0),
-            Ok(Some(Frame {
-                body: b"abc",
-                length: 3
-            }))
-        );
+        assert_eq!(codec.decode(b"abc", 0), Ok(Some(Frame { body: b"abc", length: 3 })));
     }
 }

@@ -42,12 +42,7 @@ impl<S> Connection<S> {
     /// Takes over a socket, which must be non-blocking.
     pub fn new(socket: S) -> Connection<S> {
         let (inbound, unsent, tally) = Default::default();
-        Connection {
-            socket,
-            inbound,
-            unsent,
-            tally,
-        }
+        Connection { socket, inbound, unsent, tally }
     }
 
     /// The socket.
@@ -89,11 +84,7 @@ impl<S: Read + Write> Connection<S> {
     /// # Errors
     /// The connection has failed.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let taken = if self.has_unsent() {
-            0
-        } else {
-            self.write(bytes)?
-        };
+        let taken = if self.has_unsent() { 0 } else { self.write(bytes)? };
         self.unsent.append(&bytes[taken..]);
         Ok(())
     }
@@ -129,10 +120,7 @@ impl<S: Read + Write> Connection<S> {
 
 /// Watching is level-triggered, so an interrupted call is told of again.
 fn is_not_yet(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Who is to be looked at when: a coarse timer wheel.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use crate::token::Token;
@@ -21,14 +22,36 @@ pub(crate) struct Tick(u64);
 
 impl Tick {
     pub(crate) fn after(self, time: Duration) -> Tick {
-        Tick(
-            self.0
-                .saturating_add(time.as_nanos().div_ceil(1_000_000) as u64),
-        )
+        let milliseconds = u64::try_from(time.as_nanos().div_ceil(1_000_000));
+        Tick(self.0.saturating_add(milliseconds.unwrap_or(u64::MAX)))
     }
 
     pub(crate) fn until(self, later: Tick) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+/// A moment in four bytes, for what is kept by the thousand: in the wheel's steps,
+/// and right only within half a year of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp(NonZeroU32);
+
+impl Tick {
+    /// Rounded up, so that nothing is over before its time.
+    pub(crate) fn stamp(self) -> Stamp {
+        Stamp(NonZeroU32::new(self.0.div_ceil(STEP) as u32).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
+impl Stamp {
+    pub(crate) fn is_before(self, other: Stamp) -> bool {
+        (self.0.get().wrapping_sub(other.0.get()) as i32) < 0
+    }
+
+    /// How long ago it was, rounded down.
+    pub(crate) fn age(self, now: Tick) -> Duration {
+        let steps = ((now.0 / STEP) as u32).wrapping_sub(self.0.get()) as i32;
+        Duration::from_millis(u64::try_from(steps).unwrap_or(0) * STEP)
     }
 }
 
@@ -74,12 +97,7 @@ pub(crate) struct Deadlines {
 
 impl Deadlines {
     pub(crate) fn new() -> Deadlines {
-        Deadlines {
-            slots: Vec::new(),
-            next_step: 0,
-            earliest: 0,
-            entries: 0,
-        }
+        Deadlines { slots: Vec::new(), next_step: 0, earliest: 0, entries: 0 }
     }
 
     /// Has `token` come up once `due` has passed, or before. Says when.
@@ -89,10 +107,7 @@ impl Deadlines {
             self.next_step = now.0 / STEP;
             self.earliest = u64::MAX;
         }
-        let step = due
-            .0
-            .div_ceil(STEP)
-            .clamp(self.next_step, self.next_step + SLOTS - 1);
+        let step = due.0.div_ceil(STEP).clamp(self.next_step, self.next_step + SLOTS - 1);
         self.slots[(step % SLOTS) as usize].push(token);
         self.earliest = self.earliest.min(step);
         self.entries += 1;
@@ -160,6 +175,18 @@ mod tests {
         assert_eq!(deadlines.next(), Some(up));
         assert!(expired(&mut deadlines, up.0 - STEP).is_empty());
         assert_eq!(expired(&mut deadlines, up.0), [7]);
+    }
+
+    #[test]
+    fn a_stamp_is_right_however_long_the_server_runs() {
+        for since in [0, 1, 7, 8, u64::from(u32::MAX) * STEP, 1 << 50] {
+            let (since, later) = (Tick(since), Tick(since + 10_000));
+            let age = since.stamp().age(later);
+            assert!((9_976..=10_000).contains(&age.as_millis()), "{since:?}: {age:?}");
+            assert!(since.stamp().is_before(later.stamp()));
+            assert!(!later.stamp().is_before(since.stamp()));
+            assert_eq!(later.stamp().age(since), Duration::ZERO);
+        }
     }
 
     #[test]

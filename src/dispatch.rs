@@ -83,12 +83,7 @@ const ENOUGH: usize = 64 * 1024;
 impl<H: Handler> Dispatch<H> {
     /// Handles messages on the reactor itself.
     pub(crate) fn inline(codec: Arc<Codec>, handler: Arc<H>) -> Dispatch<H> {
-        Dispatch {
-            codec,
-            handler,
-            replies: Vec::new(),
-            pool: None,
-        }
+        Dispatch { codec, handler, replies: Vec::new(), pool: None }
     }
 
     /// Has messages handled by `workers`, who send the replies to `reactor`.
@@ -97,10 +92,7 @@ impl<H: Handler> Dispatch<H> {
         workers: Sender<Box<Job<H::Session>>>,
         reactor: usize,
     ) -> Dispatch<H> {
-        Dispatch {
-            pool: Some(Pool::new(workers, reactor)),
-            ..self
-        }
+        Dispatch { pool: Some(Pool::new(workers, reactor)), ..self }
     }
 
     /// Handles the whole messages in `bytes`, or sends them to the workers.
@@ -112,14 +104,7 @@ impl<H: Handler> Dispatch<H> {
         searched: usize,
     ) -> Served {
         match &mut self.pool {
-            None => serve(
-                &self.codec,
-                &*self.handler,
-                session,
-                bytes,
-                searched,
-                &mut self.replies,
-            ),
+            None => serve(&self.codec, &*self.handler, session, bytes, searched, &mut self.replies),
             Some(pool) => match self.codec.decode(bytes, searched) {
                 Ok(None) => Served::with(Outcome::Hungry),
                 Ok(Some(_)) => pool.submit(token, session, bytes),
@@ -144,53 +129,38 @@ impl<H: Handler> Dispatch<H> {
     /// The next connection in line, if there is a job for it.
     pub(crate) fn next_in_line(&mut self) -> Option<Token> {
         let pool = self.pool.as_mut()?;
-        if pool.spare.is_empty() {
-            None
-        } else {
-            pool.line.pop_front()
+        if pool.spare.is_empty() { None } else { pool.line.pop_front() }
+    }
+
+    /// A connection was closed while it waited for a job.
+    pub(crate) fn leave_line(&mut self, token: Token) {
+        if let Some(pool) = &mut self.pool {
+            pool.line.retain(|&other| other != token);
         }
     }
 
-    /// A connection was closed. Its session is told now, or once it is home.
-    pub(crate) fn closed(&mut self, token: Token, session: Option<H::Session>, reason: Reason) {
-        match (session, &mut self.pool) {
-            (Some(session), _) => drop(contained(|| self.handler.closed(session, reason))),
-            (None, Some(pool)) => drop(pool.orphans.insert(token, reason)),
-            (None, None) => {}
+    /// A connection was closed while its job, and so its session, is out.
+    pub(crate) fn orphan(&mut self, token: Token, reason: Reason) {
+        if let Some(pool) = &mut self.pool {
+            pool.orphans.insert(token, reason);
         }
     }
 
-    /// A job has come home to a connection that is gone.
-    pub(crate) fn too_late(&mut self, mut job: Box<Job<H::Session>>) {
-        let reason = self
-            .pool
-            .as_mut()
-            .and_then(|pool| pool.orphans.remove(&job.token));
-        if let (Some(session), Some(reason)) = (job.session.take(), reason) {
-            self.closed(job.token, Some(session), reason);
-        }
-        self.recycle(job);
+    /// Why the connection of a job that has come home was closed meanwhile.
+    pub(crate) fn orphaned(&mut self, token: Token) -> Option<Reason> {
+        self.pool.as_mut()?.orphans.remove(&token)
     }
 
     /// Whether all jobs are home.
     pub(crate) fn is_idle(&self) -> bool {
-        self.pool
-            .as_ref()
-            .is_none_or(|pool| pool.spare.len() == pool.made)
+        self.pool.as_ref().is_none_or(|pool| pool.spare.len() == pool.made)
     }
 }
 
 impl<S> Pool<S> {
     fn new(workers: Sender<Box<Job<S>>>, reactor: usize) -> Pool<S> {
         let (spare, made, line, orphans) = Default::default();
-        Pool {
-            reactor,
-            workers,
-            spare,
-            made,
-            line,
-            orphans,
-        }
+        Pool { reactor, workers, spare, made, line, orphans }
     }
 
     fn submit(&mut self, token: Token, session: &mut Option<S>, bytes: &[u8]) -> Served {
@@ -204,11 +174,7 @@ impl<S> Pool<S> {
         // It never blocks: there is room for all the jobs of all reactors.
         let sent = self.workers.send(job);
         debug_assert!(sent.is_ok(), "workers outlive reactors");
-        Served {
-            consumed: bytes.len(),
-            messages: 0,
-            outcome: Outcome::Away,
-        }
+        Served { consumed: bytes.len(), messages: 0, outcome: Outcome::Away }
     }
 
     fn spare_job(&mut self) -> Option<Box<Job<S>>> {
@@ -248,11 +214,7 @@ impl<S> Job<S> {
 
 impl Served {
     fn with(outcome: Outcome) -> Served {
-        Served {
-            consumed: 0,
-            messages: 0,
-            outcome,
-        }
+        Served { consumed: 0, messages: 0, outcome }
     }
 }
 
@@ -264,13 +226,7 @@ pub(crate) fn work<H: Handler>(
     send_home: impl Fn(Box<Job<H::Session>>),
 ) {
     for mut job in jobs {
-        let Job {
-            input,
-            session,
-            served,
-            replies,
-            ..
-        } = &mut *job;
+        let Job { input, session, served, replies, .. } = &mut *job;
         *served = serve(codec, handler, session, input, 0, replies);
         send_home(job);
     }
@@ -288,15 +244,7 @@ fn serve<H: Handler>(
     let mut served = Served::with(Outcome::Failed(Reason::Panic));
     if let Some(session) = session
         && let Some(outcome) = contained(|| {
-            each_message(
-                codec,
-                handler,
-                session,
-                bytes,
-                searched,
-                replies,
-                &mut served,
-            )
+            each_message(codec, handler, session, bytes, searched, replies, &mut served)
         })
     {
         served.outcome = outcome;

@@ -29,13 +29,7 @@ pub(crate) fn opened(fd: RawFd, peer: SocketAddr, thread: i32) {
 
 /// A connection is about to be closed by the thread that owns it.
 pub(crate) fn closed(closed: &Closed) {
-    let Closed {
-        fd,
-        peer,
-        thread,
-        messages,
-        ..
-    } = closed;
+    let Closed { fd, peer, thread, messages, .. } = closed;
     let Tally { received, sent } = closed.tally;
     log::info!(
         "connection close fd={fd},ip={},port={} is {thread}. \

@@ -1,5 +1,47 @@
 //! A multi-reactor TCP server on raw epoll, and the load client that proves it.
-#![doc = ""]
+//!
+//! One thread, the acceptor, accepts connections and deals them round-robin to
+//! *reactors*: threads that each own an epoll, their connections and a mailbox.
+//! A reactor reads what a connection sends, cuts it into messages, has a
+//! [`Handler`] answer them, and writes the replies; or has *workers* do the
+//! handling, who send the replies back by mail. Nothing that a thread owns is
+//! touched by another.
+//!
+//! ```
+//! use reactor_server::{Config, Echo, Framing, Server};
+//! use std::io::{Read, Write};
+//!
+//! let config = Config { framing: Framing::line(), ..Config::default() };
+//! let server = Server::bind(config, Echo::default())?;
+//! let (address, handle) = (server.local_addr(), server.handle());
+//! let thread = std::thread::spawn(|| server.run());
+//!
+//! let mut stream = std::net::TcpStream::connect(address)?;
+//! stream.write_all(b"hello\n")?;
+//! let mut reply = [0; 6];
+//! stream.read_exact(&mut reply)?;
+//! assert_eq!(&reply, b"hello\n");
+//!
+//! drop(stream);
+//! handle.drain();
+//! thread.join().expect("no panic")?;
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # A guided tour
+//!
+//! What a user of the library needs is [`Server`], [`Config`], [`Handle`] and the
+//! [`Handler`] trait, of which [`Echo`] is one. [`load`] is the client side.
+//! Imports point down only, in this order:
+//!
+//! | floor | files | what they are |
+//! |---|---|---|
+//! | 5 | `server`, `load/` | binds, starts and joins; the load client |
+//! | 4 | `reactor`, `acceptor` | the threads with an epoll |
+//! | 3 | `service`, `dispatch`, `peer` | what is done with one connection; inline or workers; its state |
+//! | 2 | `connection`, `mailbox`, `deadlines`, `seats`, `events` | a socket and its bytes; how threads talk; who is looked at when; how many fit; the connect and close lines |
+//! | 1 | `poll`, `slab`, `codec`, `handler`, `stats`, `limits`, `program/` | epoll made safe; checked slots; framing; the trait; counters; what both programs share |
+//! | 0 | `sys`, `token`, `buffer`, `reason` | every `unsafe` block; names; bytes in waiting; why a connection ended |
 
 mod acceptor;
 mod buffer;
@@ -31,7 +73,7 @@ pub use codec::{Codec, Frame, Framing, TooLong};
 pub use connection::{Connection, Received, Tally};
 pub use deadlines::Timeouts;
 pub use handler::{Echo, Handler, Reply};
-pub use limits::{connections_possible, raise_descriptor_limit};
+pub use limits::{connections_possible, give_memory_back, raise_descriptor_limit};
 pub use poll::{Event, Events, Interest, Poll};
 pub use reason::Reason;
 pub use server::{Config, Handle, Server};

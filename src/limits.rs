@@ -1,4 +1,4 @@
-//! How many descriptors there are to be had.
+//! What this process may use: descriptors, and memory that it has freed.
 
 use std::io;
 
@@ -31,4 +31,12 @@ pub fn connections_possible(others: usize) -> io::Result<usize> {
     let limit = sys::descriptor_limit()?.rlim_cur;
     let left = limit.saturating_sub(RESERVE + others as u64);
     Ok(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
+/// Has memory that is freed in blocks of 64 KiB or more go back to the kernel at
+/// once: what connections hold of large messages. Otherwise a burst of them leaves
+/// the process as large as it was at its height. It is for the whole process, and
+/// so for programs to call.
+pub fn give_memory_back() {
+    sys::give_back_blocks_from(64 * 1024);
 }

@@ -24,10 +24,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn new() -> io::Result<Bell> {
-        Ok(Bell {
-            eventfd: sys::eventfd()?,
-            rung: AtomicBool::new(false),
-        })
+        Ok(Bell { eventfd: sys::eventfd()?, rung: AtomicBool::new(false) })
     }
 
     /// Wakes the thread, unless it is being woken already.
@@ -71,19 +68,10 @@ pub(crate) struct Desk<T> {
 pub(crate) fn desk<T>() -> io::Result<(Desk<T>, Mailbox<T>)> {
     let (sender, receiver) = crossbeam_channel::unbounded();
     let bell = Arc::new(Bell::new()?);
-    let inbox = Inbox {
-        letters: receiver,
-        bell: Arc::clone(&bell),
-    };
+    let inbox = Inbox { letters: receiver, bell: Arc::clone(&bell) };
     let poll = Poll::new()?;
     poll.watch(&inbox.bell.eventfd, Token::WAKE, &mut None, Interest::BELL)?;
-    Ok((
-        Desk { poll, inbox },
-        Mailbox {
-            letters: sender,
-            bell,
-        },
-    ))
+    Ok((Desk { poll, inbox }, Mailbox { letters: sender, bell }))
 }
 
 impl<T> Mailbox<T> {
@@ -102,10 +90,7 @@ impl<T> Mailbox<T> {
 
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Mailbox<T> {
-        Mailbox {
-            letters: self.letters.clone(),
-            bell: Arc::clone(&self.bell),
-        }
+        Mailbox { letters: self.letters.clone(), bell: Arc::clone(&self.bell) }
     }
 }
 
@@ -138,8 +123,7 @@ mod tests {
         assert_eq!(events.len(), 1);
         assert_eq!(inbox.answer(), 1000);
         (0..1000).for_each(|letter| assert_eq!(inbox.take(), Some(letter)));
-        poll.wait(&mut events, Some(Duration::ZERO))
-            .expect("a wait");
+        poll.wait(&mut events, Some(Duration::ZERO)).expect("a wait");
         assert!(events.is_empty());
     }
 
@@ -150,18 +134,14 @@ mod tests {
         let mut events = Events::with_capacity(8);
         let send =
             |mailbox: Mailbox<usize>| move || (0..LETTERS).for_each(|letter| mailbox.send(letter));
-        let senders = [
-            std::thread::spawn(send(mailbox.clone())),
-            std::thread::spawn(send(mailbox)),
-        ];
+        let senders =
+            [std::thread::spawn(send(mailbox.clone())), std::thread::spawn(send(mailbox))];
         let mut received = 0;
         while received < 2 * LETTERS {
             poll.wait(&mut events, None).expect("a wait");
             received += (0..inbox.answer()).map_while(|_| inbox.take()).count();
         }
-        senders
-            .into_iter()
-            .for_each(|sender| sender.join().expect("it sent all"));
+        senders.into_iter().for_each(|sender| sender.join().expect("it sent all"));
         assert_eq!(received, 2 * LETTERS);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::connection::{Connection, Tally};
-use crate::deadlines::{Tick, Timeouts};
+use crate::connection::Connection;
+use crate::deadlines::{Stamp, Timeouts};
 use crate::events::Closed;
 use crate::poll::Interest;
 use crate::reason::Reason;
@@ -38,8 +38,7 @@ pub(crate) struct Peer<S> {
     early: bool,
     /// What epoll was told to watch for, once it was told.
     pub(crate) watched: Option<Interest>,
-    /// Kept apart, because most peers are never timed.
-    pub(crate) timed: Option<Box<Timed>>,
+    pub(crate) timed: Timed,
     /// Of the peer; 12 bytes smaller than a socket address.
     ip: IpAddr,
     port: u16,
@@ -78,29 +77,30 @@ pub(crate) enum Turn {
     Worker,
 }
 
-/// What the peer is given time for. The number moves whenever it makes progress,
-/// and the time begins anew.
+/// What the peer is given time for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// Ourselves, however long that takes.
     Us,
-    /// The rest of its message; messages so far.
-    Message(u64),
-    /// It takes what it has asked for; bytes taken so far.
-    Room(u64),
-    /// It finishes; bytes taken so far.
-    Farewell(u64),
-    /// Whatever it likes to do next; bytes so far, in and out.
-    Anything(u64),
+    /// The rest of its message.
+    Message,
+    /// It takes what it has asked for.
+    Room,
+    /// It finishes.
+    Farewell,
+    /// Whatever it likes to do next.
+    Anything,
 }
 
 /// The deadline of a peer, as it was when it was last looked at.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Timed {
-    pub(crate) waiting: Waiting,
-    pub(crate) since: Tick,
+    /// The peer's [`mark`](Peer::mark).
+    pub(crate) mark: u32,
+    /// Since when.
+    pub(crate) since: Option<Stamp>,
     /// When it comes up among the deadlines, if it is there.
-    pub(crate) armed: Option<Tick>,
+    pub(crate) armed: Option<Stamp>,
 }
 
 /// What is to become of a peer after a visit.
@@ -119,10 +119,10 @@ impl Waiting {
     pub(crate) fn limit(self, timeouts: &Timeouts) -> Option<Duration> {
         match self {
             Waiting::Us => None,
-            Waiting::Message(_) => timeouts.message,
-            Waiting::Room(_) => timeouts.write,
-            Waiting::Farewell(_) => Some(LINGER),
-            Waiting::Anything(_) => timeouts.idle,
+            Waiting::Message => timeouts.message,
+            Waiting::Room => timeouts.write,
+            Waiting::Farewell => Some(LINGER),
+            Waiting::Anything => timeouts.idle,
         }
     }
 }
@@ -137,7 +137,7 @@ impl<S> Peer<S> {
             phase: Phase::Open,
             early: false,
             watched: None,
-            timed: None,
+            timed: Timed::default(),
             ip: newcomer.address.ip(),
             port: newcomer.address.port(),
             opened: newcomer.opened,
@@ -161,18 +161,26 @@ impl<S> Peer<S> {
 
     /// What the peer is given time for, in this state.
     pub(crate) fn waiting(&self) -> Waiting {
-        if let Phase::Lingering(_) = self.phase {
-            Waiting::Farewell(self.bytes_taken())
-        } else if self.connection.has_unsent() {
-            Waiting::Room(self.bytes_taken())
-        } else if self.turn != Turn::Ours {
-            Waiting::Us
-        } else if !self.connection.inbound.is_empty() {
-            Waiting::Message(self.messages)
-        } else {
-            let Tally { received, sent } = self.connection.tally();
-            Waiting::Anything(received + sent)
+        match self.phase {
+            Phase::Lingering(_) => Waiting::Farewell,
+            _ if self.connection.has_unsent() => Waiting::Room,
+            _ if self.turn != Turn::Ours => Waiting::Us,
+            _ if !self.connection.inbound.is_empty() => Waiting::Message,
+            _ => Waiting::Anything,
         }
+    }
+
+    /// What is waited for and how far it has come, in four bytes. When they change
+    /// the peer's time begins anew; they do not if it makes a multiple of 512 MiB of
+    /// progress between two looks.
+    pub(crate) fn mark(&self, waiting: Waiting) -> u32 {
+        let progress = match waiting {
+            Waiting::Us => 0,
+            Waiting::Message => self.messages,
+            Waiting::Room | Waiting::Farewell => self.bytes_taken(),
+            Waiting::Anything => self.connection.tally().received + self.bytes_taken(),
+        };
+        (waiting as u32) << 29 | progress as u32 & (u32::MAX >> 3)
     }
 
     /// How many bytes the peer has acknowledged. What the kernel took says less: it
@@ -180,20 +188,18 @@ impl<S> Peer<S> {
     /// reader would seem to be none.
     fn bytes_taken(&self) -> u64 {
         let unacknowledged = sys::bytes_unacknowledged(self.connection.socket().as_fd());
-        self.connection
-            .tally()
-            .sent
-            .saturating_sub(unacknowledged.unwrap_or(0).into())
+        self.connection.tally().sent.saturating_sub(unacknowledged.unwrap_or(0).into())
     }
 
     /// How many bytes may be read now. If none, the peer was early.
     pub(crate) fn allowance(&mut self, most: usize) -> usize {
         match self.phase {
             Phase::Finishing(_) | Phase::Over(_) => 0,
-            _ if self.turn != Turn::Ours || self.connection.has_unsent() => {
+            _ if self.turn != Turn::Ours => {
                 self.early = true;
                 0
             }
+            _ if self.connection.has_unsent() => 0,
             Phase::Draining { left } => most.min(left as usize),
             Phase::Open | Phase::Lingering(_) => most,
         }
@@ -268,8 +274,8 @@ impl<S> Peer<S> {
     pub(crate) fn timed_out(&mut self, waiting: Waiting) -> io::Result<Fate> {
         match (waiting, self.phase) {
             (_, Phase::Lingering(reason)) => return Ok(Fate::Ends(reason)),
-            (Waiting::Room(_), _) => return Ok(Fate::Ends(Reason::WriteTimeout)),
-            (Waiting::Message(_), _) => self.give_up(Reason::FrameTimeout),
+            (Waiting::Room, _) => return Ok(Fate::Ends(Reason::WriteTimeout)),
+            (Waiting::Message, _) => self.give_up(Reason::FrameTimeout),
             _ => self.give_up(Reason::IdleTimeout),
         }
         self.fate()
@@ -317,6 +323,6 @@ mod tests {
     #[test]
     fn a_peer_is_small() {
         // Fifteen thousand of them are what the memory of an idle server is made of.
-        assert!(size_of::<Peer<()>>() <= 112, "{}", size_of::<Peer<()>>());
+        assert!(size_of::<Peer<()>>() <= 120, "{}", size_of::<Peer<()>>());
     }
 }

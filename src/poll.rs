@@ -25,9 +25,7 @@ impl Poll {
     /// # Errors
     /// When the process or the machine is out of descriptors or memory.
     pub fn new() -> io::Result<Poll> {
-        Ok(Poll {
-            epoll: sys::epoll_create()?,
-        })
+        Ok(Poll { epoll: sys::epoll_create()? })
     }
 
     /// Watches a source for `interest`, and until it is dropped: epoll forgets a
@@ -104,10 +102,7 @@ impl Events {
     /// Room for at most `capacity` events a wait; what is more comes with the next.
     pub fn with_capacity(capacity: usize) -> Events {
         let empty = sys::epoll_event { events: 0, u64: 0 };
-        Events {
-            list: vec![empty; capacity].into(),
-            ready: 0,
-        }
+        Events { list: vec![empty; capacity].into(), ready: 0 }
     }
 
     /// How many came with the last wait.
@@ -126,18 +121,13 @@ impl Events {
     /// When `index` is not below [`len`](Events::len).
     pub fn get(&self, index: usize) -> Event {
         let event = self.list[..self.ready][index];
-        Event {
-            token: Token::from_bits(event.u64),
-            ready: event.events,
-        }
+        Event { token: Token::from_bits(event.u64), ready: event.events }
     }
 }
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries((0..self.ready).map(|index| self.get(index)))
-            .finish()
+        f.debug_list().entries((0..self.ready).map(|index| self.get(index))).finish()
     }
 }
 

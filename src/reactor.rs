@@ -7,7 +7,7 @@ use crate::deadlines::{Clock, Deadlines, Tick, Timeouts};
 use crate::dispatch::Job;
 use crate::handler::Handler;
 use crate::mailbox::{Desk, Inbox};
-use crate::peer::{Fate, Newcomer, Peer, Timed};
+use crate::peer::{Fate, Newcomer, Peer};
 use crate::poll::{Events, Poll};
 use crate::reason::Reason;
 use crate::service::Service;
@@ -60,25 +60,11 @@ impl<H: Handler> Reactor<H> {
         tick: Option<Duration>,
     ) -> Reactor<H> {
         let clock = Clock::new();
-        let ticker = tick.map(|every| Ticker {
-            every,
-            next: clock.now().after(every),
-        });
+        let ticker = tick.map(|every| Ticker { every, next: clock.now().after(every) });
         let (peers, due, drain_by) = Default::default();
         let deadlines = Deadlines::new();
         let Desk { poll, inbox } = desk;
-        Reactor {
-            poll,
-            inbox,
-            peers,
-            service,
-            clock,
-            deadlines,
-            due,
-            timeouts,
-            ticker,
-            drain_by,
-        }
+        Reactor { poll, inbox, peers, service, clock, deadlines, due, timeouts, ticker, drain_by }
     }
 
     /// Serves until it has drained.
@@ -119,13 +105,11 @@ impl<H: Handler> Reactor<H> {
 
     fn welcome_home(&mut self, mut job: Box<Job<H::Session>>) {
         let token = job.token;
-        if self.peers.get_mut(token).is_none() {
-            self.service.stats().stale.add(1);
-            return self.service.dispatch.too_late(job);
+        if self.peers.get_mut(token).is_some() {
+            self.visit(token, |service, peer| service.settle_job(token, peer, &mut job));
+        } else {
+            self.service.too_late(&mut job);
         }
-        self.visit(token, |service, peer| {
-            service.settle_job(token, peer, &mut job)
-        });
         self.service.dispatch.recycle(job);
     }
 
@@ -194,21 +178,15 @@ impl<H: Handler> Reactor<H> {
         let Some(limit) = waiting.limit(&self.timeouts) else {
             return;
         };
-        let now = self.clock.now();
-        let new = || {
-            Box::new(Timed {
-                waiting,
-                since: now,
-                armed: None,
-            })
-        };
-        let timed = peer.timed.get_or_insert_with(new);
-        if timed.waiting != waiting {
-            (timed.waiting, timed.since) = (waiting, now);
+        let (now, mark) = (self.clock.now(), peer.mark(waiting));
+        let timed = &mut peer.timed;
+        if timed.mark != mark {
+            (timed.mark, timed.since) = (mark, Some(now.stamp()));
         }
-        let due = timed.since.after(limit);
-        if timed.armed.is_none_or(|armed| due < armed) {
-            timed.armed = Some(self.deadlines.arm(token, due, now));
+        let spent = timed.since.map_or(Duration::ZERO, |since| since.age(now));
+        let due = now.after(limit.saturating_sub(spent));
+        if timed.armed.is_none_or(|armed| due.stamp().is_before(armed)) {
+            timed.armed = Some(self.deadlines.arm(token, due, now).stamp());
         }
     }
 
@@ -218,25 +196,18 @@ impl<H: Handler> Reactor<H> {
         let Some(peer) = self.peers.get_mut(token) else {
             return;
         };
-        let Some(timed) = peer
-            .timed
-            .take_if(|timed| timed.armed.is_some_and(|up| up <= now))
-        else {
+        if peer.timed.armed.is_none_or(|armed| now.stamp().is_before(armed)) {
             return;
-        };
-        let waiting = peer.waiting();
-        let due = waiting
-            .limit(&self.timeouts)
-            .map(|limit| timed.since.after(limit));
-        if waiting == timed.waiting && due.is_some_and(|due| due <= now) {
-            return self.visit(token, |_, peer| peer.timed_out(waiting));
         }
-        if due.is_some() {
-            peer.timed = Some(Box::new(Timed {
-                armed: None,
-                ..*timed
-            }));
-            self.time(token);
+        peer.timed.armed = None;
+        let waiting = peer.waiting();
+        let limit = waiting.limit(&self.timeouts).filter(|_| peer.mark(waiting) == peer.timed.mark);
+        let spent = peer.timed.since.map(|since| since.age(now));
+        match (limit, spent) {
+            (Some(limit), Some(spent)) if spent >= limit => {
+                self.visit(token, |_, peer| peer.timed_out(waiting));
+            }
+            _ => self.time(token),
         }
     }
 
@@ -290,15 +261,11 @@ impl<H: Handler> Reactor<H> {
     /// When there is something to do even if nothing happens.
     fn wake_up(&self) -> Option<Tick> {
         let tick = self.ticker.as_ref().map(|ticker| ticker.next);
-        [self.deadlines.next(), tick, self.drain_by]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.deadlines.next(), tick, self.drain_by].into_iter().flatten().min()
     }
 
     fn timeout(&self) -> Option<Duration> {
-        self.wake_up()
-            .map(|wake_up| self.clock.now().until(wake_up))
+        self.wake_up().map(|wake_up| self.clock.now().until(wake_up))
     }
 
     /// A job that is out is waited for, so that its connection's end is told; but

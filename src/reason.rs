@@ -66,7 +66,9 @@ impl Reason {
     /// What the failure of a read or a write means.
     pub(crate) fn of(error: &io::Error) -> Reason {
         match error.kind() {
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::Reset,
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected => Reason::Reset,
             _ => Reason::Error,
         }
     }

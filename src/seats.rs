@@ -26,12 +26,7 @@ pub(crate) struct Seat(Arc<Seats>);
 impl Seats {
     pub(crate) fn new(limit: usize, acceptor: Arc<Bell>) -> Arc<Seats> {
         let (taken, awaited) = Default::default();
-        Arc::new(Seats {
-            limit,
-            taken,
-            awaited,
-            acceptor,
-        })
+        Arc::new(Seats { limit, taken, awaited, acceptor })
     }
 
     /// A seat, if one is free. Only the acceptor takes them.

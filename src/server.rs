@@ -130,16 +130,7 @@ impl<H: Handler> Server<H> {
             Arc::clone(&stats),
         )?;
         let handler = Arc::new(handler);
-        Ok(Server {
-            config,
-            handler,
-            address,
-            acceptor,
-            mailbox,
-            reactors,
-            mailboxes,
-            stats,
-        })
+        Ok(Server { config, handler, address, acceptor, mailbox, reactors, mailboxes, stats })
     }
 
     /// Where it listens.
@@ -154,10 +145,7 @@ impl<H: Handler> Server<H> {
 
     /// For telling it to end while it runs.
     pub fn handle(&self) -> Handle {
-        Handle {
-            acceptor: self.mailbox.clone(),
-            stats: Arc::clone(&self.stats),
-        }
+        Handle { acceptor: self.mailbox.clone(), stats: Arc::clone(&self.stats) }
     }
 
     /// Serves, with the calling thread as the acceptor, until it is told to end.
@@ -165,29 +153,16 @@ impl<H: Handler> Server<H> {
     /// # Errors
     /// A thread could not be started, or has failed by a mistake of ours.
     pub fn run(self) -> io::Result<Ending> {
-        let Server {
-            config,
-            handler,
-            mut acceptor,
-            mailbox,
-            reactors,
-            mailboxes,
-            stats,
-            ..
-        } = self;
-        let mut crew = Crew {
-            acceptor: mailbox,
-            threads: Vec::new(),
-        };
+        let Server { config, handler, mut acceptor, mailbox, reactors, mailboxes, stats, .. } =
+            self;
+        let mut crew = Crew { acceptor: mailbox, threads: Vec::new() };
         let codec = Arc::new(Codec::new(config.framing, config.max_message));
         let (jobs, queue) = crossbeam_channel::bounded(JOBS_A_REACTOR * reactors.len());
         for number in 0..config.workers {
             let (queue, mailboxes) = (queue.clone(), mailboxes.clone());
             let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
             crew.spawn(format!("worker-{number}"), move || {
-                work(&queue, &codec, &*handler, |job| {
-                    mailboxes[job.reactor].send(Mail::Done(job))
-                });
+                work(&queue, &codec, &*handler, |job| mailboxes[job.reactor].send(Mail::Done(job)));
                 Ok(())
             })?;
         }
@@ -213,9 +188,7 @@ impl<H: Handler> Server<H> {
 
 impl<H: Handler> fmt::Debug for Server<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -254,18 +227,12 @@ impl Crew {
 fn check(config: &Config) -> io::Result<()> {
     let problem = match config {
         Config { io_threads: 0, .. } => "there must be at least one I/O thread",
-        Config {
-            max_connections: Some(0),
-            ..
-        } => "there must be at least one connection",
-        Config {
-            framing: Framing::Fixed(0),
-            ..
-        } => "a message must have at least one byte",
-        Config {
-            framing: Framing::Delimited(delimiter),
-            ..
-        } if delimiter.is_empty() => "a delimiter must have at least one byte",
+        Config { max_connections: Some(0), .. } => "there must be at least one connection",
+        Config { tick: Some(Duration::ZERO), .. } => "a tick must be more than nothing",
+        Config { framing: Framing::Fixed(0), .. } => "a message must have at least one byte",
+        Config { framing: Framing::Delimited(delimiter), .. } if delimiter.is_empty() => {
+            "a delimiter must have at least one byte"
+        }
         _ => return Ok(()),
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
@@ -280,9 +247,7 @@ fn seats(config: &Config) -> io::Result<usize> {
             "the limit of open descriptors is too low for this many threads",
         ));
     }
-    Ok(config
-        .max_connections
-        .map_or(possible, |wanted| wanted.min(possible)))
+    Ok(config.max_connections.map_or(possible, |wanted| wanted.min(possible)))
 }
 
 /// How long a connection may be silent before the kernel asks whether the peer is
@@ -305,8 +270,11 @@ fn listen(config: &Config) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// The kernel wants milliseconds in an `int`.
+const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// How long sent bytes may stay unacknowledged. The kernel counts the time that a
 /// peer's window is closed too, so a slow reader gets no less than from us.
 fn user_timeout(write: Option<Duration>) -> Option<Duration> {
-    write.map(|write| write.max(Duration::from_secs(60)))
+    write.map(|write| write.clamp(Duration::from_secs(60), LONGEST_USER_TIMEOUT))
 }

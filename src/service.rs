@@ -34,13 +34,7 @@ impl<H: Handler> Service<H> {
     /// For the thread that calls it, which is that reactor's.
     pub(crate) fn new(dispatch: Dispatch<H>, reactor: usize, stats: Arc<Stats>) -> Service<H> {
         let scratch = vec![0; SCRATCH].into();
-        Service {
-            dispatch,
-            scratch,
-            reactor,
-            thread: sys::thread_id(),
-            stats,
-        }
+        Service { dispatch, scratch, reactor, thread: sys::thread_id(), stats }
     }
 
     /// A peer for a newcomer, unless the handler panics at it.
@@ -48,12 +42,12 @@ impl<H: Handler> Service<H> {
         self.stats().opened.add(1);
         let session = contained(|| self.dispatch.handler.opened(newcomer.address));
         let mut peer = Peer::new(newcomer, session);
-        if peer.session.is_none() {
-            self.stats().panics.add(1);
-            self.close(Token::WAKE, &mut peer, Reason::Panic);
-            return None;
+        if peer.session.is_some() {
+            return Some(peer);
         }
-        Some(peer)
+        self.stats().panics.add(1);
+        self.close(Token::WAKE, &mut peer, Reason::Panic);
+        None
     }
 
     /// Epoll has told something of the peer.
@@ -103,9 +97,7 @@ impl<H: Handler> Service<H> {
     ) -> io::Result<()> {
         while peer.turn == Turn::Ours && !peer.connection.has_unsent() {
             let bytes = peer.connection.inbound.as_slice();
-            let served = self
-                .dispatch
-                .handle(token, &mut peer.session, bytes, searched);
+            let served = self.dispatch.handle(token, &mut peer.session, bytes, searched);
             peer.connection.inbound.consume(served.consumed);
             if self.settle(peer, &served)? != Outcome::Full {
                 break;
@@ -117,13 +109,35 @@ impl<H: Handler> Service<H> {
 
     /// The peer is done with: says so to the handler, the counters and the log.
     pub(crate) fn close(&mut self, token: Token, peer: &mut Peer<H::Session>, reason: Reason) {
-        self.dispatch.closed(token, peer.session.take(), reason);
+        if let Some(session) = peer.session.take() {
+            self.bid_farewell(session, reason);
+        }
+        match peer.turn {
+            Turn::Ours => {}
+            Turn::InLine => self.dispatch.leave_line(token),
+            Turn::Worker => self.dispatch.orphan(token, reason),
+        }
         if reason.resets() {
             peer.reset();
         }
         let now = self.stats.nanoseconds();
         events::closed(&peer.closed(self.thread, now, reason));
         self.stats.count_close(self.reactor, now, reason);
+    }
+
+    /// A job has come home to a connection that is gone: its session is told now.
+    pub(crate) fn too_late(&mut self, job: &mut Job<H::Session>) {
+        self.stats().stale.add(1);
+        if let (Some(session), Some(reason)) =
+            (job.session.take(), self.dispatch.orphaned(job.token))
+        {
+            self.bid_farewell(session, reason);
+        }
+    }
+
+    fn bid_farewell(&self, session: H::Session, reason: Reason) {
+        let told = contained(|| self.dispatch.handler.closed(session, reason));
+        self.stats().panics.add(u64::from(told.is_none()));
     }
 
     /// The handler's tick has come round.

@@ -9,7 +9,7 @@ use crate::token::Token;
 /// takes no longer with a million than with ten, and wastes half a page at most.
 #[derive(Debug)]
 pub struct Slab<T> {
-    pages: Vec<Box<[Slot<T>; PAGE]>>,
+    pages: Vec<Box<Page<T>>>,
     free: Vec<u32>,
     len: usize,
 }
@@ -18,19 +18,16 @@ pub struct Slab<T> {
 const PAGE: usize = 32;
 
 #[derive(Debug)]
-struct Slot<T> {
-    /// Of the tenant that is in, or else of the next one.
-    generation: u32,
-    tenant: Option<T>,
+struct Page<T> {
+    /// Of the tenant that is in, or else of the next one. They stand apart from the
+    /// tenants, beside which they would cost eight bytes each.
+    generations: [u32; PAGE],
+    tenants: [Option<T>; PAGE],
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Slab<T> {
-        Slab {
-            pages: Vec::new(),
-            free: Vec::new(),
-            len: 0,
-        }
+        Slab { pages: Vec::new(), free: Vec::new(), len: 0 }
     }
 }
 
@@ -43,33 +40,27 @@ impl<T> Slab<T> {
         if self.free.is_empty() {
             self.grow();
         }
-        let index = self.free.pop().expect("a page of free slots");
-        let slot = self.slot(index).expect("free slots exist");
-        slot.tenant = Some(value);
-        let token = Token::new(slot.generation, index);
+        let slot = self.free.pop().expect("a page of free slots");
+        let (page, place) = (&mut self.pages[slot as usize / PAGE], slot as usize % PAGE);
+        page.tenants[place] = Some(value);
         self.len += 1;
-        token
+        Token::new(page.generations[place], slot)
     }
 
     /// The value of that name, if it is still in.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        let slot = self.slot(token.slot())?;
-        if slot.generation == token.generation() {
-            slot.tenant.as_mut()
-        } else {
-            None
-        }
+        let (page, place) = self.page(token)?;
+        page.tenants[place].as_mut()
     }
 
     /// Takes the value of that name out, after which the name means nothing.
     pub fn remove(&mut self, token: Token) -> Option<T> {
-        self.get_mut(token)?;
-        let slot = self.slot(token.slot())?;
-        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
-        let tenant = slot.tenant.take();
+        let (page, place) = self.page(token)?;
+        let tenant = page.tenants[place].take()?;
+        page.generations[place] = token.generation().checked_add(1).unwrap_or(1);
         self.free.push(token.slot());
         self.len -= 1;
-        tenant
+        Some(tenant)
     }
 
     /// How many values are in.
@@ -84,30 +75,24 @@ impl<T> Slab<T> {
 
     /// The names of all values that are in, by slot.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
-        let taken = |(index, slot): (usize, &Slot<T>)| {
-            slot.tenant
-                .as_ref()
-                .map(|_| Token::new(slot.generation, index as u32))
-        };
-        self.pages
-            .iter()
-            .flat_map(|page| page.iter())
-            .enumerate()
-            .filter_map(taken)
+        let slots = self.pages.iter().flat_map(|page| page.generations.iter().zip(&page.tenants));
+        slots.enumerate().filter_map(|(slot, (&generation, tenant))| {
+            tenant.as_ref().map(|_| Token::new(generation, slot as u32))
+        })
     }
 
-    fn slot(&mut self, index: u32) -> Option<&mut Slot<T>> {
-        let (page, place) = (index as usize / PAGE, index as usize % PAGE);
-        Some(&mut self.pages.get_mut(page)?[place])
+    /// The page and the place in it that a name means, if it still does.
+    fn page(&mut self, token: Token) -> Option<(&mut Page<T>, usize)> {
+        let place = token.slot() as usize % PAGE;
+        let page = self.pages.get_mut(token.slot() as usize / PAGE)?;
+        (page.generations[place] == token.generation()).then_some((page, place))
     }
 
     /// Adds a page, whose first slots are taken first.
     fn grow(&mut self) {
         let first = u32::try_from(self.pages.len() * PAGE).expect("fewer than 2^32 slots");
-        self.pages.push(Box::new(std::array::from_fn(|_| Slot {
-            generation: 1,
-            tenant: None,
-        })));
+        let (generations, tenants) = ([1; PAGE], std::array::from_fn(|_| None));
+        self.pages.push(Box::new(Page { generations, tenants }));
         self.free.extend((first..first + PAGE as u32).rev());
     }
 }
@@ -132,7 +117,7 @@ mod tests {
     fn generations_never_reach_the_reserved_zero() {
         let mut slab = Slab::default();
         slab.insert(());
-        slab.pages[0][0].generation = u32::MAX;
+        slab.pages[0].generations[0] = u32::MAX;
         slab.remove(Token::new(u32::MAX, 0));
         assert_eq!(slab.insert(()), Token::new(1, 0));
         assert_eq!(slab.get_mut(Token::WAKE), None);

@@ -110,12 +110,9 @@ impl Stats {
     /// How long there was something to do: from the first connection to the end
     /// of the last, or until now if some are open.
     pub fn busy(&self) -> Duration {
-        let last = match self.acceptor.accepted.get() - self.closed() {
-            0 => self
-                .reactors
-                .iter()
-                .map(|reactor| reactor.last_closed.get())
-                .max(),
+        let closed = self.closed();
+        let last = match self.acceptor.accepted.get().saturating_sub(closed) {
+            0 => self.reactors.iter().map(|reactor| reactor.last_closed.get()).max(),
             _ => Some(self.nanoseconds()),
         };
         let first = self.acceptor.first_opened.get();
@@ -129,18 +126,12 @@ impl Stats {
 
     /// The sum over all reactors of what `counter` picks.
     pub fn sum(&self, counter: impl Fn(&ReactorStats) -> &Counter) -> u64 {
-        self.reactors
-            .iter()
-            .map(|reactor| counter(reactor).get())
-            .sum()
+        self.reactors.iter().map(|reactor| counter(reactor).get()).sum()
     }
 
     /// How many connections were closed, for whatever reason.
     pub fn closed(&self) -> u64 {
-        Reason::ALL
-            .iter()
-            .map(|&reason| self.closed_for(reason))
-            .sum()
+        Reason::ALL.iter().map(|&reason| self.closed_for(reason)).sum()
     }
 
     /// How many connections were closed for this reason.

@@ -16,11 +16,7 @@ pub(crate) use libc::epoll_event;
 
 /// Turns the `-1` of a system call into the error it left in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Takes ownership of a descriptor that a system call has just returned.
@@ -59,9 +55,8 @@ pub(crate) fn epoll_wait(
     timeout: Option<Duration>,
 ) -> io::Result<usize> {
     let capacity = i32::try_from(events.len()).unwrap_or(i32::MAX);
-    let timeout = timeout.map_or(-1, |time| {
-        i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-    });
+    let timeout = timeout
+        .map_or(-1, |time| i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
     // SAFETY: the kernel writes at most `capacity` events, which is what `events` holds.
     let result =
         unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout) };
@@ -132,6 +127,18 @@ pub(crate) fn set_descriptor_limit(limit: &libc::rlimit) -> io::Result<()> {
     // SAFETY: `limit` is read only.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) }).map(drop)
 }
+
+/// Has the C library give blocks of `size` bytes and more back to the kernel as soon
+/// as they are freed. Left alone it learns to keep ever larger ones.
+#[cfg(target_env = "gnu")]
+pub(crate) fn give_back_blocks_from(size: libc::c_int) {
+    // SAFETY: takes numbers only; where it fails nothing has changed.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, size) };
+}
+
+/// Other C libraries give large blocks back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn give_back_blocks_from(_: libc::c_int) {}
 
 /// A set of signals, for [`block_signals`] and [`wait_for_signal`].
 pub(crate) struct SignalSet(libc::sigset_t);

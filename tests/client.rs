@@ -17,9 +17,7 @@ use serde_json::Value;
 
 fn client(target: SocketAddr, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-    command
-        .args([target.ip().to_string(), target.port().to_string()])
-        .args(flags);
+    command.args([target.ip().to_string(), target.port().to_string()]).args(flags);
     command
 }
 
@@ -36,19 +34,12 @@ fn run_json(target: SocketAddr, flags: &[&str]) -> (i32, Value) {
 
 #[test]
 fn every_framing_size_and_depth_is_verified() {
-    for (framing, name) in [
-        (Framing::Raw, "raw"),
-        (Framing::Len32, "len32"),
-        (Framing::line(), "line"),
-    ] {
+    for (framing, name) in
+        [(Framing::Raw, "raw"), (Framing::Len32, "len32"), (Framing::line(), "line")]
+    {
         let server = Running::echo(config(framing));
-        for (size, pipeline) in [
-            ("1", "1"),
-            ("15", "3"),
-            ("16", "1"),
-            ("24", "64"),
-            ("100k", "2"),
-        ] {
+        for (size, pipeline) in [("1", "1"), ("15", "3"), ("16", "1"), ("24", "64"), ("100k", "2")]
+        {
             let flags = ["-c", "7", "-n", "50", "--framing", name, "-s", size];
             let flags = [&flags[..], &["--pipeline", pipeline, "--threads", "2"]].concat();
             let (code, result) = run_json(server.address, &flags);
@@ -60,16 +51,10 @@ fn every_framing_size_and_depth_is_verified() {
 
 #[test]
 fn a_prefix_is_part_of_what_is_verified() {
-    let echo = Echo {
-        prefix: b"reply:".to_vec(),
-        ..Echo::default()
-    };
+    let echo = Echo { prefix: b"reply:".to_vec(), ..Echo::default() };
     let server = Running::start(config(Framing::Len32), echo);
     let flags = ["-n", "10", "--framing", "len32", "--reply-prefix"];
-    assert_eq!(
-        run_json(server.address, &[&flags[..], &["reply:"]].concat()).0,
-        0
-    );
+    assert_eq!(run_json(server.address, &[&flags[..], &["reply:"]].concat()).0, 0);
     let (code, result) = run_json(server.address, &[&flags[..], &["wrong:"]].concat());
     assert_eq!((code, &result["mismatches"]), (1, &30.into()));
 }
@@ -84,16 +69,10 @@ fn the_json_has_the_keys_that_programs_rely_on() {
     for key in ["errors", "mismatches"] {
         assert_eq!(result[key], 0, "{key}");
     }
-    assert_eq!(
-        (&result["bytes_sent"], &result["bytes_received"]),
-        (&7200.into(), &7200.into())
-    );
+    assert_eq!((&result["bytes_sent"], &result["bytes_received"]), (&7200.into(), &7200.into()));
     assert!(result["seconds"].as_f64() > Some(0.0) && result["rate"].as_f64() > Some(0.0));
     let connections = &result["connections"];
-    assert_eq!(
-        (&connections["requested"], &connections["opened"]),
-        (&3.into(), &3.into())
-    );
+    assert_eq!((&connections["requested"], &connections["opened"]), (&3.into(), &3.into()));
     assert_eq!(connections["failed"], 0);
     assert!(connections["seconds"].is_f64());
     for key in ["p50", "p90", "p99", "p99_9", "p99_99", "max", "mean"] {
@@ -104,32 +83,20 @@ fn the_json_has_the_keys_that_programs_rely_on() {
         assert!(!result["environment"][key].is_null(), "{key}");
     }
     let encoded = result["histogram"].as_str().expect("a string");
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(encoded)
-        .expect("base64");
-    let histogram: Histogram<u64> = Deserializer::new()
-        .deserialize(&mut &bytes[..])
-        .expect("an HdrHistogram");
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).expect("base64");
+    let histogram: Histogram<u64> =
+        Deserializer::new().deserialize(&mut &bytes[..]).expect("an HdrHistogram");
     assert_eq!(histogram.len(), 300);
 }
 
 #[test]
 fn nothing_done_is_still_valid_json() {
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("it");
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
     let (code, result) = run_json(nobody, &["-c", "4", "-n", "10"]);
-    assert_eq!(
-        (code, &result["errors"], &result["messages"]),
-        (1, &4.into(), &0.into())
-    );
+    assert_eq!((code, &result["errors"], &result["messages"]), (1, &4.into(), &0.into()));
     assert_eq!(result["connections"]["failed"], 4);
     assert_eq!(
-        (
-            result["rate"].as_f64(),
-            result["latency_us"]["mean"].as_f64()
-        ),
+        (result["rate"].as_f64(), result["latency_us"]["mean"].as_f64()),
         (Some(0.0), Some(0.0))
     );
 }
@@ -166,16 +133,8 @@ fn a_changed_a_foreign_and_a_doubled_byte_are_mismatches() {
         send(stream, &bytes);
     });
     assert_eq!((changed.0, &changed.1["mismatches"]), (1, &1.into()));
-    let complaint = changed.1["complaints"]
-        .as_object()
-        .expect("an object")
-        .keys()
-        .next();
-    assert!(
-        complaint
-            .expect("one")
-            .contains("reply 0 differs at byte 20: expected")
-    );
+    let complaint = changed.1["complaints"].as_object().expect("an object").keys().next();
+    assert!(complaint.expect("one").contains("reply 0 differs at byte 20: expected"));
 
     let swapped = caught(|stream, mut bytes| {
         bytes.swap(17, 18);
@@ -206,10 +165,7 @@ fn a_lost_byte_a_lost_reply_and_a_lost_connection_are_errors() {
     assert_eq!(silent.1["complaints"]["no reply in time"], 1);
     let gone = caught(|stream, _| drop(stream.shutdown(std::net::Shutdown::Both)));
     assert_eq!((gone.0, &gone.1["errors"]), (1, &1.into()));
-    assert_eq!(
-        gone.1["complaints"]["the server closed a connection with 1 replies missing"],
-        1
-    );
+    assert_eq!(gone.1["complaints"]["the server closed a connection with 1 replies missing"], 1);
 }
 
 #[test]
@@ -258,24 +214,13 @@ fn connections_open_at_the_rate_that_was_asked_for() {
 #[test]
 fn interrupted_it_still_reports() {
     let server = Running::echo(config(Framing::Raw));
-    for phase in [
-        &["-c", "3", "-d", "1h"][..],
-        &["-c", "3", "--connect-rate", "1"],
-    ] {
+    for phase in [&["-c", "3", "-d", "1h"][..], &["-c", "3", "--connect-rate", "1"]] {
         let mut command = client(server.address, &[phase, &["--json"]].concat());
         let before = server.handle.stats().acceptor.accepted.get();
         let child = command.stdout(Stdio::piped()).spawn().expect("a process");
-        server.wait_until("a connection", |stats| {
-            stats.acceptor.accepted.get() > before
-        });
+        server.wait_until("a connection", |stats| stats.acceptor.accepted.get() > before);
         let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &pid])
-                .status()
-                .expect("kill")
-                .success()
-        );
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
         let output = child.wait_with_output().expect("its end");
         assert_eq!(output.status.code(), Some(130));
         let result: Value = serde_json::from_slice(&output.stdout).expect("an object");
@@ -304,20 +249,11 @@ fn more_connections_than_descriptors_are_lowered_and_it_says_so() {
     let server = Running::echo(config(Framing::Raw));
     let mut command = Command::new("prlimit");
     command.args(["--nofile=100:100", env!("CARGO_BIN_EXE_client")]);
-    command.args([
-        server.address.ip().to_string(),
-        server.address.port().to_string(),
-    ]);
-    let output = command
-        .args(["5000", "-n", "2", "--json"])
-        .output()
-        .expect("it runs");
+    command.args([server.address.ip().to_string(), server.address.port().to_string()]);
+    let output = command.args(["5000", "-n", "2", "--json"]).output().expect("it runs");
     assert_eq!(output.status.code(), Some(0));
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        stderr.contains("allows 66 connections, not 5000"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("allows 66 connections, not 5000"), "{stderr}");
     let result: Value = serde_json::from_slice(&output.stdout).expect("an object");
     assert_eq!(result["connections"]["opened"], 66);
 }
@@ -325,18 +261,9 @@ fn more_connections_than_descriptors_are_lowered_and_it_says_so() {
 #[test]
 fn ten_thousand_in_one_burst_are_all_verified() {
     reactor_server::raise_descriptor_limit().expect("a limit");
-    let most = reactor_server::connections_possible(100)
-        .expect("a limit")
-        .min(10_000);
+    let most = reactor_server::connections_possible(100).expect("a limit").min(10_000);
     let server = Running::echo(config(Framing::Raw));
-    let flags = [
-        "-n",
-        "2",
-        "-c",
-        &most.to_string(),
-        "--connect-timeout",
-        "30s",
-    ];
+    let flags = ["-n", "2", "-c", &most.to_string(), "--connect-timeout", "30s"];
     let (code, result) = run_json(server.address, &flags);
     assert_eq!((code, &result["connections"]["opened"]), (0, &most.into()));
     server.wait_until("all are closed", |stats| stats.closed() == most as u64);

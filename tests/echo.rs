@@ -11,15 +11,9 @@ use reactor_server::{Config, Echo, Framing, Reason};
 #[test]
 fn sixty_four_mebibytes_behind_a_half_close_all_come_back() {
     for workers in [0, 2] {
-        let server = Running::echo(Config {
-            workers,
-            ..config(Framing::Raw)
-        });
+        let server = Running::echo(Config { workers, ..config(Framing::Raw) });
         let bytes = noise(64 << 20);
-        assert!(
-            round_trip(server.connect(), bytes.clone()) == bytes,
-            "{workers} workers"
-        );
+        assert!(round_trip(server.connect(), bytes.clone()) == bytes, "{workers} workers");
         server.wait_until("the close", |stats| stats.closed_for(Reason::Eof) == 1);
     }
 }
@@ -27,10 +21,7 @@ fn sixty_four_mebibytes_behind_a_half_close_all_come_back() {
 #[test]
 fn a_message_followed_at_once_by_fin_is_answered() {
     for workers in [0, 2] {
-        let server = Running::echo(Config {
-            workers,
-            ..config(Framing::Len32)
-        });
+        let server = Running::echo(Config { workers, ..config(Framing::Len32) });
         for _ in 0..200 {
             let mut stream = server.connect();
             stream.write_all(&frame(b"last words")).expect("sent");
@@ -80,25 +71,16 @@ fn a_stream_in_single_bytes_is_the_same_stream() {
 #[test]
 fn large_messages_and_small_ones_share_a_connection() {
     for workers in [0, 2] {
-        let server = Running::echo(Config {
-            workers,
-            ..config(Framing::Len32)
-        });
+        let server = Running::echo(Config { workers, ..config(Framing::Len32) });
         let sizes = [1 << 20, 1, 70_000, 0, 65_536, 65_532, 65_533, 3, 500_000];
         let stream: Vec<u8> = sizes.iter().flat_map(|&size| frame(&noise(size))).collect();
-        assert!(
-            round_trip(server.connect(), stream.clone()) == stream,
-            "{workers} workers"
-        );
+        assert!(round_trip(server.connect(), stream.clone()) == stream, "{workers} workers");
     }
 }
 
 #[test]
 fn the_client_of_the_original_is_served_unchanged() {
-    let echo = Echo {
-        prefix: b"reply:".to_vec(),
-        ..Echo::default()
-    };
+    let echo = Echo { prefix: b"reply:".to_vec(), ..Echo::default() };
     let server = Running::start(config(Framing::Len32), echo);
     let mut stream = server.connect();
     for number in 0..1000 {
@@ -116,29 +98,18 @@ fn the_client_of_the_original_is_served_unchanged() {
 #[test]
 fn ipv6_is_served_too() {
     let address = "[::1]:0".parse().expect("an address");
-    let server = Running::echo(Config {
-        address,
-        ..config(Framing::Raw)
-    });
+    let server = Running::echo(Config { address, ..config(Framing::Raw) });
     assert_eq!(round_trip(server.connect(), b"six".to_vec()), b"six");
 }
 
 #[test]
 fn descriptors_are_dealt_round_robin_and_all_given_back() {
-    let server = Running::echo(Config {
-        io_threads: 4,
-        ..config(Framing::Raw)
-    });
+    let server = Running::echo(Config { io_threads: 4, ..config(Framing::Raw) });
     for _ in 0..40 {
         assert_eq!(round_trip(server.connect(), b"turn".to_vec()), b"turn");
     }
     server.wait_until("forty closes", |stats| stats.closed() == 40);
-    let opened: Vec<u64> = server
-        .handle
-        .stats()
-        .reactors
-        .iter()
-        .map(|reactor| reactor.opened.get())
-        .collect();
+    let opened: Vec<u64> =
+        server.handle.stats().reactors.iter().map(|reactor| reactor.opened.get()).collect();
     assert_eq!(opened, [10, 10, 10, 10]);
 }

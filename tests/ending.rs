@@ -3,8 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::{Running, config, eventually, frame, noise, read_to_end};
@@ -13,40 +12,29 @@ use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
 
 /// Waits until all that was sent is acknowledged, and so with the server's kernel.
 fn wait_until_acknowledged(stream: &TcpStream) {
-    eventually("all is acknowledged", || {
-        let name = format!("/proc/self/fdinfo/{}", stream.as_raw_fd());
-        assert!(std::fs::exists(name).expect("proc"));
-        bytes_in_flight(stream) == 0
-    });
+    eventually("all is acknowledged", || bytes_in_flight(stream) == 0);
 }
 
 /// From `/proc/net/tcp`: the transmit queue of the client's side.
 fn bytes_in_flight(stream: &TcpStream) -> u64 {
-    let port = format!(":{:04X}", stream.local_addr().expect("an address").port());
+    let port = |address: std::io::Result<SocketAddr>| {
+        format!(":{:04X}", address.expect("an address").port())
+    };
+    let (local, remote) = (port(stream.local_addr()), port(stream.peer_addr()));
     let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
-    let line = table.lines().find(|line| {
-        line.split_whitespace()
-            .nth(1)
-            .is_some_and(|local| local.ends_with(&port))
-    });
-    let queues = line
-        .and_then(|line| line.split_whitespace().nth(4))
-        .expect("its queues");
+    let ours = |columns: &Vec<&str>| columns[1].ends_with(&local) && columns[2].ends_with(&remote);
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect());
+    let queues = lines.find(ours).expect("its line")[4];
     u64::from_str_radix(queues.split(':').next().expect("two queues"), 16).expect("a number")
 }
 
 #[test]
 fn what_had_arrived_is_answered_and_idle_peers_are_told() {
     for workers in [0, 2] {
-        let mut server = Running::echo(Config {
-            workers,
-            ..config(Framing::Len32)
-        });
+        let mut server = Running::echo(Config { workers, ..config(Framing::Len32) });
         let mut busy: Vec<_> = (0..20).map(|_| server.connect()).collect();
         let mut idle: Vec<_> = (0..20).map(|_| server.connect()).collect();
-        server.wait_until("all are in", |stats| {
-            stats.sum(|reactor| &reactor.opened) == 40
-        });
+        server.wait_until("all are in", |stats| stats.sum(|reactor| &reactor.opened) == 40);
         let message = frame(&noise(20_000));
         for stream in &mut busy {
             stream.write_all(&message).expect("sent");
@@ -66,10 +54,7 @@ fn what_had_arrived_is_answered_and_idle_peers_are_told() {
 
 #[test]
 fn those_who_still_wait_to_be_accepted_are_answered_too() {
-    let mut server = Running::echo(Config {
-        max_connections: Some(40),
-        ..config(Framing::Raw)
-    });
+    let mut server = Running::echo(Config { max_connections: Some(40), ..config(Framing::Raw) });
     let mut streams: Vec<_> = (0..40).map(|_| server.connect()).collect();
     for stream in &mut streams {
         stream.write_all(b"just in time").expect("sent");
@@ -105,11 +90,7 @@ fn megabytes_in_flight_are_answered_to_a_reader_that_takes_its_time() {
     assert_eq!(server.ending(), Ending::Drained);
     // What was acknowledged before the drain is back; what was stuck on our side
     // may have arrived in time or not.
-    assert!(
-        back.len() >= sent - stuck,
-        "{} of {sent}, {stuck} were stuck",
-        back.len()
-    );
+    assert!(back.len() >= sent - stuck, "{} of {sent}, {stuck} were stuck", back.len());
     let expected: Vec<u8> = chunk.iter().copied().cycle().take(back.len()).collect();
     assert!(back == expected);
 }
@@ -125,19 +106,14 @@ fn after_the_drain_nobody_is_accepted() {
 #[test]
 fn peers_that_never_read_cannot_hold_up_the_end() {
     let drain_timeout = Duration::from_millis(300);
-    let mut server = Running::echo(Config {
-        drain_timeout,
-        ..config(Framing::Raw)
-    });
+    let mut server = Running::echo(Config { drain_timeout, ..config(Framing::Raw) });
     let streams: Vec<_> = (0..10).map(|_| server.connect()).collect();
     let chunk = noise(1 << 20);
     for stream in &streams {
         stream.set_nonblocking(true).expect("non-blocking");
     }
     server.wait_until("a full house", |stats| {
-        streams
-            .iter()
-            .for_each(|mut stream| drop(stream.write(&chunk)));
+        streams.iter().for_each(|mut stream| drop(stream.write(&chunk)));
         stats.sum(|reactor| &reactor.received) > 20 << 20
     });
     let began = Instant::now();
@@ -160,10 +136,7 @@ fn told_to_stop_it_resets_and_ends() {
 }
 
 /// Never returns from its first message.
-struct Stuck(
-    crossbeam_channel::Receiver<()>,
-    crossbeam_channel::Sender<()>,
-);
+struct Stuck(crossbeam_channel::Receiver<()>, crossbeam_channel::Sender<()>);
 
 impl Handler for Stuck {
     type Session = ();
@@ -182,12 +155,7 @@ fn a_handler_that_is_stuck_cannot_hold_up_the_end() {
         let (key, door) = bounded::<()>(0);
         let (arrived, arrivals) = bounded(1);
         let drain_timeout = Duration::from_millis(50);
-        let config = Config {
-            workers,
-            drain_timeout,
-            io_threads: 1,
-            ..config(Framing::Raw)
-        };
+        let config = Config { workers, drain_timeout, io_threads: 1, ..config(Framing::Raw) };
         let mut server = Running::start(config, Stuck(door, arrived));
         let mut stream = server.connect();
         stream.write_all(b"anything").expect("sent");

@@ -27,10 +27,7 @@ impl Process {
         let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
         let _ = fs::remove_file(&log);
         let mut command = Command::new(SERVER);
-        command
-            .args(["127.0.0.1", "0", "--log-file"])
-            .arg(&log)
-            .args(flags);
+        command.args(["127.0.0.1", "0", "--log-file"]).arg(&log).args(flags);
         Process::spawn(command, log)
     }
 
@@ -39,15 +36,8 @@ impl Process {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let address = line
-            .trim()
-            .strip_prefix("listening on ")
-            .expect("its address");
-        Process {
-            child,
-            address: address.parse().expect("an address"),
-            log,
-        }
+        let address = line.trim().strip_prefix("listening on ").expect("its address");
+        Process { child, address: address.parse().expect("an address"), log }
     }
 
     fn connect(&self) -> TcpStream {
@@ -58,9 +48,7 @@ impl Process {
 
     fn signal(&self, signal: libc::c_int) {
         let pid = self.child.id().to_string();
-        let kill = Command::new("kill")
-            .args([format!("-{signal}"), pid])
-            .status();
+        let kill = Command::new("kill").args([format!("-{signal}"), pid]).status();
         assert!(kill.expect("kill").success());
     }
 
@@ -102,64 +90,26 @@ fn complains(program: &str, flags: &[&str], code: i32, about: &str) {
     let output = run(program, flags);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{flags:?}: {stderr}");
-    assert!(
-        stderr.contains(about) && stderr.contains("error: "),
-        "{flags:?}: {stderr}"
-    );
+    assert!(stderr.contains(about) && stderr.contains("error: "), "{flags:?}: {stderr}");
     assert!(output.stdout.is_empty());
 }
 
 #[test]
 fn wrong_flags_are_usage_errors_with_a_reason() {
     complains(SERVER, &["not-an-address"], 2, "invalid IP address");
-    complains(
-        SERVER,
-        &["127.0.0.1", "70000"],
-        2,
-        "70000 is not in 0..=65535",
-    );
+    complains(SERVER, &["127.0.0.1", "70000"], 2, "70000 is not in 0..=65535");
     complains(SERVER, &["--io-threads", "0"], 2, "0 is not in 1..=4096");
     complains(SERVER, &["--workers", "many"], 2, "invalid digit");
-    complains(
-        SERVER,
-        &["--framing", "xml"],
-        2,
-        "possible values: raw, len32, line",
-    );
-    complains(
-        SERVER,
-        &["--idle-timeout", "soon"],
-        2,
-        "try 500ms, 10s or 1m",
-    );
+    complains(SERVER, &["--framing", "xml"], 2, "possible values: raw, len32, line");
+    complains(SERVER, &["--idle-timeout", "soon"], 2, "try 500ms, 10s or 1m");
     complains(SERVER, &["--max-connections", "0"], 2, "must be at least 1");
     complains(SERVER, &["--max-message", "3g"], 2, "must be at most 2g");
-    complains(
-        SERVER,
-        &["--reply-prefix", "reply:"],
-        2,
-        "add --framing len32 or line",
-    );
+    complains(SERVER, &["--reply-prefix", "reply:"], 2, "add --framing len32 or line");
     complains(CLIENT, &[], 2, "<IP>");
     complains(CLIENT, &["127.0.0.1", "0"], 2, "0 is not in 1..=65535");
-    complains(
-        CLIENT,
-        &["127.0.0.1", "9", "5", "-c", "7"],
-        2,
-        "give one of them",
-    );
-    complains(
-        CLIENT,
-        &["127.0.0.1", "9", "--size", "0"],
-        2,
-        "must be at least 1",
-    );
-    complains(
-        CLIENT,
-        &["127.0.0.1", "9", "--percentiles", "101"],
-        2,
-        "from 0 to 100",
-    );
+    complains(CLIENT, &["127.0.0.1", "9", "5", "-c", "7"], 2, "give one of them");
+    complains(CLIENT, &["127.0.0.1", "9", "--size", "0"], 2, "must be at least 1");
+    complains(CLIENT, &["127.0.0.1", "9", "--percentiles", "101"], 2, "from 0 to 100");
 }
 
 #[test]
@@ -170,20 +120,12 @@ fn a_port_in_use_is_one_clear_line_and_nothing_half_started() {
     assert_eq!(output.status.code(), Some(1));
     let expected = format!("error: cannot listen on 127.0.0.1:{port}: Address already in use");
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        stderr.starts_with(&expected) && stderr.lines().count() == 1,
-        "{stderr}"
-    );
+    assert!(stderr.starts_with(&expected) && stderr.lines().count() == 1, "{stderr}");
 }
 
 #[test]
 fn an_address_that_is_not_ours_and_a_log_that_cannot_be_written_are_errors() {
-    complains(
-        SERVER,
-        &["192.0.2.1", "0"],
-        1,
-        "cannot listen on 192.0.2.1:0: Cannot assign",
-    );
+    complains(SERVER, &["192.0.2.1", "0"], 1, "cannot listen on 192.0.2.1:0: Cannot assign");
     complains(
         SERVER,
         &["--log-file", "/no/such/folder/log"],
@@ -197,12 +139,8 @@ fn flags_come_before_variables_and_those_before_defaults() {
     let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("variables.log");
     let _ = fs::remove_file(&log);
     let mut command = Command::new(SERVER);
-    command
-        .args(["127.0.0.1", "0", "--workers", "1", "--log-file"])
-        .arg(&log);
-    command
-        .env("SERVER_IO_THREADS", "3")
-        .env("SERVER_WORKERS", "2");
+    command.args(["127.0.0.1", "0", "--workers", "1", "--log-file"]).arg(&log);
+    command.env("SERVER_IO_THREADS", "3").env("SERVER_WORKERS", "2");
     let server = Process::spawn(command, log);
     server.wait_for_log("io-threads=3 workers=1 framing=raw");
 }
@@ -217,30 +155,15 @@ fn the_log_has_the_lines_that_people_and_scripts_read() {
     assert_eq!(server.exit_code(), Some(0));
     let (log, pid) = (server.log(), server.child.id());
     let opened = format!(",ip=127.0.0.1,port={port}, thread id is {pid}.");
-    let line = log
-        .lines()
-        .find(|line| line.contains("new connection fd="))
-        .expect("its line");
+    let line = log.lines().find(|line| line.contains("new connection fd=")).expect("its line");
     assert!(line.ends_with(&opened), "{line}");
     // 2026-05-04 21:45:21.103
     let (date, time) = (&line[..10], &line[11..23]);
-    assert!(
-        date.split('-').count() == 3 && time.split([':', '.']).count() == 4,
-        "{line}"
-    );
+    assert!(date.split('-').count() == 3 && time.split([':', '.']).count() == 4, "{line}");
     let closed = format!(",ip=127.0.0.1,port={port} is ");
-    let line = log
-        .lines()
-        .find(|line| line.contains("connection close fd="))
-        .expect("its line");
-    assert!(
-        line.contains(&closed) && line.contains(". open=0."),
-        "{line}"
-    );
-    assert!(
-        line.ends_with("s messages=1 in=5B out=5B reason=eof"),
-        "{line}"
-    );
+    let line = log.lines().find(|line| line.contains("connection close fd=")).expect("its line");
+    assert!(line.contains(&closed) && line.contains(". open=0."), "{line}");
+    assert!(line.ends_with("s messages=1 in=5B out=5B reason=eof"), "{line}");
     let summary = log.lines().last().expect("a last line");
     assert!(summary.contains(" summary connections=1 messages=1 in=5B out=5B seconds=0."));
     assert!(summary.ends_with("/s dropped=0"), "{summary}");
@@ -251,10 +174,7 @@ fn rust_log_is_honoured() {
     let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("quiet.log");
     let _ = fs::remove_file(&log);
     let mut command = Command::new(SERVER);
-    command
-        .args(["127.0.0.1", "0", "--log-file"])
-        .arg(&log)
-        .env("RUST_LOG", "warn");
+    command.args(["127.0.0.1", "0", "--log-file"]).arg(&log).env("RUST_LOG", "warn");
     let mut server = Process::spawn(command, log);
     assert!(server.is_alive());
     server.signal(libc::SIGINT);
@@ -275,11 +195,7 @@ fn usr1_logs_the_counters_and_hup_reopens_the_log() {
     eventually("a new file", || server.log.exists());
     assert!(server.is_alive());
     server.wait_for_log("new connection fd=");
-    assert!(
-        fs::read_to_string(moved)
-            .expect("the old one")
-            .contains("counters accepted=1")
-    );
+    assert!(fs::read_to_string(moved).expect("the old one").contains("counters accepted=1"));
 }
 
 #[test]
@@ -291,12 +207,9 @@ fn a_second_signal_ends_it_at_once() {
     let chunk = noise(1 << 20);
     let mut full = 0;
     while full < 50 {
-        match (&stream).write(&chunk) {
-            Ok(_) => full = 0,
-            Err(_) => {
-                full += 1;
-                std::thread::sleep(Duration::from_millis(1));
-            }
+        if (&stream).write_all(&chunk).is_err() {
+            full += 1;
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
     server.signal(libc::SIGQUIT);
@@ -306,11 +219,7 @@ fn a_second_signal_ends_it_at_once() {
     server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(1));
     // Fifty are the promise; five times that is the gate on a loaded machine.
-    assert!(
-        began.elapsed() < Duration::from_millis(250),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_millis(250), "{:?}", began.elapsed());
     assert!(server.log().contains("summary connections=1"));
 }
 
@@ -335,13 +244,7 @@ fn out_of_descriptors_it_waits_and_serves_whom_it_has() {
     let limit = |limit: &str| {
         let pid = server.child.id().to_string();
         let flags = ["--pid".to_owned(), pid, format!("--nofile={limit}:20000")];
-        assert!(
-            Command::new("prlimit")
-                .args(flags)
-                .status()
-                .expect("prlimit")
-                .success()
-        );
+        assert!(Command::new("prlimit").args(flags).status().expect("prlimit").success());
     };
     limit("10");
     let mut waiting = server.connect();
@@ -350,9 +253,7 @@ fn out_of_descriptors_it_waits_and_serves_whom_it_has() {
     first.write_all(b"on").expect("sent");
     first.read_exact(&mut [0; 2]).expect("it is unharmed");
     limit("1000");
-    waiting
-        .read_exact(&mut [0; 2])
-        .expect("it is served in the end");
+    waiting.read_exact(&mut [0; 2]).expect("it is served in the end");
     let complaints = server.log().matches("cannot accept").count();
     assert!(complaints <= 2, "{complaints} within a second");
 }
@@ -362,17 +263,8 @@ fn more_connections_than_there_are_descriptors_for_is_said_and_lived_with() {
     let mut command = Command::new("prlimit");
     let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("capped.log");
     let _ = fs::remove_file(&log);
-    command.args([
-        "--nofile=100:100",
-        SERVER,
-        "127.0.0.1",
-        "0",
-        "--io-threads",
-        "1",
-    ]);
-    command
-        .args(["--max-connections", "1m", "--log-file"])
-        .arg(&log);
+    command.args(["--nofile=100:100", SERVER, "127.0.0.1", "0", "--io-threads", "1"]);
+    command.args(["--max-connections", "1m", "--log-file"]).arg(&log);
     let server = Process::spawn(command, log);
     server.wait_for_log("WARN the limit of open descriptors (ulimit -n) allows 64 connections");
     assert!(server.is_alive());
@@ -383,25 +275,11 @@ fn started_without_standard_streams_no_client_gets_them() {
     let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("streams.log");
     let _ = fs::remove_file(&log);
     // The port is not printed, so it has to be known.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("it")
-        .port();
-    let line = format!(
-        "exec {SERVER} 127.0.0.1 {port} --log-file {} <&- >&- 2>&-",
-        log.display()
-    );
-    let child = Command::new("sh")
-        .args(["-c", &line])
-        .spawn()
-        .expect("a process");
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+    let line = format!("exec {SERVER} 127.0.0.1 {port} --log-file {} <&- >&- 2>&-", log.display());
+    let child = Command::new("sh").args(["-c", &line]).spawn().expect("a process");
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let server = Process {
-        child,
-        address,
-        log,
-    };
+    let server = Process { child, address, log };
     server.wait_for_log("listening on");
     assert!(server.is_alive());
     server.wait_for_log("new connection fd=");
@@ -413,9 +291,7 @@ fn started_without_standard_streams_no_client_gets_them() {
 #[test]
 fn a_log_that_nobody_reads_stops_nobody() {
     let mut command = Command::new(SERVER);
-    command
-        .args(["127.0.0.1", "0", "--io-threads", "1"])
-        .stderr(Stdio::piped());
+    command.args(["127.0.0.1", "0", "--io-threads", "1"]).stderr(Stdio::piped());
     let mut server = Process::spawn(command, PathBuf::new());
     // A pipe holds 64 KiB; these are ten times as many lines as fit in it and in
     // the log's queue.
@@ -427,11 +303,7 @@ fn a_log_that_nobody_reads_stops_nobody() {
     let began = Instant::now();
     server.signal(libc::SIGTERM);
     assert_eq!(server.exit_code(), Some(0));
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -466,11 +338,7 @@ fn killed_and_started_again_it_has_its_port_at_once() {
         let (address, log) = (server.address, server.log.clone());
         let _ = fs::remove_file(&log);
         command.args(["127.0.0.1", &port, "--log-file"]).arg(&log);
-        server = Process {
-            child: command.spawn().expect("a process"),
-            address,
-            log,
-        };
+        server = Process { child: command.spawn().expect("a process"), address, log };
         server.wait_for_log("listening on");
         assert!(server.is_alive());
     }

@@ -10,11 +10,7 @@ use common::{Running, config, frame, noise, read_frame, read_to_end};
 use reactor_server::{Config, Framing, Reason, Timeouts};
 use socket2::{Domain, SockRef, Socket, Type};
 
-const NEVER: Timeouts = Timeouts {
-    message: None,
-    write: None,
-    idle: None,
-};
+const NEVER: Timeouts = Timeouts { message: None, write: None, idle: None };
 const SOON: Option<Duration> = Some(Duration::from_millis(100));
 
 /// Sends until the server takes no more, and returns how much it took.
@@ -40,18 +36,12 @@ fn fill(stream: &mut TcpStream) -> usize {
 
 #[test]
 fn a_peer_that_never_reads_is_not_read_from_and_loses_nothing() {
-    let server = Running::echo(Config {
-        timeouts: NEVER,
-        ..config(Framing::Raw)
-    });
+    let server = Running::echo(Config { timeouts: NEVER, ..config(Framing::Raw) });
     let mut stream = server.connect();
     let sent = fill(&mut stream);
     let stats = server.handle.stats();
     let held = stats.sum(|reactor| &reactor.received) - stats.sum(|reactor| &reactor.sent);
-    assert!(
-        held <= 64 * 1024,
-        "{held} bytes are held for one connection"
-    );
+    assert!(held <= 64 * 1024, "{held} bytes are held for one connection");
     stream.shutdown(Shutdown::Write).expect("half-closed");
     let chunk = noise(1 << 20);
     let expected: Vec<u8> = chunk.iter().copied().cycle().take(sent).collect();
@@ -60,31 +50,16 @@ fn a_peer_that_never_reads_is_not_read_from_and_loses_nothing() {
 
 #[test]
 fn a_peer_that_never_reads_is_reset_at_the_write_deadline_and_others_go_on() {
-    let timeouts = Timeouts {
-        write: SOON,
-        ..NEVER
-    };
-    let server = Running::echo(Config {
-        timeouts,
-        io_threads: 1,
-        ..config(Framing::Raw)
-    });
+    let timeouts = Timeouts { write: SOON, ..NEVER };
+    let server = Running::echo(Config { timeouts, io_threads: 1, ..config(Framing::Raw) });
     let (greedy, honest) = (server.connect(), server.connect());
     greedy.set_nonblocking(true).expect("non-blocking");
     let chunk = noise(1 << 20);
     server.wait_until("the write deadline", |stats| {
         let _ = greedy.try_clone().expect("a handle").write(&chunk);
         let mut reply = [0; 4];
-        honest
-            .try_clone()
-            .expect("a handle")
-            .write_all(b"ping")
-            .expect("sent");
-        honest
-            .try_clone()
-            .expect("a handle")
-            .read_exact(&mut reply)
-            .expect("a reply");
+        honest.try_clone().expect("a handle").write_all(b"ping").expect("sent");
+        honest.try_clone().expect("a handle").read_exact(&mut reply).expect("a reply");
         stats.closed_for(Reason::WriteTimeout) == 1
     });
     assert_eq!(server.handle.stats().sum(|reactor| &reactor.resets), 1);
@@ -92,21 +67,11 @@ fn a_peer_that_never_reads_is_reset_at_the_write_deadline_and_others_go_on() {
 
 #[test]
 fn a_slow_but_honest_reader_is_not_evicted() {
-    let timeouts = Timeouts {
-        write: Some(Duration::from_secs(1)),
-        ..NEVER
-    };
-    let server = Running::echo(Config {
-        timeouts,
-        ..config(Framing::Raw)
-    });
+    let timeouts = Timeouts { write: Some(Duration::from_secs(1)), ..NEVER };
+    let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket
-        .set_recv_buffer_size(32 * 1024)
-        .expect("a small buffer");
-    socket
-        .connect(&server.address.into())
-        .expect("a connection");
+    socket.set_recv_buffer_size(32 * 1024).expect("a small buffer");
+    socket.connect(&server.address.into()).expect("a connection");
     let mut stream = TcpStream::from(socket);
     let sent = fill(&mut stream);
     // For more than two deadlines it reads so little that the server's kernel, whose
@@ -124,16 +89,9 @@ fn a_slow_but_honest_reader_is_not_evicted() {
 
 #[test]
 fn a_message_in_single_bytes_is_closed_at_its_deadline_but_an_idle_peer_is_not() {
-    let timeouts = Timeouts {
-        message: SOON,
-        ..NEVER
-    };
+    let timeouts = Timeouts { message: SOON, ..NEVER };
     for workers in [0, 1] {
-        let server = Running::echo(Config {
-            timeouts,
-            workers,
-            ..config(Framing::Len32)
-        });
+        let server = Running::echo(Config { timeouts, workers, ..config(Framing::Len32) });
         let (mut slow, mut idle) = (server.connect(), server.connect());
         slow.write_all(&1_000_000u32.to_le_bytes()).expect("sent");
         server.wait_until("the frame deadline", |stats| {
@@ -147,23 +105,15 @@ fn a_message_in_single_bytes_is_closed_at_its_deadline_but_an_idle_peer_is_not()
 
 #[test]
 fn a_deadline_is_for_one_message_and_not_for_a_busy_connection() {
-    let timeouts = Timeouts {
-        message: Some(Duration::from_millis(300)),
-        ..NEVER
-    };
-    let server = Running::echo(Config {
-        timeouts,
-        ..config(Framing::Len32)
-    });
+    let timeouts = Timeouts { message: Some(Duration::from_millis(300)), ..NEVER };
+    let server = Running::echo(Config { timeouts, ..config(Framing::Len32) });
     let mut stream = server.connect();
     let began = Instant::now();
     // There is always an incomplete message, but never the same one for long.
     let two = [frame(b"first"), frame(b"second")].concat();
     let (mut sent, mut received) = (0, 0);
     while began.elapsed() < Duration::from_millis(900) {
-        stream
-            .write_all(&two[sent % two.len()..][..1])
-            .expect("sent");
+        stream.write_all(&two[sent % two.len()..][..1]).expect("sent");
         sent += 1;
         if sent % two.len() == 9 || sent % two.len() == 0 {
             read_frame(&mut stream);
@@ -176,14 +126,8 @@ fn a_deadline_is_for_one_message_and_not_for_a_busy_connection() {
 
 #[test]
 fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
-    let timeouts = Timeouts {
-        idle: Some(Duration::from_millis(300)),
-        ..NEVER
-    };
-    let server = Running::echo(Config {
-        timeouts,
-        ..config(Framing::Raw)
-    });
+    let timeouts = Timeouts { idle: Some(Duration::from_millis(300)), ..NEVER };
+    let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
     let (mut idle, mut busy) = (server.connect(), server.connect());
     server.wait_until("the idle deadline", |stats| {
         busy.write_all(b"tick").expect("sent");
@@ -197,8 +141,7 @@ fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
             false
         }
     });
-    busy.write_all(b"tock")
-        .expect("the busy one is still served");
+    busy.write_all(b"tock").expect("the busy one is still served");
     busy.read_exact(&mut [0; 4]).expect("a reply");
 }
 
@@ -206,21 +149,10 @@ fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
 fn hostile_lengths_close_their_connection_and_no_other() {
     const MAX: u32 = 1000;
     for workers in [0, 1] {
-        let config = Config {
-            max_message: MAX as usize,
-            workers,
-            ..config(Framing::Len32)
-        };
+        let config = Config { max_message: MAX as usize, workers, ..config(Framing::Len32) };
         let server = Running::echo(config);
         let mut bystander = server.connect();
-        let hostile = [
-            MAX + 1,
-            i32::MAX as u32,
-            1 << 31,
-            u32::MAX - 4,
-            u32::MAX - 1,
-            u32::MAX,
-        ];
+        let hostile = [MAX + 1, i32::MAX as u32, 1 << 31, u32::MAX - 4, u32::MAX - 1, u32::MAX];
         for length in hostile {
             let mut stream = server.connect();
             stream.write_all(&frame(b"good")).expect("sent");
@@ -232,9 +164,7 @@ fn hostile_lengths_close_their_connection_and_no_other() {
         }
         for length in [0, 1, MAX] {
             let mut stream = server.connect();
-            stream
-                .write_all(&frame(&noise(length as usize)))
-                .expect("sent");
+            stream.write_all(&frame(&noise(length as usize))).expect("sent");
             assert_eq!(read_frame(&mut stream), noise(length as usize));
         }
         server.wait_until("a count of each", |stats| {
@@ -264,24 +194,17 @@ fn a_message_that_is_cut_short_is_told_from_an_orderly_end() {
         stream.shutdown(Shutdown::Write).expect("half-closed");
         assert_eq!(read_to_end(&mut stream), frame(b"good"));
     }
-    server.wait_until("three of them", |stats| {
-        stats.closed_for(Reason::Truncated) == 3
-    });
+    server.wait_until("three of them", |stats| stats.closed_for(Reason::Truncated) == 3);
 }
 
 #[test]
 fn resets_in_the_middle_of_everything_leave_nothing_behind() {
     for workers in [0, 2] {
-        let server = Running::echo(Config {
-            workers,
-            ..config(Framing::Raw)
-        });
+        let server = Running::echo(Config { workers, ..config(Framing::Raw) });
         for round in 0..500 {
             let mut stream = server.connect();
             stream.write_all(&noise(100 << (round % 10))).expect("sent");
-            SockRef::from(&stream)
-                .set_linger(Some(Duration::ZERO))
-                .expect("a reset on close");
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a reset on close");
         }
         server.wait_until("all to be closed", |stats| stats.closed() == 500);
         let mut stream = server.connect();
@@ -292,10 +215,7 @@ fn resets_in_the_middle_of_everything_leave_nothing_behind() {
 
 #[test]
 fn who_finds_no_seat_waits_for_one() {
-    let server = Running::echo(Config {
-        max_connections: Some(2),
-        ..config(Framing::Raw)
-    });
+    let server = Running::echo(Config { max_connections: Some(2), ..config(Framing::Raw) });
     let seated = [server.connect(), server.connect()];
     let mut waiting = server.connect();
     waiting.write_all(b"anyone?").expect("the kernel keeps it");
@@ -309,10 +229,7 @@ fn who_finds_no_seat_waits_for_one() {
 
 #[test]
 fn a_fire_hose_does_not_starve_its_neighbours() {
-    let server = Running::echo(Config {
-        io_threads: 1,
-        ..config(Framing::Raw)
-    });
+    let server = Running::echo(Config { io_threads: 1, ..config(Framing::Raw) });
     let hose = server.connect();
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

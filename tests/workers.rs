@@ -29,13 +29,7 @@ impl Handler for Uneven {
 
 #[test]
 fn replies_come_in_order_from_any_number_of_workers() {
-    let server = Running::start(
-        Config {
-            workers: 8,
-            ..config(Framing::Len32)
-        },
-        Uneven,
-    );
+    let server = Running::start(Config { workers: 8, ..config(Framing::Len32) }, Uneven);
     let talk = |connection: u32| {
         let mut stream = server.connect();
         for batch in 0..20 {
@@ -84,26 +78,13 @@ fn gate() -> (Gate, Receiver<()>, Sender<()>, Receiver<Reason>) {
     let (arrived, arrivals) = unbounded();
     let (key, open) = bounded(1000);
     let (closed, closes) = unbounded();
-    (
-        Gate {
-            arrived,
-            open,
-            closed,
-        },
-        arrivals,
-        key,
-        closes,
-    )
+    (Gate { arrived, open, closed }, arrivals, key, closes)
 }
 
 #[test]
 fn a_reply_for_a_connection_that_is_gone_reaches_nobody_else() {
     let (gate, arrivals, key, closes) = gate();
-    let config = Config {
-        workers: 1,
-        io_threads: 1,
-        ..config(Framing::Raw)
-    };
+    let config = Config { workers: 1, io_threads: 1, ..config(Framing::Raw) };
     let server = Running::start(config, gate);
     let mut first = server.connect();
     first.write_all(b"secret").expect("sent");
@@ -118,9 +99,7 @@ fn a_reply_for_a_connection_that_is_gone_reaches_nobody_else() {
     let mut second = server.connect();
     second.write_all(b"mine").expect("sent");
     key.send(()).expect("open");
-    server.wait_until("the late reply", |stats| {
-        stats.sum(|reactor| &reactor.stale) == 1
-    });
+    server.wait_until("the late reply", |stats| stats.sum(|reactor| &reactor.stale) == 1);
     assert_eq!(closes.recv(), Ok(Reason::Reset));
     key.send(()).expect("open");
     let mut reply = [0; 16];
@@ -131,11 +110,7 @@ fn a_reply_for_a_connection_that_is_gone_reaches_nobody_else() {
 #[test]
 fn workers_that_are_stuck_stop_nobody_else() {
     let (gate, arrivals, key, _closes) = gate();
-    let config = Config {
-        workers: 2,
-        io_threads: 1,
-        ..config(Framing::Raw)
-    };
+    let config = Config { workers: 2, io_threads: 1, ..config(Framing::Raw) };
     let server = Running::start(config, gate);
     let mut stuck: Vec<_> = (0..2).map(|_| server.connect()).collect();
     for stream in &mut stuck {
@@ -144,9 +119,7 @@ fn workers_that_are_stuck_stop_nobody_else() {
     }
     // The reactor still accepts, sees the end of a connection and closes it.
     drop(server.connect());
-    server.wait_until("a close beside them", |stats| {
-        stats.closed_for(Reason::Eof) == 1
-    });
+    server.wait_until("a close beside them", |stats| stats.closed_for(Reason::Eof) == 1);
     (0..2).for_each(|_| key.send(()).expect("open"));
     for stream in &mut stuck {
         let mut reply = [0; 5];
@@ -158,17 +131,11 @@ fn workers_that_are_stuck_stop_nobody_else() {
 fn more_connections_than_jobs_wait_their_turn_and_are_all_served() {
     const CONNECTIONS: usize = 600;
     let (gate, arrivals, key, _closes) = gate();
-    let config = Config {
-        workers: 1,
-        io_threads: 1,
-        ..config(Framing::Raw)
-    };
+    let config = Config { workers: 1, io_threads: 1, ..config(Framing::Raw) };
     let server = Running::start(config, gate);
     let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| server.connect()).collect();
     for (number, stream) in streams.iter_mut().enumerate() {
-        stream
-            .write_all(format!("{number:04}").as_bytes())
-            .expect("sent");
+        stream.write_all(format!("{number:04}").as_bytes()).expect("sent");
     }
     arrivals.recv().expect("the worker has one");
     server.wait_until("the others are in line", |stats| {
@@ -184,17 +151,8 @@ fn more_connections_than_jobs_wait_their_turn_and_are_all_served() {
 
 #[test]
 fn work_takes_as_long_as_it_pretends_and_workers_share_it() {
-    let echo = Echo {
-        work: Duration::from_millis(20),
-        ..Echo::default()
-    };
-    let server = Running::start(
-        Config {
-            workers: 8,
-            ..config(Framing::Raw)
-        },
-        echo,
-    );
+    let echo = Echo { work: Duration::from_millis(20), ..Echo::default() };
+    let server = Running::start(Config { workers: 8, ..config(Framing::Raw) }, echo);
     let began = std::time::Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -237,30 +195,16 @@ fn a_panic_closes_its_connection_and_costs_no_thread() {
     std::panic::set_hook(Box::new(|_| {}));
     for workers in [0, 2] {
         let sessions = Arc::new(AtomicUsize::new(0));
-        let handler = Panicky {
-            sessions: Arc::clone(&sessions),
-        };
-        let server = Running::start(
-            Config {
-                workers,
-                ..config(Framing::Len32)
-            },
-            handler,
-        );
+        let handler = Panicky { sessions: Arc::clone(&sessions) };
+        let server = Running::start(Config { workers, ..config(Framing::Len32) }, handler);
         let mut bystander = server.connect();
         for _ in 0..100 {
             let mut stream = server.connect();
             let bytes = [frame(b"before"), frame(b"panic"), frame(b"after")].concat();
             stream.write_all(&bytes).expect("sent");
-            assert_eq!(
-                read_to_end(&mut stream),
-                frame(b"before"),
-                "{workers} workers"
-            );
+            assert_eq!(read_to_end(&mut stream), frame(b"before"), "{workers} workers");
         }
-        server.wait_until("100 panics", |stats| {
-            stats.sum(|reactor| &reactor.panics) == 100
-        });
+        server.wait_until("100 panics", |stats| stats.sum(|reactor| &reactor.panics) == 100);
         bystander.write_all(&frame(b"still here?")).expect("sent");
         assert_eq!(read_frame(&mut bystander), b"still here?");
         drop(bystander);

@@ -110,7 +110,12 @@ impl<'a> Generator<'a> {
 
     /// Opens as many connections as it is time for.
     fn connect_more(&mut self) {
-        while self.connecting() < CONNECTING && self.next_connect().is_some_and(is_past) {
+        // As many tries, too: one that fails at once is no longer connecting.
+        let tries = CONNECTING.saturating_sub(self.connecting());
+        for _ in 0..tries {
+            if !self.next_connect().is_some_and(is_past) {
+                break;
+            }
             let number = self.first + (self.tried * self.plan.threads) as u32;
             self.tried += 1;
             match Lane::connect(self.plan.target, number, Instant::now()) {
@@ -134,7 +139,9 @@ impl<'a> Generator<'a> {
     fn take_in(&mut self, lane: Lane) {
         let token = self.lanes.insert(lane);
         self.visit(token, |_, _| Ok(Fate::Stays));
-        self.time(token);
+        let soon = self.plan.connect_timeout.min(self.plan.timeout);
+        let now = self.clock.now();
+        self.deadlines.arm(token, now.after(soon), now);
     }
 
     fn ready(&mut self, token: Token, event: Event) {
@@ -152,19 +159,16 @@ impl<'a> Generator<'a> {
             talk.outcome.connections.time = began.elapsed();
             Ok(Fate::Stays)
         });
-        self.progress
-            .opened
-            .set(self.talk.outcome.connections.opened);
+        self.progress.opened.set(self.talk.outcome.connections.opened);
     }
 
     /// The connections of all threads are open: everybody talks.
     fn start(&mut self) {
-        let now = Instant::now();
-        self.talk.start(&self.plan, now);
+        self.talk.start(&self.plan, Instant::now());
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.visit(token, |talk, lane| {
                 lane.phase = Phase::Talking;
-                talk.ask(lane, now)
+                talk.ask(lane, Instant::now())
             });
         }
     }
@@ -206,8 +210,7 @@ impl<'a> Generator<'a> {
     /// is nothing it waits for, to see whether there is then.
     fn time(&mut self, token: Token) {
         if let Some(due) = self.due(token) {
-            self.deadlines
-                .arm(token, self.clock.at(due), self.clock.now());
+            self.deadlines.arm(token, self.clock.at(due), self.clock.now());
         }
     }
 
@@ -249,16 +252,11 @@ impl<'a> Generator<'a> {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let connect = self
-            .next_connect()
-            .filter(|_| self.connecting() < CONNECTING);
+        let connect = self.next_connect().filter(|_| self.connecting() < CONNECTING);
         let call = self.talk.until.filter(|_| !self.called_time);
         let moment = [connect, call].into_iter().flatten().min();
         let until = |moment: Instant| moment.saturating_duration_since(Instant::now());
-        let deadline = self
-            .deadlines
-            .next()
-            .map(|next| self.clock.now().until(next));
+        let deadline = self.deadlines.next().map(|next| self.clock.now().until(next));
         [moment.map(until), deadline].into_iter().flatten().min()
     }
 }
@@ -266,11 +264,10 @@ impl<'a> Generator<'a> {
 /// Has epoll follow the state that a connection is in now.
 fn watch(poll: &Poll, lane: &mut Lane, token: Token) -> Result<(), Failure> {
     let (interest, socket) = (lane.interest(), lane.connection.socket());
-    poll.watch(socket, token, &mut lane.watched, interest)
-        .map_err(|error| match lane.phase {
-            Phase::Connecting => Failure::Connect(error),
-            _ => Failure::Broken(error),
-        })
+    poll.watch(socket, token, &mut lane.watched, interest).map_err(|error| match lane.phase {
+        Phase::Connecting => Failure::Connect(error),
+        _ => Failure::Broken(error),
+    })
 }
 
 fn is_past(moment: Instant) -> bool {

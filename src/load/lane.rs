@@ -65,10 +65,7 @@ impl fmt::Display for Failure {
             Failure::ConnectTimeout => write!(f, "cannot connect: no answer in time"),
             Failure::Broken(error) => write!(f, "the connection broke: {error}"),
             Failure::Closed(missing) => {
-                write!(
-                    f,
-                    "the server closed a connection with {missing} replies missing"
-                )
+                write!(f, "the server closed a connection with {missing} replies missing")
             }
             Failure::Timeout => write!(f, "no reply in time"),
             Failure::NotClosed => write!(f, "the server did not close after the last reply"),
@@ -142,11 +139,7 @@ impl Lane {
         if self.asked_at.is_empty() {
             return self.leave(now);
         }
-        if out.is_empty() {
-            Ok(())
-        } else {
-            self.connection.send(out).map_err(Failure::Broken)
-        }
+        if out.is_empty() { Ok(()) } else { self.connection.send(out).map_err(Failure::Broken) }
     }
 
     /// Reads once, and checks the replies. `None` says that it is over, as it
@@ -189,10 +182,7 @@ impl Lane {
     fn leave(&mut self, now: Instant) -> Result<(), Failure> {
         if self.phase == Phase::Talking {
             (self.phase, self.since) = (Phase::Leaving, now);
-            self.connection
-                .socket()
-                .shutdown(Shutdown::Write)
-                .map_err(Failure::Broken)?;
+            self.connection.socket().shutdown(Shutdown::Write).map_err(Failure::Broken)?;
         }
         Ok(())
     }
@@ -227,15 +217,11 @@ impl Lane {
         answered: &mut impl FnMut(Instant),
     ) -> Result<usize, Failure> {
         let mut consumed = 0;
-        while let Some(Frame { body, length }) = script
-            .codec
-            .decode(&bytes[consumed..], searched)
-            .map_err(|TooLong| self.too_long())?
+        while let Some(Frame { body, length }) =
+            script.codec.decode(&bytes[consumed..], searched).map_err(|TooLong| self.too_long())?
         {
             let asked_at = self.asked_at.pop_front().ok_or_else(|| self.surplus())?;
-            script
-                .check(self.number, self.answered, body)
-                .map_err(Failure::Mismatch)?;
+            script.check(self.number, self.answered, body).map_err(Failure::Mismatch)?;
             answered(asked_at);
             self.answered += 1;
             consumed += length;
@@ -249,10 +235,7 @@ impl Lane {
     }
 
     fn too_long(&self) -> Failure {
-        Failure::Mismatch(format!(
-            "reply {} is longer than it should be",
-            self.answered
-        ))
+        Failure::Mismatch(format!("reply {} is longer than it should be", self.answered))
     }
 }
 

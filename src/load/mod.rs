@@ -1,7 +1,7 @@
 //! The load client: connections that ask, and check every byte of the answers.
 //!
 //! A [`Plan`] says what is to be done, [`Load`] does it with one or more
-//! [generator](generator) threads, and an [`Outcome`] says what came of it. The
+//! generator threads, and an [`Outcome`] says what came of it. The
 //! parts are the server's own: `Poll`, `Slab`, `Connection`, `Codec`, mailboxes.
 
 mod generator;
@@ -12,8 +12,9 @@ mod script;
 mod talk;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -41,7 +42,7 @@ enum News {
     /// Its connections are open, or have failed.
     Ready,
     /// It has ended.
-    Done(io::Result<Outcome>),
+    Done(Box<io::Result<Outcome>>),
 }
 
 /// How far a generator has come, for whoever watches.
@@ -58,7 +59,6 @@ pub struct Load {
     generators: Vec<Mailbox<Order>>,
     progress: Arc<[Progress]>,
     news: Receiver<News>,
-    threads: Vec<JoinHandle<()>>,
     ready: usize,
     outcomes: Vec<Outcome>,
 }
@@ -70,9 +70,7 @@ pub struct Stopper(Vec<Mailbox<Order>>);
 impl Stopper {
     /// Has the load give up what is under way and say what it has.
     pub fn stop(&self) {
-        self.0
-            .iter()
-            .for_each(|generator| generator.send(Order::Stop));
+        self.0.iter().for_each(|generator| generator.send(Order::Stop));
     }
 }
 
@@ -83,32 +81,23 @@ impl Load {
     /// A thread cannot be started, or descriptors are short.
     pub fn start(plan: &Plan) -> io::Result<Load> {
         let (tell, news) = crossbeam_channel::unbounded();
-        let desks: Vec<_> = (0..plan.threads)
-            .map(|_| desk())
-            .collect::<io::Result<_>>()?;
-        let mut load = Load {
+        let desks: Vec<_> = (0..plan.threads).map(|_| desk()).collect::<io::Result<_>>()?;
+        let load = Load {
             generators: desks.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
             progress: desks.iter().map(|_| Progress::default()).collect(),
             news,
-            threads: Vec::new(),
             ready: 0,
             outcomes: Vec::new(),
         };
         let script = Arc::new(Script::new(plan));
         for (number, (desk, _)) in desks.into_iter().enumerate() {
-            load.spawn(
-                number,
-                desk,
-                plan.share(number),
-                Arc::clone(&script),
-                tell.clone(),
-            )?;
+            load.spawn(number, desk, plan.share(number), Arc::clone(&script), tell.clone())?;
         }
         Ok(load)
     }
 
     fn spawn(
-        &mut self,
+        &self,
         number: usize,
         desk: Desk<Order>,
         plan: Plan,
@@ -119,14 +108,12 @@ impl Load {
         let first = number as u32;
         let run = move || {
             let generator = Generator::new(desk, plan, script, first, &progress[number]);
-            let result = generator.run(|| drop(tell.send(News::Ready)));
-            let _ = tell.send(News::Done(result));
+            let run = || generator.run(|| drop(tell.send(News::Ready)));
+            let result = catch_unwind(AssertUnwindSafe(run))
+                .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
+            let _ = tell.send(News::Done(Box::new(result)));
         };
-        let thread = thread::Builder::new()
-            .name(format!("load-{number}"))
-            .spawn(run)?;
-        self.threads.push(thread);
-        Ok(())
+        thread::Builder::new().name(format!("load-{number}")).spawn(run).map(drop)
     }
 
     /// For stopping it before its time.
@@ -137,15 +124,9 @@ impl Load {
     /// How many connections were opened, and how many replies have come, so far.
     pub fn progress(&self) -> (u64, u64) {
         let sum = |counter: fn(&Progress) -> &Counter| {
-            self.progress
-                .iter()
-                .map(|progress| counter(progress).get())
-                .sum()
+            self.progress.iter().map(|progress| counter(progress).get()).sum()
         };
-        (
-            sum(|progress| &progress.opened),
-            sum(|progress| &progress.messages),
-        )
+        (sum(|progress| &progress.opened), sum(|progress| &progress.messages))
     }
 
     /// Waits for the end, but not longer than `patience`: `None` says that it has
@@ -155,27 +136,23 @@ impl Load {
     /// A generator has failed by a mistake of ours.
     pub fn wait(&mut self, patience: Duration) -> io::Result<Option<Outcome>> {
         let until = Instant::now() + patience;
-        while self.outcomes.len() < self.threads.len() {
+        while self.outcomes.len() < self.generators.len() {
             match self.news.recv_deadline(until) {
                 Ok(News::Ready) => self.one_more_is_ready(),
-                Ok(News::Done(outcome)) => self.outcomes.push(outcome?),
+                Ok(News::Done(outcome)) => self.outcomes.push((*outcome)?),
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("a load thread has panicked"));
                 }
             }
         }
-        Ok(std::mem::take(&mut self.outcomes)
-            .into_iter()
-            .reduce(Outcome::merge))
+        Ok(std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge))
     }
 
     fn one_more_is_ready(&mut self) {
         self.ready += 1;
-        if self.ready == self.threads.len() {
-            self.generators
-                .iter()
-                .for_each(|generator| generator.send(Order::Start));
+        if self.ready == self.generators.len() {
+            self.generators.iter().for_each(|generator| generator.send(Order::Start));
         }
     }
 }

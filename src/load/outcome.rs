@@ -60,10 +60,7 @@ impl Outcome {
             bytes_sent: 0,
             bytes_received: 0,
             time: Duration::ZERO,
-            connections: Connections {
-                requested: connections as u64,
-                ..Connections::default()
-            },
+            connections: Connections { requested: connections as u64, ..Connections::default() },
             latency: Histogram::new_with_bounds(1, LONGEST, SIGNIFICANT_DIGITS)
                 .expect("the bounds are in order"),
             complaints: BTreeMap::new(),
@@ -100,9 +97,7 @@ impl Outcome {
         self.bytes_received += other.bytes_received;
         self.time = self.time.max(other.time);
         self.connections = self.connections.merge(other.connections);
-        self.latency
-            .add(&other.latency)
-            .expect("both have the same bounds");
+        self.latency.add(&other.latency).expect("both have the same bounds");
         for (complaint, times) in other.complaints {
             self.complain(complaint, times);
         }

@@ -53,10 +53,7 @@ impl Plan {
     /// The part of the plan that is for thread `number`.
     pub(crate) fn share(&self, number: usize) -> Plan {
         let one_more = usize::from(number < self.connections % self.threads);
-        Plan {
-            connections: self.connections / self.threads + one_more,
-            ..self.clone()
-        }
+        Plan { connections: self.connections / self.threads + one_more, ..self.clone() }
     }
 
     /// When, after the start, connection `index` of this share is opened.

@@ -42,9 +42,7 @@ impl Script {
             Framing::Delimited(delimiter) => !delimiter.contains(byte),
             _ => true,
         };
-        let noise = (0..)
-            .flat_map(|index| mix(index).to_le_bytes())
-            .filter(is_allowed);
+        let noise = (0..).flat_map(|index| mix(index).to_le_bytes()).filter(is_allowed);
         Script {
             codec: Codec::new(framing, plan.reply_prefix.len() + plan.size),
             size: plan.size,
@@ -58,10 +56,7 @@ impl Script {
     /// Appends message `number` of a connection to `out`, framed.
     pub(crate) fn ask(&self, connection: u32, number: u64, out: &mut Vec<u8>) {
         let head = self.head(connection, number);
-        self.codec.encode(
-            &[&head[..self.head_size()], self.tail(connection, number)],
-            out,
-        );
+        self.codec.encode(&[&head[..self.head_size()], self.tail(connection, number)], out);
     }
 
     /// Whether `reply` is what must come back for message `number`.
@@ -72,10 +67,9 @@ impl Script {
         let expected = self.prefix.len() + self.size;
         match self.verify {
             Verify::Off => Ok(()),
-            _ if reply.len() != expected => Err(format!(
-                "reply {number} has {} bytes instead of {expected}",
-                reply.len()
-            )),
+            _ if reply.len() != expected => {
+                Err(format!("reply {number} has {} bytes instead of {expected}", reply.len()))
+            }
             Verify::Length => Ok(()),
             Verify::Full => self.compare(connection, number, reply),
         }
@@ -83,11 +77,7 @@ impl Script {
 
     fn compare(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
         let head = self.head(connection, number);
-        let parts = [
-            &self.prefix[..],
-            &head[..self.head_size()],
-            self.tail(connection, number),
-        ];
+        let parts = [&self.prefix[..], &head[..self.head_size()], self.tail(connection, number)];
         let mut rest = reply;
         for part in parts {
             match rest.strip_prefix(part) {
@@ -117,26 +107,14 @@ impl Script {
 
 /// Says where two messages of one length begin to differ, and how.
 fn difference(number: u64, reply: &[u8], expected: &[u8]) -> String {
-    let at = reply
-        .iter()
-        .zip(expected)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let at = reply.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .skip(at)
-            .take(16)
-            .fold(String::new(), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
+        bytes.iter().skip(at).take(16).fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     };
-    format!(
-        "reply {number} differs at byte {at}: expected {}, got {}",
-        hex(expected),
-        hex(reply)
-    )
+    format!("reply {number} differs at byte {at}: expected {}, got {}", hex(expected), hex(reply))
 }
 
 /// SplitMix64, whose every output bit depends on every input bit.

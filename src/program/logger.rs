@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -56,18 +57,12 @@ impl Logger {
             dropped: Arc::clone(&dropped),
             dropped_said: 0,
         };
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || writer.run(&queue, &orders))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&queue, &orders))?;
         let env = env_logger::Env::default().default_filter_or("info");
         let filter = env_logger::Builder::from_env(env).build();
         log::set_max_level(filter.filter());
-        log::set_boxed_logger(Box::new(Front {
-            filter,
-            lines,
-            dropped: Arc::clone(&dropped),
-        }))
-        .map_err(io::Error::other)?;
+        log::set_boxed_logger(Box::new(Front { filter, lines, dropped: Arc::clone(&dropped) }))
+            .map_err(io::Error::other)?;
         Ok(Logger { control, dropped })
     }
 
@@ -163,11 +158,7 @@ impl Writer {
         let dropped = self.dropped.load(Relaxed);
         if dropped != self.dropped_said {
             let text = format!("{} log lines were dropped", dropped - self.dropped_said);
-            self.format(&Line {
-                at: SystemTime::now(),
-                level: Level::Warn,
-                text,
-            });
+            self.format(&Line { at: SystemTime::now(), level: Level::Warn, text });
         }
         match self.output.write_all(&self.batch) {
             Ok(()) => self.dropped_said = dropped,
@@ -202,6 +193,7 @@ fn open(path: Option<&Path>) -> io::Result<Box<dyn Write + Send>> {
     }
 }
 
+/// Without waiting: a named pipe that nobody reads is an error.
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    OpenOptions::new().create(true).append(true).custom_flags(libc::O_NONBLOCK).open(path)
 }

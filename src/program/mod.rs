@@ -4,3 +4,4 @@
 pub mod logger;
 pub mod signals;
 pub mod units;
+pub mod wire;

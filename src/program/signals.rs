@@ -19,13 +19,8 @@ pub enum Signal {
 /// The signals above, kept from interrupting any thread.
 pub struct Signals(SignalSet);
 
-const SIGNALS: [libc::c_int; 5] = [
-    libc::SIGTERM,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGHUP,
-    libc::SIGUSR1,
-];
+const SIGNALS: [libc::c_int; 5] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1];
 
 impl Signals {
     /// Blocks the signals in this thread and in all it starts from now on, so

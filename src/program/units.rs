@@ -35,20 +35,35 @@ pub fn positive(text: &str) -> Result<u64, String> {
 /// # Errors
 /// A sentence about what is wrong with it.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error} (try 500ms, 10s or 1m)"))
+    match humantime::parse_duration(text) {
+        Ok(time) if time > LONGEST => Err("must be at most 10 years".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("{error} (try 500ms, 10s or 1m)")),
+    }
 }
 
-/// A limit in time, as [`duration`] and more than nothing, or `off`.
+/// So that a moment that far from now is still one that the clock can show.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// A length of time, as [`duration`], that is more than nothing.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub fn time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be more than nothing".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// A limit in time, as [`time`], or `off`.
 ///
 /// # Errors
 /// A sentence about what is wrong with it.
 pub fn timeout(text: &str) -> Result<Timeout, String> {
     match text {
         "off" => Ok(Timeout(None)),
-        text => match duration(text)? {
-            Duration::ZERO => Err("must be more than nothing (or off)".to_owned()),
-            time => Ok(Timeout(Some(time))),
-        },
+        text => time(text).map(|time| Timeout(Some(time))),
     }
 }
 
@@ -65,12 +80,9 @@ fn scaled(text: &str, thousand: u64) -> Result<u64, String> {
         "g" => 3,
         unit => return Err(format!("unknown unit {unit:?}, expected k, m or g")),
     };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "expected a number, such as 24 or 64k".to_owned())?;
-    number
-        .checked_mul(thousand.pow(power))
-        .ok_or_else(|| "too large".to_owned())
+    let number: u64 =
+        digits.parse().map_err(|_| "expected a number, such as 24 or 64k".to_owned())?;
+    number.checked_mul(thousand.pow(power)).ok_or_else(|| "too large".to_owned())
 }
 
 #[cfg(test)]
@@ -96,11 +108,8 @@ mod tests {
     #[test]
     fn timeouts_can_be_off_but_not_nothing() {
         assert_eq!(timeout("off"), Ok(Timeout(None)));
-        assert_eq!(
-            timeout("250us"),
-            Ok(Timeout(Some(Duration::from_micros(250))))
-        );
+        assert_eq!(timeout("250us"), Ok(Timeout(Some(Duration::from_micros(250)))));
         assert!(timeout("0s").is_err());
-        assert!(duration("soon").is_err());
+        assert!(duration("soon").is_err() && duration("11years").is_err());
     }
 }

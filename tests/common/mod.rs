@@ -22,11 +22,7 @@ impl Running {
     pub fn start(config: Config, handler: impl Handler) -> Running {
         let server = Server::bind(config, handler).expect("a server");
         let (address, handle) = (server.local_addr(), server.handle());
-        Running {
-            address,
-            handle,
-            thread: Some(thread::spawn(|| server.run())),
-        }
+        Running { address, handle, thread: Some(thread::spawn(|| server.run())) }
     }
 
     pub fn echo(config: Config) -> Running {
@@ -64,11 +60,7 @@ impl Drop for Running {
 
 /// A small server: two reactors, and as few figures to think of as possible.
 pub fn config(framing: Framing) -> Config {
-    Config {
-        io_threads: 2,
-        framing,
-        ..Config::default()
-    }
+    Config { io_threads: 2, framing, ..Config::default() }
 }
 
 /// Waits for a fact.
@@ -108,9 +100,7 @@ pub fn round_trip(mut stream: TcpStream, bytes: Vec<u8>) -> Vec<u8> {
     let mut writer = stream.try_clone().expect("a second handle");
     let sender = thread::spawn(move || {
         writer.write_all(&bytes).expect("all is sent");
-        writer
-            .shutdown(std::net::Shutdown::Write)
-            .expect("a half-close");
+        writer.shutdown(std::net::Shutdown::Write).expect("a half-close");
     });
     let all = read_to_end(&mut stream);
     sender.join().expect("it sent all");

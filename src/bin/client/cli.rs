@@ -8,9 +8,9 @@ use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use reactor_server::Framing;
 use reactor_server::load::{Plan, Verify};
 use reactor_server::program::units;
+use reactor_server::program::wire::Wire;
 
 /// A load client for echo servers that checks every byte that comes back.
 ///
@@ -44,7 +44,7 @@ pub(crate) struct Cli {
     #[arg(short = 'n', long, value_name = "N", value_parser = units::positive, env = "CLIENT_MESSAGES")]
     messages: Option<u64>,
     /// Send messages for this long
-    #[arg(short, long, value_name = "DUR", value_parser = units::duration, env = "CLIENT_DURATION")]
+    #[arg(short, long, value_name = "DUR", value_parser = units::time, env = "CLIENT_DURATION")]
     duration: Option<Duration>,
     /// Bytes of a message, framing not counted
     #[arg(short, long, value_name = "SIZE", value_parser = message_size, default_value = "24")]
@@ -54,11 +54,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N/s", value_parser = rate, env = "CLIENT_CONNECT_RATE")]
     connect_rate: Option<u64>,
     /// How long a connection may take to open
-    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "5s")]
+    #[arg(long, value_name = "DUR", value_parser = units::time, default_value = "5s")]
     #[arg(env = "CLIENT_CONNECT_TIMEOUT")]
     connect_timeout: Duration,
     /// How long a reply may take
-    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "30s")]
+    #[arg(long, value_name = "DUR", value_parser = units::time, default_value = "30s")]
     #[arg(env = "CLIENT_TIMEOUT")]
     timeout: Duration,
     /// Threads that share the connections, each with an epoll of its own
@@ -73,12 +73,7 @@ pub(crate) struct Cli {
     #[arg(long, value_enum, default_value_t = Wire::Raw, env = "CLIENT_FRAMING")]
     framing: Wire,
     /// Text that the server puts in front of each reply (len32, line)
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     #[arg(env = "CLIENT_REPLY_PREFIX")]
     reply_prefix: String,
     /// How replies are checked: every byte, their length, or not at all
@@ -100,13 +95,6 @@ pub(crate) struct Cli {
     /// Print nothing but the results
     #[arg(short, long, env = "CLIENT_QUIET")]
     quiet: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Wire {
-    Raw,
-    Len32,
-    Line,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,10 +120,8 @@ impl Cli {
             "CONNECTIONS and --connections are the same: give one of them"
         } else if twice("per_second", "connect_rate") {
             "PER_SECOND and --connect-rate are the same: give one of them"
-        } else if self.framing == Wire::Raw && !self.reply_prefix.is_empty() {
-            "--reply-prefix needs messages to look for it in front of: add --framing len32 or line"
-        } else if self.framing == Wire::Line && self.reply_prefix.contains('\n') {
-            "--reply-prefix cannot hold a line break with --framing line"
+        } else if let Some(problem) = self.framing.problem_with_prefix(&self.reply_prefix) {
+            problem
         } else {
             return Ok(self);
         };
@@ -151,11 +137,7 @@ impl Cli {
             duration: self.duration,
             size: self.size,
             pipeline: self.pipeline,
-            framing: match self.framing {
-                Wire::Raw => Framing::Raw,
-                Wire::Len32 => Framing::Len32,
-                Wire::Line => Framing::line(),
-            },
+            framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),
             verify: match self.verify {
                 Check::Full => Verify::Full,
@@ -177,18 +159,20 @@ impl Cli {
     }
 
     /// The framing and the way of verifying, by their names on the command line.
-    pub(crate) fn names(&self) -> (String, String) {
-        let name = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-        (name(&self.framing), name(&self.verify))
+    pub(crate) fn names(&self) -> (&'static str, &'static str) {
+        let verify = match self.verify {
+            Check::Full => "full",
+            Check::Length => "length",
+            Check::Off => "off",
+        };
+        (self.framing.name(), verify)
     }
 }
 
 /// The numbers of connections are 32 bits wide in the messages.
 fn connections(text: &str) -> Result<usize, String> {
     let count = units::positive(text)?;
-    u32::try_from(count)
-        .map(|count| count as usize)
-        .map_err(|_| "too many".to_owned())
+    u32::try_from(count).map(|count| count as usize).map_err(|_| "too many".to_owned())
 }
 
 fn pipeline(text: &str) -> Result<usize, String> {

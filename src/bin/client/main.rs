@@ -37,20 +37,22 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Outcome> {
-    let signals = Signals::block().context("cannot block signals")?;
-    // Before the work, so that its results are not lost for want of a place.
+    // Before the work, so that its results are not lost for want of a place; and
+    // before signals are blocked, because a named pipe has it wait for a reader.
     let mut output = open(cli.output.as_deref())?;
+    let signals = Signals::block().context("cannot block signals")?;
     let plan = within_limits(cli.plan())?;
     let mut load = Load::start(&plan).context("cannot start the load")?;
     stop_on_signal(signals, load.stopper()).context("cannot start a thread")?;
     let progress = Progress::new(&plan, cli.wants_progress());
-    let outcome = loop {
+    let mut outcome = loop {
         match load.wait(FRAME)? {
             Some(outcome) => break outcome,
             None => progress.draw(load.progress()),
         }
     };
     progress.clear();
+    outcome.connections.requested = cli.plan().connections as u64;
     if !cli.is_quiet() {
         let complain = |(complaint, times)| say(&format!("{times} x {complaint}"));
         outcome.complaints.iter().for_each(complain);
@@ -74,9 +76,7 @@ fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
 /// Lowers the number of connections to what there are descriptors for, and says so.
 fn within_limits(mut plan: Plan) -> anyhow::Result<Plan> {
     if let Err(error) = raise_descriptor_limit() {
-        say(&format!(
-            "the limit of open descriptors stays as it is: {error}"
-        ));
+        say(&format!("the limit of open descriptors stays as it is: {error}"));
     }
     let possible = connections_possible(2 * plan.threads)?;
     if possible == 0 {
@@ -94,19 +94,18 @@ fn within_limits(mut plan: Plan) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-/// The first signal ends the load, whose report is still printed. If even that
-/// does not come, a second one finds no one to tell, and the load ends at its
-/// timeouts.
+/// The first signal ends the load, whose report is still printed. A second one ends
+/// the program, should the report find no reader.
 fn stop_on_signal(signals: Signals, load: Stopper) -> io::Result<()> {
     let obey = move || {
-        while signals.wait().is_ok() {
+        if signals.wait().is_ok() {
             load.stop();
         }
+        if signals.wait().is_ok() {
+            std::process::exit(INTERRUPTED.into());
+        }
     };
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(obey)
-        .map(drop)
+    thread::Builder::new().name("signals".to_owned()).spawn(obey).map(drop)
 }
 
 /// Says something beside the results. Whether anybody hears it is not our concern.

@@ -14,14 +14,9 @@ impl Progress {
     pub(crate) fn new(plan: &Plan, wanted: bool) -> Progress {
         let connections = plan.connections as u64;
         // indicatif draws on a terminal only.
-        let target = if wanted {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let messages = plan
-            .messages
-            .map(|messages| messages.saturating_mul(connections));
+        let target =
+            if wanted { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let messages = plan.messages.map(|messages| messages.saturating_mul(connections));
         let template = match messages {
             Some(_) => "{bar:30} {human_pos}/{human_len} messages, {per_sec}, {eta} left{msg}",
             None => "{spinner} {human_pos} messages, {per_sec}, {elapsed}{msg}",

@@ -53,10 +53,7 @@ fn to_text(cli: &Cli, plan: &Plan, outcome: &Outcome) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, " p{percentile} {value:.1} us ");
     }
-    let (max, mean) = (
-        microseconds(outcome.latency.max()),
-        outcome.latency.mean() / 1000.0,
-    );
+    let (max, mean) = (microseconds(outcome.latency.max()), outcome.latency.mean() / 1000.0);
     let _ = writeln!(text, " max {max:.1} us  mean {mean:.1} us");
     if outcome.interrupted {
         text.push_str("interrupted before the end\n");
@@ -104,10 +101,7 @@ fn latency(cli: &Cli, outcome: &Outcome) -> Value {
     let mut values = Map::new();
     for &percentile in ALWAYS.iter().chain(&cli.percentiles) {
         let key = format!("p{percentile}").replace('.', "_");
-        values.insert(
-            key,
-            json!(microseconds(latency.value_at_percentile(percentile))),
-        );
+        values.insert(key, json!(microseconds(latency.value_at_percentile(percentile))));
     }
     values.insert("max".to_owned(), json!(microseconds(latency.max())));
     values.insert("mean".to_owned(), json!(latency.mean() / 1000.0));

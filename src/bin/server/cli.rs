@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{CommandFactory, Parser};
 use reactor_server::program::units::{self, Timeout};
-use reactor_server::{Config, Echo, Framing, Timeouts};
+use reactor_server::program::wire::Wire;
+use reactor_server::{Config, Echo, Timeouts};
 
 /// A multi-reactor TCP echo server.
 ///
@@ -30,25 +31,14 @@ pub(crate) struct Cli {
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=4096))]
     io_threads: Option<usize>,
     /// Worker threads that handle messages; 0 handles them on the I/O threads
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        env = "SERVER_WORKERS"
-    )]
+    #[arg(short, long, value_name = "N", default_value_t = 0, env = "SERVER_WORKERS")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=4096))]
     workers: usize,
     /// How messages are told apart: not at all, by a little-endian u32 length in front, or by lines
     #[arg(long, value_enum, default_value_t = Wire::Raw, env = "SERVER_FRAMING")]
     framing: Wire,
     /// Text to put in front of each reply (len32, line)
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     #[arg(env = "SERVER_REPLY_PREFIX")]
     reply_prefix: String,
     /// Pretend that each message takes this long to handle: its thread sleeps
@@ -82,29 +72,16 @@ pub(crate) struct Cli {
     pub(crate) log_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Wire {
-    Raw,
-    Len32,
-    Line,
-}
-
 impl Cli {
     /// Makes sure that the flags make sense together.
     ///
     /// # Errors
     /// A usage error, which says what does not.
     pub(crate) fn check(self) -> Result<Cli, Error> {
-        let problem = match self.framing {
-            Wire::Raw if !self.reply_prefix.is_empty() => {
-                "--reply-prefix needs messages to put it in front of: add --framing len32 or line"
-            }
-            Wire::Line if self.reply_prefix.contains('\n') => {
-                "--reply-prefix cannot hold a line break with --framing line"
-            }
-            _ => return Ok(self),
-        };
-        Err(Cli::command().error(ErrorKind::ArgumentConflict, problem))
+        match self.framing.problem_with_prefix(&self.reply_prefix) {
+            Some(problem) => Err(Cli::command().error(ErrorKind::ArgumentConflict, problem)),
+            None => Ok(self),
+        }
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -113,11 +90,7 @@ impl Cli {
             address: SocketAddr::new(self.ip, self.port),
             io_threads: self.io_threads.unwrap_or(default.io_threads),
             workers: self.workers,
-            framing: match self.framing {
-                Wire::Raw => Framing::Raw,
-                Wire::Len32 => Framing::Len32,
-                Wire::Line => Framing::line(),
-            },
+            framing: self.framing.framing(),
             max_message: self.max_message,
             max_connections: self.max_connections.map(|most| most as usize),
             timeouts: Timeouts {
@@ -131,10 +104,7 @@ impl Cli {
     }
 
     pub(crate) fn handler(&self) -> Echo {
-        Echo {
-            prefix: self.reply_prefix.clone().into_bytes(),
-            work: self.work.unwrap_or_default(),
-        }
+        Echo { prefix: self.reply_prefix.clone().into_bytes(), work: self.work.unwrap_or_default() }
     }
 
     /// Whether the kernel chooses the port.
@@ -142,9 +112,9 @@ impl Cli {
         self.port == 0
     }
 
-    /// The framing by its name on the command line.
-    pub(crate) fn framing(&self) -> String {
-        format!("{:?}", self.framing).to_lowercase()
+    /// The framing by its name.
+    pub(crate) fn framing(&self) -> &'static str {
+        self.framing.name()
     }
 }
 

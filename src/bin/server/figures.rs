@@ -6,11 +6,7 @@ use reactor_server::{Reason, Stats};
 pub(crate) fn log_summary(stats: &Stats, dropped: u64) {
     let messages = stats.sum(|reactor| &reactor.messages);
     let seconds = stats.busy().as_secs_f64();
-    let rate = if seconds > 0.0 {
-        messages as f64 / seconds
-    } else {
-        0.0
-    };
+    let rate = if seconds > 0.0 { messages as f64 / seconds } else { 0.0 };
     log::info!(
         "summary connections={} messages={messages} in={}B out={}B seconds={seconds:.3} \
          rate={rate:.0}/s dropped={dropped}",

@@ -13,7 +13,9 @@ use clap::Parser;
 use cli::Cli;
 use reactor_server::program::logger::Logger;
 use reactor_server::program::signals::{Signal, Signals};
-use reactor_server::{Config, Echo, Ending, Handle, Server, raise_descriptor_limit};
+use reactor_server::{
+    Config, Echo, Ending, Handle, Server, give_memory_back, raise_descriptor_limit,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse().check().unwrap_or_else(|error| error.exit());
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Ending> {
+    give_memory_back();
     let signals = Signals::block().context("cannot block signals")?;
     let log_file = cli.log_file.as_deref();
     let logger = Logger::start(log_file).with_context(|| match log_file {
@@ -51,13 +54,7 @@ fn bind(cli: &Cli) -> anyhow::Result<Server<Echo>> {
         log::warn!("the limit of open descriptors stays as it is: {error}");
     }
     let config = cli.config();
-    let Config {
-        address,
-        io_threads,
-        workers,
-        max_connections,
-        ..
-    } = config;
+    let Config { address, io_threads, workers, max_connections, .. } = config;
     let server = Server::bind(config, cli.handler())
         .with_context(|| format!("cannot listen on {address}"))?;
     let (address, most) = (server.local_addr(), server.max_connections());
@@ -91,10 +88,7 @@ fn obey(signals: Signals, server: Handle, logger: Logger) -> io::Result<()> {
         }
     };
     let listen = move || signals_of(&signals).for_each(&mut obey);
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(listen)
-        .map(drop)
+    thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)
 }
 
 fn signals_of(signals: &Signals) -> impl Iterator<Item = Signal> + '_ {

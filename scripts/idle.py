@@ -1,0 +1,95 @@
+"""Opens many connections to a server of its own and reports what each costs in
+memory: idle, after each has echoed 64 KiB, and once all are closed. Also how long
+64 I/O threads take to start. Exits with 1 if a promise is broken.
+
+    python3 scripts/idle.py raw|len32
+"""
+import os
+import resource
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+SERVER = "target/release/server"
+MOST = 150  # bytes of RSS a connection
+framing = sys.argv[1] if len(sys.argv) > 1 else "raw"
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+count = min(int(os.environ.get("CONNECTIONS", 15000)), hard - 200)
+
+
+def start(*flags):
+    flags = ["127.0.0.1", "0", "--framing", framing, "--log-file", "target/counts/idle.log", *flags]
+    began = time.monotonic()
+    server = subprocess.Popen([SERVER, *flags], stdout=subprocess.PIPE, text=True)
+    port = int(server.stdout.readline().rsplit(":", 1)[1])
+    return server, port, time.monotonic() - began
+
+
+def rss(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        return next(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Rss:"))
+
+
+def settled(pid):
+    """Waits until the server has nothing left to do: its memory stands still."""
+    before, now = None, rss(pid)
+    while before != now:
+        time.sleep(0.3)
+        before, now = now, rss(pid)
+    return now
+
+
+def open_all(port):
+    streams = []
+    for number in range(count):
+        stream = socket.socket()
+        # A source address has some 28,000 ports, and is slow beyond half of them.
+        stream.bind((f"127.0.0.{2 + number // 10000}", 0))
+        stream.connect(("127.0.0.1", port))
+        streams.append(stream)
+    return streams
+
+
+def receive(stream, left):
+    while left:
+        left -= len(stream.recv(left)) or sys.exit("a connection was closed")
+
+
+server, port, seconds = start("--io-threads", "64")
+server.terminate()
+assert server.wait() == 0
+print(f"{'64 I/O threads':<34} listening after {seconds * 1000:.0f} ms")
+broken = seconds > 0.5
+
+body = os.urandom(65536)
+message = body if framing == "raw" else struct.pack("<I", len(body)) + body
+server, port, _ = start("--io-threads", "2")
+# What its threads need anyway, they have from here on: a connection for each.
+for _ in range(2):
+    with socket.create_connection(("127.0.0.1", port)) as stream:
+        stream.sendall(message)
+        receive(stream, len(message))
+base = settled(server.pid)
+streams = open_all(port)
+figures = [("idle", settled(server.pid))]
+for stream in streams:
+    stream.sendall(message)
+    receive(stream, len(message))
+figures.append(("after 64 KiB each, in turn", settled(server.pid)))
+for stream in streams:
+    stream.sendall(message)
+for stream in streams:
+    receive(stream, len(message))
+figures.append(("after 64 KiB each, all at once", settled(server.pid)))
+for name, now in figures:
+    each = (now - base) / count
+    broken |= each > MOST
+    print(f"{f'{count} connections, {framing}':<34} {each:.0f} bytes of RSS each, {name}")
+for stream in streams:
+    stream.close()
+server.terminate()
+broken |= server.wait() != 0
+sys.exit(broken)

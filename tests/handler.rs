@@ -1,0 +1,164 @@
+//! A handler is told what it was promised, in order, and once.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::{Running, config, read_to_end, round_trip};
+use crossbeam_channel::{Sender, unbounded};
+use reactor_server::{Config, Framing, Handler, Reason, Reply};
+
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    Opened,
+    Message(u32, Vec<u8>),
+    Sent(u32),
+    Closed(u32, Reason),
+    Tick(usize),
+}
+
+/// Writes down its calls; a session is the number of messages so far.
+struct Scribe(Sender<Call>);
+
+impl Scribe {
+    fn note(&self, call: Call) {
+        // The test may have heard enough.
+        let _ = self.0.send(call);
+    }
+}
+
+impl Handler for Scribe {
+    type Session = u32;
+
+    fn opened(&self, _: SocketAddr) -> u32 {
+        self.note(Call::Opened);
+        0
+    }
+
+    fn message(&self, messages: &mut u32, message: &[u8], reply: &mut Reply<'_>) {
+        *messages += 1;
+        self.note(Call::Message(*messages, message.to_vec()));
+        // None to the first, one to the second, two to the third.
+        (1..*messages).for_each(|_| reply.send(&[b"<", message, b">"]));
+    }
+
+    fn sent(&self, messages: &mut u32) {
+        self.note(Call::Sent(*messages));
+    }
+
+    fn closed(&self, messages: u32, reason: Reason) {
+        self.note(Call::Closed(messages, reason));
+    }
+
+    fn tick(&self, reactor: usize) {
+        self.note(Call::Tick(reactor));
+    }
+}
+
+#[test]
+fn a_connection_is_told_from_its_opening_to_its_close() {
+    for workers in [0, 2] {
+        let (scribe, calls) = unbounded();
+        let config = Config { workers, io_threads: 1, ..config(Framing::line()) };
+        let server = Running::start(config, Scribe(scribe));
+        assert_eq!(round_trip(server.connect(), b"a\nb\nc\n".to_vec()), b"<b>\n<c>\n<c>\n");
+        server.wait_until("the close", |stats| stats.closed() == 1);
+        let expected = [
+            Call::Opened,
+            Call::Message(1, b"a".to_vec()),
+            Call::Message(2, b"b".to_vec()),
+            Call::Message(3, b"c".to_vec()),
+            Call::Sent(3),
+            Call::Closed(3, Reason::Eof),
+        ];
+        assert!(calls.try_iter().eq(expected), "{workers} workers");
+    }
+}
+
+#[test]
+fn every_reactor_ticks_for_itself() {
+    let (scribe, calls) = unbounded();
+    let tick = Some(Duration::from_millis(10));
+    let _server = Running::start(Config { tick, ..config(Framing::Raw) }, Scribe(scribe));
+    let mut ticks = [0; 2];
+    while ticks.iter().any(|&ticks| ticks < 3) {
+        match calls.recv_timeout(common::PATIENCE) {
+            Ok(Call::Tick(reactor)) => ticks[reactor] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Answers each message with a hundred times as much.
+struct Verbose;
+
+impl Handler for Verbose {
+    type Session = ();
+
+    fn opened(&self, _: SocketAddr) {}
+
+    fn message(&self, _: &mut (), message: &[u8], reply: &mut Reply<'_>) {
+        (0..100).for_each(|_| reply.send(&[message]));
+    }
+}
+
+#[test]
+fn a_handler_that_says_much_is_sent_as_fast_as_its_peer_reads() {
+    for workers in [0, 2] {
+        let config = Config { workers, ..config(Framing::line()) };
+        let server = Running::start(config, Verbose);
+        let question = b"0123456789abcde\n".repeat(20_000);
+        let mut stream = server.connect();
+        let mut writer = stream.try_clone().expect("a handle");
+        let sender = std::thread::spawn(move || {
+            writer.write_all(&question).expect("sent");
+            writer.shutdown(std::net::Shutdown::Write).expect("half-closed");
+        });
+        let answer = read_to_end(&mut stream);
+        sender.join().expect("it sent all");
+        assert_eq!(answer.len(), 20_000 * 100 * 16, "{workers} workers");
+        assert!(answer.chunks(16).all(|line| line == b"0123456789abcde\n"));
+    }
+}
+
+/// Panics where the name of its peer's first message says.
+struct Fragile;
+
+impl Handler for Fragile {
+    type Session = Vec<u8>;
+
+    fn opened(&self, _: SocketAddr) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn message(&self, name: &mut Vec<u8>, message: &[u8], reply: &mut Reply<'_>) {
+        *name = message.to_vec();
+        reply.send(&[message]);
+    }
+
+    fn sent(&self, name: &mut Vec<u8>) {
+        assert_ne!(name, b"sent", "as it was asked to");
+    }
+
+    fn closed(&self, name: Vec<u8>, _: Reason) {
+        assert_ne!(name, b"closed", "as it was asked to");
+    }
+}
+
+#[test]
+fn a_panic_anywhere_in_a_handler_costs_no_thread() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let server = Running::start(config(Framing::line()), Fragile);
+    for name in [&b"sent"[..], b"closed"] {
+        let mut stream = server.connect();
+        stream.write_all(&[name, b"\n"].concat()).expect("sent");
+        let mut reply = vec![0; name.len() + 1];
+        stream.read_exact(&mut reply).expect("the reply before it");
+    }
+    server.wait_until("both panics", |stats| stats.sum(|reactor| &reactor.panics) == 2);
+    for _ in 0..4 {
+        assert_eq!(round_trip(server.connect(), b"alive\n".to_vec()), b"alive\n");
+    }
+}
