@@ -13,7 +13,9 @@ import sys
 import time
 
 SERVER = "target/release/server"
-MOST = 150  # bytes of RSS a connection
+# Bytes of RSS a connection. Messages that are longer than one read are held for a
+# while, which leaves some of the heap in pieces.
+MOST = {"raw": 150, "len32": 200}
 framing = sys.argv[1] if len(sys.argv) > 1 else "raw"
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -86,7 +88,7 @@ for stream in streams:
 figures.append(("after 64 KiB each, all at once", settled(server.pid)))
 for name, now in figures:
     each = (now - base) / count
-    broken |= each > MOST
+    broken |= each > MOST[framing]
     print(f"{f'{count} connections, {framing}':<34} {each:.0f} bytes of RSS each, {name}")
 for stream in streams:
     stream.close()

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::events;
+use crate::mail::Mail;
 use crate::mailbox::{Desk, Inbox, Mailbox};
 use crate::peer::Newcomer;
 use crate::poll::{Events, Interest, Poll};
-use crate::reactor::Mail;
 use crate::reason::Reason;
 use crate::seats::{Seat, Seats};
 use crate::stats::Stats;

@@ -36,12 +36,14 @@
 //!
 //! | floor | files | what they are |
 //! |---|---|---|
-//! | 5 | `server`, `load/` | binds, starts and joins; the load client |
-//! | 4 | `reactor`, `acceptor` | the threads with an epoll |
-//! | 3 | `service`, `dispatch`, `peer` | what is done with one connection; inline or workers; its state |
-//! | 2 | `connection`, `mailbox`, `deadlines`, `seats`, `events` | a socket and its bytes; how threads talk; who is looked at when; how many fit; the connect and close lines |
-//! | 1 | `poll`, `slab`, `codec`, `handler`, `stats`, `limits`, `program/` | epoll made safe; checked slots; framing; the trait; counters; what both programs share |
-//! | 0 | `sys`, `token`, `buffer`, `reason` | every `unsafe` block; names; bytes in waiting; why a connection ended |
+//! | 7 | `server`, `load/` | binds, starts and joins; the load client |
+//! | 6 | `reactor`, `acceptor` | the threads with an epoll |
+//! | 5 | `service`, `mail` | what is done with one peer; all that a reactor can be told |
+//! | 4 | `peer` | a connection of the server: its state, what it waits for |
+//! | 3 | `dispatch`, `seats` | inline, or to the workers and back; how many may be open |
+//! | 2 | `mailbox`, `events` | how threads talk; the log's connect and close lines |
+//! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; counters |
+//! | 0 | `sys`, `token`, `buffer`, `codec`, `reason` | every `unsafe` block; names; bytes in waiting; framing; why a connection ended |
 
 mod acceptor;
 mod buffer;
@@ -53,6 +55,7 @@ mod events;
 mod handler;
 mod limits;
 pub mod load;
+mod mail;
 mod mailbox;
 mod peer;
 mod poll;

@@ -1,11 +1,12 @@
 //! An I/O thread: mail and events in, reads and writes out.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::deadlines::{Clock, Deadlines, Tick, Timeouts};
 use crate::dispatch::Job;
 use crate::handler::Handler;
+use crate::mail::Mail;
 use crate::mailbox::{Desk, Inbox};
 use crate::peer::{Fate, Newcomer, Peer};
 use crate::poll::{Events, Poll};
@@ -13,17 +14,6 @@ use crate::reason::Reason;
 use crate::service::Service;
 use crate::slab::Slab;
 use crate::token::Token;
-
-/// All that a reactor can be told.
-#[derive(Debug)]
-pub(crate) enum Mail<S> {
-    /// A connection for it to own.
-    Adopt(Newcomer),
-    /// A job has come home from a worker.
-    Done(Box<Job<S>>),
-    /// Answer what has arrived, then end, by that moment at the latest.
-    Drain(Instant),
-}
 
 /// One I/O thread. It alone owns its connections and whatever belongs to them.
 pub(crate) struct Reactor<H: Handler> {

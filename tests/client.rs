@@ -229,6 +229,34 @@ fn interrupted_it_still_reports() {
 }
 
 #[test]
+fn a_reply_that_does_not_come_is_given_up_in_time() {
+    let began = std::time::Instant::now();
+    let silent = caught(|_, _| {});
+    assert_eq!(silent.0, 1);
+    // It was given 200 ms; five times that is the gate on a loaded machine.
+    assert!(began.elapsed().as_millis() < 1000, "{:?}", began.elapsed());
+}
+
+#[test]
+fn out_of_ports_it_says_so_and_can_still_be_interrupted() {
+    // Nobody listens, and every attempt fails at once.
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
+    let (code, result) = run_json(nobody, &["5000", "-n", "1"]);
+    assert_eq!((code, &result["connections"]["failed"]), (1, &5000.into()));
+    let mut command = client(nobody, &["10m", "-n", "1", "--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a process");
+    let pid = child.id().to_string();
+    // Blocked signals are kept, so it cannot come too early once it has begun.
+    let blocked = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    common::eventually("it blocks signals", || {
+        blocked().lines().any(|line| line.starts_with("SigBlk:") && !line.ends_with("0000"))
+    });
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(output.status.code(), Some(130));
+}
+
+#[test]
 fn results_go_where_they_are_wanted_and_nowhere_else() {
     let server = Running::echo(config(Framing::Raw));
     let file = format!("{}/results.json", env!("CARGO_TARGET_TMPDIR"));

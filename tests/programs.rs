@@ -170,6 +170,12 @@ fn the_log_has_the_lines_that_people_and_scripts_read() {
 }
 
 #[test]
+fn a_month_is_not_too_long_for_a_timeout() {
+    let flags = ["--write-timeout", "30days", "--drain-timeout", "10h", "--idle-timeout", "1y"];
+    assert!(Process::start("patient", &flags).is_alive());
+}
+
+#[test]
 fn rust_log_is_honoured() {
     let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("quiet.log");
     let _ = fs::remove_file(&log);

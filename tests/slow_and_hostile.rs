@@ -146,6 +146,25 @@ fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
 }
 
 #[test]
+fn a_peer_that_steadily_takes_its_reply_is_not_idle() {
+    let timeouts = Timeouts { idle: Some(Duration::from_millis(500)), ..NEVER };
+    let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(32 * 1024).expect("a small buffer");
+    socket.connect(&server.address.into()).expect("a connection");
+    let mut stream = TcpStream::from(socket);
+    // As much as the server's kernel takes at once: the server itself has nothing
+    // left to do, while the peer takes it bit by bit.
+    stream.write_all(&noise(600_000)).expect("sent");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1500) {
+        stream.read_exact(&mut [0; 5000]).expect("it is still served");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(server.handle.stats().closed(), 0);
+}
+
+#[test]
 fn hostile_lengths_close_their_connection_and_no_other() {
     const MAX: u32 = 1000;
     for workers in [0, 1] {

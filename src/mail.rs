@@ -1,0 +1,17 @@
+//! All that a reactor can be told.
+
+use std::time::Instant;
+
+use crate::dispatch::Job;
+use crate::peer::Newcomer;
+
+/// All that a reactor can be told: by the acceptor, and by workers.
+#[derive(Debug)]
+pub(crate) enum Mail<S> {
+    /// A connection for it to own.
+    Adopt(Newcomer),
+    /// A job has come home from a worker.
+    Done(Box<Job<S>>),
+    /// Answer what has arrived, then end, by that moment at the latest.
+    Drain(Instant),
+}
