@@ -18,6 +18,10 @@ pub struct Connection<S = TcpStream> {
     tally: Tally,
 }
 
+/// How much is read at once. Smaller than a message is fatal for large ones;
+/// larger lets one peer keep the others waiting for longer.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
 /// Bytes that went through a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {

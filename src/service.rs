@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::connection::{Received, Tally};
+use crate::connection::{Received, SCRATCH, Tally};
 use crate::dispatch::{Dispatch, Job, Outcome, Served, contained};
 use crate::events;
 use crate::handler::Handler;
@@ -25,10 +25,6 @@ pub(crate) struct Service<H: Handler> {
     thread: i32,
     stats: Arc<Stats>,
 }
-
-/// How much is read at once. Smaller than a message is fatal for large ones;
-/// larger lets one peer keep the others waiting for longer.
-pub(crate) const SCRATCH: usize = 64 * 1024;
 
 impl<H: Handler> Service<H> {
     /// For the thread that calls it, which is that reactor's.

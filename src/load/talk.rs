@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::connection::SCRATCH;
 use crate::load::lane::{Failure, Lane, Phase};
 use crate::load::script::Script;
 use crate::load::{Outcome, Plan};
@@ -31,9 +32,6 @@ pub(crate) enum Fate {
     /// It is over, as it should be.
     Ends,
 }
-
-/// How much is read at once.
-const SCRATCH: usize = 64 * 1024;
 
 impl Talk {
     pub(crate) fn new(plan: &Plan, script: Arc<Script>) -> Talk {
