@@ -11,7 +11,7 @@ use crate::poll::{Interest, Poll};
 use crate::sys;
 use crate::token::Token;
 
-/// Wakes the thread that waits for it in its [`Poll`](crate::Poll).
+/// Wakes the thread that waits for it in its [`Poll`].
 ///
 /// Any number of rings before the thread looks are one wake-up and one system
 /// call. The flag is an atomic because it is what saves the mail: it says
