@@ -229,6 +229,16 @@ fn interrupted_it_still_reports() {
 }
 
 #[test]
+fn variables_stand_for_flags() {
+    let server = Running::echo(config(Framing::Raw));
+    let mut command = client(server.address, &["-n", "5"]);
+    let variables = [("CLIENT_JSON", "1"), ("CLIENT_QUIET", "no"), ("CLIENT_CONNECTIONS", "7")];
+    let output = command.envs(variables).output().expect("it runs");
+    let result: Value = serde_json::from_slice(&output.stdout).expect("an object");
+    assert_eq!(result["messages"], 35);
+}
+
+#[test]
 fn a_reply_that_does_not_come_is_given_up_in_time() {
     let began = std::time::Instant::now();
     let silent = caught(|_, _| {});

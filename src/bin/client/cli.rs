@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -69,7 +69,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N", value_parser = pipeline, default_value = "1")]
     #[arg(env = "CLIENT_PIPELINE")]
     pipeline: usize,
-    /// How messages are told apart: by their size, by a little-endian u32 length in front, or by lines
+    /// How messages are told apart; with raw a reply is as long as its message was
     #[arg(long, value_enum, default_value_t = Wire::Raw, env = "CLIENT_FRAMING")]
     framing: Wire,
     /// Text that the server puts in front of each reply (len32, line)
@@ -84,16 +84,16 @@ pub(crate) struct Cli {
     #[arg(default_value = "50,90,99,99.9", env = "CLIENT_PERCENTILES")]
     pub(crate) percentiles: Vec<f64>,
     /// Print the results as one JSON object
-    #[arg(long, env = "CLIENT_JSON")]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_JSON")]
     pub(crate) json: bool,
     /// Write the results to this file instead of standard output
     #[arg(short, long, value_name = "FILE", env = "CLIENT_OUTPUT")]
     pub(crate) output: Option<PathBuf>,
     /// Draw no progress bar, even on a terminal
-    #[arg(long, env = "CLIENT_NO_PROGRESS")]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_NO_PROGRESS")]
     no_progress: bool,
     /// Print nothing but the results
-    #[arg(short, long, env = "CLIENT_QUIET")]
+    #[arg(short, long, value_parser = BoolishValueParser::new(), env = "CLIENT_QUIET")]
     quiet: bool,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "N", default_value_t = 0, env = "SERVER_WORKERS")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=4096))]
     workers: usize,
-    /// How messages are told apart: not at all, by a little-endian u32 length in front, or by lines
+    /// How messages are told apart
     #[arg(long, value_enum, default_value_t = Wire::Raw, env = "SERVER_FRAMING")]
     framing: Wire,
     /// Text to put in front of each reply (len32, line)
