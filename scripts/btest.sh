@@ -2,13 +2,16 @@
 # The run this project is known for: 30 client processes of one connection and
 # 100,000 messages each, timed by the connect and close lines of the server's log.
 #
-#   scripts/btest.sh [IP PORT]
+#   scripts/btest.sh [IP PORT]                                       [127.0.0.1 9009]
+#
+# A server that answers there already is used as it is; otherwise one is started,
+# and stopped again. Logs and results stay in a folder of the run under target/btest.
 #
 # CLIENTS, MESSAGES     how many processes, how many messages each   [30, 100000]
 # IO_THREADS, WORKERS   of the server; several thread counts, as in
 #                       IO_THREADS="8 16 32 64", give a table and a chart   [32, 0]
 # LIMIT                 seconds that one run may take                [300]
-# CHART                 where the chart is drawn                     [target/btest/threads.svg]
+# CHART                 where the chart is drawn                     [with the logs]
 # LOG                   log of a server that answers at IP PORT already, to read
 #                       the lines from; without it only the clients' figures are printed
 #
@@ -19,7 +22,7 @@ cd "$(dirname "$0")/.."
 ip=${1:-127.0.0.1} port=${2:-9009}
 clients=${CLIENTS:-30} messages=${MESSAGES:-100000} workers=${WORKERS:-0} limit=${LIMIT:-300}
 read -ra threads <<<"${IO_THREADS:-32}"
-out=target/btest
+out=target/btest/$$
 bin=target/release
 server='' failed=0
 
@@ -42,12 +45,16 @@ stop_all() {
 start_server() {
     log=$out/server-$1.log
     : >"$log"
-    "$bin/server" "$ip" "$port" --io-threads "$1" --workers "$workers" --log-file "$log" &
+    RUST_LOG=info "$bin/server" "$ip" "$port" --io-threads "$1" --workers "$workers" --log-file "$log" &
     server=$!
-    until grep -q ' listening on ' "$log"; do
-        kill -0 "$server" 2>/dev/null || { echo "the server did not start" >&2; exit 1; }
+    local tries
+    for ((tries = 0; tries < 200; tries++)); do
+        grep -q ' listening on ' "$log" && return
+        kill -0 "$server" 2>/dev/null || break
         sleep 0.05
     done
+    echo "the server did not start" >&2
+    exit 1
 }
 
 # run_clients: all at once, each writes its results to a file.
@@ -65,11 +72,12 @@ run_clients() {
 # From the connect and close lines: first connect, last close, the time between,
 # and the slowest and the fastest connection.
 read_log() {
-    awk -v messages=$((clients * messages)) '
+    awk '
         function seconds(time, part) { split(time, part, /[:.]/); return part[1] * 3600 + part[2] * 60 + part[3] + part[4] / 1000 }
         / new connection / { if (!first) { first = $2; from = seconds($2) } }
         / connection close / && !/ messages=0 / {
             last = $2; to = seconds($2); closed++
+            match($0, /messages=[0-9]+/); messages += substr($0, RSTART + 9, RLENGTH - 9)
             match($0, /open=[0-9.]+/); open = substr($0, RSTART + 5, RLENGTH - 5) + 0
             if (closed == 1 || open > slowest) slowest = open
             if (closed == 1 || open < fastest) fastest = open
@@ -138,14 +146,18 @@ one_run() {
 }
 
 case ${1:-} in -h | --help) usage; exit ;; esac
-if ! [[ $clients =~ ^[1-9][0-9]*$ && $messages =~ ^[1-9][0-9]*$ && $limit =~ ^[1-9][0-9]*$ ]]; then
-    echo "error: CLIENTS, MESSAGES and LIMIT are whole numbers, at least 1" >&2
+for number in "$clients" "$messages" "$limit" "$port" "${threads[@]:-none}"; do
+    [[ $number =~ ^[1-9][0-9]*$ ]] && continue
+    echo "error: CLIENTS, MESSAGES, LIMIT, IO_THREADS and PORT are whole numbers, at least 1" >&2
     exit 2
-fi
+done
+[[ $workers =~ ^[0-9]+$ ]] || { echo "error: WORKERS is a whole number" >&2; exit 2; }
+chart=${CHART:-$out/threads.svg}
+[ -n "${CHART:-}" ] && : >>"$chart"
 trap stop_all EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$out"
-cargo build --release --quiet --bins
+cargo build --release --bins
 : >"$out/table"
 
 if is_answering; then
@@ -159,10 +171,10 @@ fi
 
 for count in "${threads[@]}"; do one_run "$count"; done
 if ((${#threads[@]} > 1)); then
-    chart=${CHART:-$out/threads.svg}
     printf '\n%12s %22s %20s\n' "I/O threads" "$((clients * messages)) messages in" "messages a second"
     awk '{ printf "%12s %20.3f s %20d\n", $1, $3, $2 }' "$out/table"
     chart <"$out/table" >"$chart"
     echo "chart: $chart"
 fi
+echo "logs and results: $out"
 exit "$failed"

@@ -272,10 +272,11 @@ impl<S> Acceptor<S> {
 
     /// Those who wait to be accepted have been told by the kernel that they are
     /// connected, and may have sent: they are taken in before the door is closed,
-    /// as far as there are seats and descriptors.
+    /// seats or no seats, as far as there are descriptors.
     fn drain(&mut self) -> io::Result<()> {
         if self.end_by.is_none() {
             self.pause = None;
+            self.seats.add_for_all();
             self.accept_some(BACKLOG as usize)?;
             self.listener = None;
             self.end_by(self.drain_timeout, GRACE);

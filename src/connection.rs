@@ -59,6 +59,11 @@ impl<S> Connection<S> {
         !self.unsent.is_empty()
     }
 
+    /// The last `count` bytes that were read are thrown away: they do not count.
+    pub(crate) fn disregard(&mut self, count: usize) {
+        self.tally.received -= count as u64;
+    }
+
     /// How many bytes were read, and how many the kernel took.
     pub fn tally(&self) -> Tally {
         self.tally

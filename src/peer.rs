@@ -205,14 +205,17 @@ impl<S> Peer<S> {
         }
     }
 
-    /// Bytes were read. Says how many of them are to be handled.
-    pub(crate) fn took(&mut self, count: usize) -> usize {
+    /// Bytes were read. Says whether they are to be handled.
+    pub(crate) fn took(&mut self, count: usize) -> bool {
         match self.phase {
-            Phase::Lingering(_) => return 0,
+            Phase::Lingering(_) => {
+                self.connection.disregard(count);
+                return false;
+            }
             Phase::Draining { left } => self.drain_to(left.saturating_sub(count as u32)),
             _ => {}
         }
-        count
+        true
     }
 
     /// It is our turn again with what the peer sends.

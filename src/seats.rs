@@ -12,7 +12,8 @@ use crate::mailbox::Bell;
 /// woken only when it has said that it waits.
 #[derive(Debug)]
 pub(crate) struct Seats {
-    limit: usize,
+    /// Changes once, when nobody is turned away any more.
+    limit: AtomicUsize,
     taken: AtomicUsize,
     /// Whether the acceptor wants to be told when a seat is left.
     awaited: AtomicBool,
@@ -25,7 +26,7 @@ pub(crate) struct Seat(Arc<Seats>);
 
 impl Seats {
     pub(crate) fn new(limit: usize, acceptor: Arc<Bell>) -> Arc<Seats> {
-        let (taken, awaited) = Default::default();
+        let (limit, taken, awaited) = (AtomicUsize::new(limit), 0.into(), false.into());
         Arc::new(Seats { limit, taken, awaited, acceptor })
     }
 
@@ -36,6 +37,11 @@ impl Seats {
         }
         self.taken.fetch_add(1, SeqCst);
         Some(Seat(Arc::clone(self)))
+    }
+
+    /// From now on there is a seat for everybody.
+    pub(crate) fn add_for_all(&self) {
+        self.limit.store(usize::MAX, SeqCst);
     }
 
     /// From now on the next seat that is left rings the acceptor's bell, once.
@@ -50,11 +56,11 @@ impl Seats {
 
     /// Whether a seat is free.
     pub(crate) fn has_free(&self) -> bool {
-        self.taken.load(SeqCst) < self.limit
+        self.taken.load(SeqCst) < self.limit()
     }
 
     pub(crate) fn limit(&self) -> usize {
-        self.limit
+        self.limit.load(SeqCst)
     }
 }
 

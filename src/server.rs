@@ -242,11 +242,11 @@ fn check(config: &Config) -> io::Result<()> {
 /// How many connections there may be: as many as were asked for, if that many
 /// descriptors are left by the epolls and bells of all threads.
 fn seats(config: &Config) -> io::Result<usize> {
-    let possible = connections_possible(2 * (config.io_threads + 1))?;
+    let needed = 2 * (config.io_threads + 1);
+    let possible = connections_possible(needed)?;
     if possible == 0 {
-        return Err(io::Error::other(
-            "the limit of open descriptors is too low for this many threads",
-        ));
+        let problem = "the limit of open descriptors (ulimit -n) is too low for the threads alone";
+        return Err(io::Error::other(format!("{problem}: they need {needed}, and some more")));
     }
     Ok(config.max_connections.map_or(possible, |wanted| wanted.min(possible)))
 }

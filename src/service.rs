@@ -164,9 +164,10 @@ impl<H: Handler> Service<H> {
                 peer.finish(Reason::Eof);
                 Ok(())
             }
+            Received::Bytes(count) if peer.took(count) => self.take_in(token, peer, count),
             Received::Bytes(count) => {
-                let count = peer.took(count);
-                self.take_in(token, peer, count)
+                self.stats().discarded.add(count as u64);
+                Ok(())
             }
         }
     }

@@ -56,8 +56,10 @@ pub struct ReactorStats {
     pub resets: Counter,
     /// Messages handled.
     pub messages: Counter,
-    /// Bytes read.
+    /// Bytes read, but for the discarded.
     pub received: Counter,
+    /// Bytes that came after the last one that was to be answered.
+    pub discarded: Counter,
     /// Bytes the kernel took for sending.
     pub sent: Counter,
     /// Events and replies for a connection that was gone.

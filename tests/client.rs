@@ -165,7 +165,7 @@ fn a_lost_byte_a_lost_reply_and_a_lost_connection_are_errors() {
     assert_eq!(silent.1["complaints"]["no reply in time"], 1);
     let gone = caught(|stream, _| drop(stream.shutdown(std::net::Shutdown::Both)));
     assert_eq!((gone.0, &gone.1["errors"]), (1, &1.into()));
-    assert_eq!(gone.1["complaints"]["the server closed a connection with 1 replies missing"], 1);
+    assert_eq!(gone.1["complaints"]["the server closed a connection that had 1 unanswered"], 1);
 }
 
 #[test]

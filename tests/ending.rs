@@ -54,7 +54,7 @@ fn what_had_arrived_is_answered_and_idle_peers_are_told() {
 
 #[test]
 fn those_who_still_wait_to_be_accepted_are_answered_too() {
-    let mut server = Running::echo(Config { max_connections: Some(40), ..config(Framing::Raw) });
+    let mut server = Running::echo(Config { max_connections: Some(10), ..config(Framing::Raw) });
     let mut streams: Vec<_> = (0..40).map(|_| server.connect()).collect();
     for stream in &mut streams {
         stream.write_all(b"just in time").expect("sent");
@@ -66,6 +66,7 @@ fn those_who_still_wait_to_be_accepted_are_answered_too() {
     }
     drop(streams);
     assert_eq!(server.ending(), Ending::Drained);
+    assert_eq!(server.handle.stats().acceptor.accepted.get(), 40);
 }
 
 #[test]

@@ -58,14 +58,20 @@ pub(crate) enum Failure {
     Mismatch(String),
 }
 
+const NO_PORTS: &str = "the local ports are used up (net.ipv4.ip_local_port_range), \
+                        and those of closed connections rest for a minute";
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failure::Connect(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot connect: {error}; {NO_PORTS}")
+            }
             Failure::Connect(error) => write!(f, "cannot connect: {error}"),
             Failure::ConnectTimeout => write!(f, "cannot connect: no answer in time"),
             Failure::Broken(error) => write!(f, "the connection broke: {error}"),
             Failure::Closed(missing) => {
-                write!(f, "the server closed a connection with {missing} replies missing")
+                write!(f, "the server closed a connection that had {missing} unanswered")
             }
             Failure::Timeout => write!(f, "no reply in time"),
             Failure::NotClosed => write!(f, "the server did not close after the last reply"),

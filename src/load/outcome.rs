@@ -18,7 +18,8 @@ pub struct Outcome {
     pub bytes_sent: u64,
     /// Bytes received, framing included.
     pub bytes_received: u64,
-    /// From the first message to the last reply.
+    /// From the first message to the last reply; or, if none came, to the last
+    /// failure.
     pub time: Duration,
     /// What became of the connections.
     pub connections: Connections,

@@ -94,6 +94,9 @@ impl Talk {
             self.outcome.connections.failed += 1;
         }
         self.outcome.complain(failure.to_string(), 1);
+        if self.outcome.messages == 0 {
+            self.time_is(Instant::now());
+        }
     }
 
     /// A connection is closed, however it went.

@@ -43,7 +43,7 @@ pub(crate) struct Cli {
     /// Messages to send on each connection [default: 100k, or no limit with --duration]
     #[arg(short = 'n', long, value_name = "N", value_parser = units::positive, env = "CLIENT_MESSAGES")]
     messages: Option<u64>,
-    /// Send messages for this long
+    /// Send messages for this long, then wait for the replies that are due
     #[arg(short, long, value_name = "DUR", value_parser = units::time, env = "CLIENT_DURATION")]
     duration: Option<Duration>,
     /// Bytes of a message, framing not counted

@@ -41,7 +41,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     // before signals are blocked, because a named pipe has it wait for a reader.
     let mut output = open(cli.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
-    let plan = within_limits(cli.plan())?;
+    let plan = within_limits(cli.plan(), cli.is_quiet())?;
     let mut load = Load::start(&plan).context("cannot start the load")?;
     stop_on_signal(signals, load.stopper()).context("cannot start a thread")?;
     let progress = Progress::new(&plan, cli.wants_progress());
@@ -74,7 +74,7 @@ fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
 }
 
 /// Lowers the number of connections to what there are descriptors for, and says so.
-fn within_limits(mut plan: Plan) -> anyhow::Result<Plan> {
+fn within_limits(mut plan: Plan, quietly: bool) -> anyhow::Result<Plan> {
     if let Err(error) = raise_descriptor_limit() {
         say(&format!("the limit of open descriptors stays as it is: {error}"));
     }
@@ -82,14 +82,14 @@ fn within_limits(mut plan: Plan) -> anyhow::Result<Plan> {
     if possible == 0 {
         anyhow::bail!("the limit of open descriptors (ulimit -n) is too low to connect at all");
     }
-    if plan.connections > possible {
+    if plan.connections > possible && !quietly {
         say(&format!(
             "the limit of open descriptors (ulimit -n) allows {possible} connections, not {}: \
              going on with that",
             plan.connections
         ));
-        plan.connections = possible;
     }
+    plan.connections = plan.connections.min(possible);
     plan.threads = plan.threads.min(plan.connections);
     Ok(plan)
 }

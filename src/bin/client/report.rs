@@ -29,11 +29,12 @@ fn to_text(cli: &Cli, plan: &Plan, outcome: &Outcome) -> String {
     let (framing, verify) = cli.names();
     let seconds = outcome.time.as_secs_f64();
     let mut text = format!(
-        "{} connections to {}: closed loop, {framing}, {} B, pipeline {}, verify {verify}\n\
+        "{}{} connections to {}: closed loop, {framing}, {} B, pipeline {}, verify {verify}\n\
          opened    {} in {:.3} s, {} failed\n\
          messages  {} in {seconds:.3} s, {:.0} a second, {} mismatches, {} errors\n\
          bytes     {} sent, {} received\n\
          latency   service time, not corrected (closed loop)\n         ",
+        if outcome.interrupted { "interrupted: " } else { "" },
         connections.requested,
         plan.target,
         plan.size,
@@ -48,6 +49,10 @@ fn to_text(cli: &Cli, plan: &Plan, outcome: &Outcome) -> String {
         outcome.bytes_sent,
         outcome.bytes_received,
     );
+    if outcome.latency.is_empty() {
+        text.push_str(" no reply came\n");
+        return text;
+    }
     for &percentile in &cli.percentiles {
         let value = microseconds(outcome.latency.value_at_percentile(percentile));
         // Writing to a string cannot fail.
@@ -55,9 +60,6 @@ fn to_text(cli: &Cli, plan: &Plan, outcome: &Outcome) -> String {
     }
     let (max, mean) = (microseconds(outcome.latency.max()), outcome.latency.mean() / 1000.0);
     let _ = writeln!(text, " max {max:.1} us  mean {mean:.1} us");
-    if outcome.interrupted {
-        text.push_str("interrupted before the end\n");
-    }
     text
 }
 

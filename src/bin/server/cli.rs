@@ -41,7 +41,8 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     #[arg(env = "SERVER_REPLY_PREFIX")]
     reply_prefix: String,
-    /// Pretend that each message takes this long to handle: its thread sleeps
+    /// Pretend that each message takes this long to handle: its thread sleeps. Messages that arrive
+    /// together are answered together
     #[arg(long, value_name = "DUR", value_parser = units::duration, env = "SERVER_WORK")]
     work: Option<Duration>,
     /// Connections open at once; more wait to be accepted [default: what the descriptor limit allows]
@@ -67,7 +68,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s")]
     #[arg(env = "SERVER_DRAIN_TIMEOUT")]
     drain_timeout: Duration,
-    /// Append the log to this file instead of standard error; RUST_LOG=warn leaves out the connections
+    /// Append the log to this file instead of standard error; RUST_LOG says what is logged
     #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE")]
     pub(crate) log_file: Option<PathBuf>,
 }

@@ -25,13 +25,14 @@ pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
         .map(|&reason| format!(" closed-{}={}", reason.as_str(), stats.closed_for(reason)))
         .collect();
     log::info!(
-        "counters accepted={accepted} open={} messages={} in={}B out={}B{reasons} resets={} \
+        "counters accepted={accepted} open={} messages={} in={}B out={}B{reasons} discarded={}B resets={} \
          stale={} panics={} unwatched={} job-waits={} accept-retries={} accept-exhausted={} \
          accept-full={} dropped={dropped}",
         accepted.saturating_sub(closed),
         stats.sum(|reactor| &reactor.messages),
         stats.sum(|reactor| &reactor.received),
         stats.sum(|reactor| &reactor.sent),
+        stats.sum(|reactor| &reactor.discarded),
         stats.sum(|reactor| &reactor.resets),
         stats.sum(|reactor| &reactor.stale),
         stats.sum(|reactor| &reactor.panics),
