@@ -117,8 +117,9 @@ impl<H: Handler> Service<H> {
             peer.reset();
         }
         let now = self.stats.nanoseconds();
-        events::closed(&peer.closed(self.thread, now, reason));
+        // Counted first: who has read the line finds it in the counters.
         self.stats.count_close(self.reactor, now, reason);
+        events::closed(&peer.closed(self.thread, now, reason));
     }
 
     /// A job has come home to a connection that is gone: its session is told now.

@@ -248,7 +248,7 @@ fn a_reply_that_does_not_come_is_given_up_in_time() {
 }
 
 #[test]
-fn out_of_ports_it_says_so_and_can_still_be_interrupted() {
+fn where_nobody_listens_it_says_so_and_can_still_be_interrupted() {
     // Nobody listens, and every attempt fails at once.
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
     let (code, result) = run_json(nobody, &["5000", "-n", "1"]);
