@@ -303,6 +303,7 @@ fn ten_thousand_in_one_burst_are_all_verified() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-n", "2", "-c", &most.to_string(), "--connect-timeout", "30s"];
     let (code, result) = run_json(server.address, &flags);
-    assert_eq!((code, &result["connections"]["opened"]), (0, &most.into()));
+    let opened = &result["connections"]["opened"];
+    assert_eq!((code, opened), (0, &most.into()), "{}", result["complaints"]);
     server.wait_until("all are closed", |stats| stats.closed() == most as u64);
 }
