@@ -278,7 +278,6 @@ impl<S> Acceptor<S> {
             self.pause = None;
             self.seats.add_for_all();
             self.accept_some(BACKLOG as usize)?;
-            self.listener = None;
             self.end_by(self.drain_timeout, GRACE);
         }
         Ok(())

@@ -92,6 +92,10 @@ impl BitOr for Interest {
     }
 }
 
+/// How many events a thread fetches at once: enough to make the wait cheap for each,
+/// few enough for the mail to be looked at soon.
+pub(crate) const EVENTS: usize = 256;
+
 /// Room for the events of one wait.
 pub struct Events {
     list: Box<[sys::epoll_event]>,

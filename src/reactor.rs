@@ -9,7 +9,7 @@ use crate::handler::Handler;
 use crate::mail::Mail;
 use crate::mailbox::{Desk, Inbox};
 use crate::peer::{Fate, Newcomer, Peer};
-use crate::poll::{Events, Poll};
+use crate::poll::{EVENTS, Events, Poll};
 use crate::reason::Reason;
 use crate::service::Service;
 use crate::slab::Slab;
@@ -21,13 +21,19 @@ pub(crate) struct Reactor<H: Handler> {
     inbox: Inbox<Mail<H::Session>>,
     peers: Slab<Peer<H::Session>>,
     service: Service<H>,
-    clock: Clock,
-    deadlines: Deadlines,
+    timing: Timing,
     /// Those who have come up among the deadlines; kept for its memory.
     due: Vec<Token>,
-    timeouts: Timeouts,
     ticker: Option<Ticker>,
     drain_by: Option<Tick>,
+}
+
+/// What it takes to have a peer come up when its time is over.
+#[derive(Debug)]
+struct Timing {
+    clock: Clock,
+    deadlines: Deadlines,
+    timeouts: Timeouts,
 }
 
 /// When the handler's tick is due.
@@ -36,10 +42,6 @@ struct Ticker {
     every: Duration,
     next: Tick,
 }
-
-/// How many events are fetched at once: enough to make the wait cheap for each,
-/// few enough for the mail to be looked at soon.
-const EVENTS: usize = 256;
 
 impl<H: Handler> Reactor<H> {
     /// A reactor with no connections yet.
@@ -52,9 +54,9 @@ impl<H: Handler> Reactor<H> {
         let clock = Clock::new();
         let ticker = tick.map(|every| Ticker { every, next: clock.now().after(every) });
         let (peers, due, drain_by) = Default::default();
-        let deadlines = Deadlines::new();
+        let timing = Timing { clock, deadlines: Deadlines::new(), timeouts };
         let Desk { poll, inbox } = desk;
-        Reactor { poll, inbox, peers, service, clock, deadlines, due, timeouts, ticker, drain_by }
+        Reactor { poll, inbox, peers, service, timing, due, ticker, drain_by }
     }
 
     /// Serves until it has drained.
@@ -79,7 +81,7 @@ impl<H: Handler> Reactor<H> {
             match self.inbox.take() {
                 Some(Mail::Adopt(newcomer)) => self.adopt(newcomer),
                 Some(Mail::Done(job)) => self.welcome_home(job),
-                Some(Mail::Drain(by)) => self.drain(self.clock.at(by)),
+                Some(Mail::Drain(by)) => self.drain(self.timing.clock.at(by)),
                 None => break,
             }
         }
@@ -116,7 +118,7 @@ impl<H: Handler> Reactor<H> {
 
     fn drain(&mut self, by: Tick) {
         self.drain_by = Some(by);
-        if by <= self.clock.now() {
+        if by <= self.timing.clock.now() {
             return self.stop();
         }
         for token in self.peers.tokens().collect::<Vec<_>>() {
@@ -140,43 +142,16 @@ impl<H: Handler> Reactor<H> {
         let result = act(&mut self.service, peer);
         self.service.count_bytes(before, peer.connection.tally());
         match result {
-            Ok(Fate::Stays) => self.watch(token),
+            Ok(Fate::Stays) => {
+                // Epoll and the deadlines follow the state that the peer is in now.
+                let (interest, socket) = (peer.interest(), peer.connection.socket());
+                match self.poll.watch(socket, token, &mut peer.watched, interest) {
+                    Ok(()) => self.timing.follow(token, peer),
+                    Err(error) => self.lose(token, &error),
+                }
+            }
             Ok(Fate::Ends(reason)) => self.close(token, reason),
             Err(error) => self.close(token, Reason::of(&error)),
-        }
-    }
-
-    /// Has epoll and the deadlines follow the state that the peer is in now.
-    fn watch(&mut self, token: Token) {
-        let Some(peer) = self.peers.get_mut(token) else {
-            return;
-        };
-        let (interest, socket) = (peer.interest(), peer.connection.socket());
-        let result = self.poll.watch(socket, token, &mut peer.watched, interest);
-        match result {
-            Ok(()) => self.time(token),
-            Err(error) => self.lose(token, &error),
-        }
-    }
-
-    /// Sees to it that the peer comes up when its time is over.
-    fn time(&mut self, token: Token) {
-        let Some(peer) = self.peers.get_mut(token) else {
-            return;
-        };
-        let waiting = peer.waiting();
-        let Some(limit) = waiting.limit(&self.timeouts) else {
-            return;
-        };
-        let (now, mark) = (self.clock.now(), peer.mark(waiting));
-        let timed = &mut peer.timed;
-        if timed.mark != mark {
-            (timed.mark, timed.since) = (mark, Some(now.stamp()));
-        }
-        let spent = timed.since.map_or(Duration::ZERO, |since| since.age(now));
-        let due = now.after(limit.saturating_sub(spent));
-        if timed.armed.is_none_or(|armed| due.stamp().is_before(armed)) {
-            timed.armed = Some(self.deadlines.arm(token, due, now).stamp());
         }
     }
 
@@ -191,13 +166,14 @@ impl<H: Handler> Reactor<H> {
         }
         peer.timed.armed = None;
         let waiting = peer.waiting();
-        let limit = waiting.limit(&self.timeouts).filter(|_| peer.mark(waiting) == peer.timed.mark);
+        let limit =
+            waiting.limit(&self.timing.timeouts).filter(|_| peer.mark(waiting) == peer.timed.mark);
         let spent = peer.timed.since.map(|since| since.age(now));
         match (limit, spent) {
             (Some(limit), Some(spent)) if spent >= limit => {
                 self.visit(token, |_, peer| peer.timed_out(waiting));
             }
-            _ => self.time(token),
+            _ => self.timing.follow(token, peer),
         }
     }
 
@@ -218,7 +194,7 @@ impl<H: Handler> Reactor<H> {
         let Some(wake_up) = self.wake_up() else {
             return;
         };
-        let now = self.clock.now();
+        let now = self.timing.clock.now();
         if wake_up > now {
             return;
         }
@@ -236,7 +212,7 @@ impl<H: Handler> Reactor<H> {
 
     fn expire(&mut self, now: Tick) {
         let mut due = std::mem::take(&mut self.due);
-        self.deadlines.expire(now, &mut due);
+        self.timing.deadlines.expire(now, &mut due);
         due.drain(..).for_each(|token| self.look_at(token, now));
         self.due = due;
     }
@@ -251,11 +227,11 @@ impl<H: Handler> Reactor<H> {
     /// When there is something to do even if nothing happens.
     fn wake_up(&self) -> Option<Tick> {
         let tick = self.ticker.as_ref().map(|ticker| ticker.next);
-        [self.deadlines.next(), tick, self.drain_by].into_iter().flatten().min()
+        [self.timing.deadlines.next(), tick, self.drain_by].into_iter().flatten().min()
     }
 
     fn timeout(&self) -> Option<Duration> {
-        self.wake_up().map(|wake_up| self.clock.now().until(wake_up))
+        self.wake_up().map(|wake_up| self.timing.clock.now().until(wake_up))
     }
 
     /// A job that is out is waited for, so that its connection's end is told; but
@@ -264,6 +240,26 @@ impl<H: Handler> Reactor<H> {
         let Some(by) = self.drain_by else {
             return false;
         };
-        self.peers.is_empty() && (self.service.dispatch.is_idle() || by <= self.clock.now())
+        self.peers.is_empty() && (self.service.dispatch.is_idle() || by <= self.timing.clock.now())
+    }
+}
+
+impl Timing {
+    /// Sees to it that the peer comes up when its time is over.
+    fn follow<S>(&mut self, token: Token, peer: &mut Peer<S>) {
+        let waiting = peer.waiting();
+        let Some(limit) = waiting.limit(&self.timeouts) else {
+            return;
+        };
+        let (now, mark) = (self.clock.now(), peer.mark(waiting));
+        let timed = &mut peer.timed;
+        if timed.mark != mark {
+            (timed.mark, timed.since) = (mark, Some(now.stamp()));
+        }
+        let spent = timed.since.map_or(Duration::ZERO, |since| since.age(now));
+        let due = now.after(limit.saturating_sub(spent));
+        if timed.armed.is_none_or(|armed| due.stamp().is_before(armed)) {
+            timed.armed = Some(self.deadlines.arm(token, due, now).stamp());
+        }
     }
 }

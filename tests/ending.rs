@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Running, config, eventually, frame, noise, read_to_end};
+use common::{Running, config, eventually, fill, frame, noise, read_to_end};
 use crossbeam_channel::bounded;
 use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
 
@@ -73,17 +73,8 @@ fn those_who_still_wait_to_be_accepted_are_answered_too() {
 fn megabytes_in_flight_are_answered_to_a_reader_that_takes_its_time() {
     let mut server = Running::echo(config(Framing::Raw));
     let mut stream = server.connect();
-    stream.set_nonblocking(true).expect("non-blocking");
-    let chunk = noise(1 << 20);
     // Until the server's kernel is full too: it must all be answered, later.
-    let mut sent = 0;
-    let mut last = Instant::now();
-    while last.elapsed() < Duration::from_millis(100) {
-        if let Ok(count) = stream.write(&chunk[sent % chunk.len()..]) {
-            (sent, last) = (sent + count, Instant::now());
-        }
-    }
-    stream.set_nonblocking(false).expect("blocking");
+    let sent = fill(&mut stream);
     let stuck = bytes_in_flight(&stream) as usize;
     server.handle.drain();
     let back = read_to_end(&mut stream);
@@ -92,6 +83,7 @@ fn megabytes_in_flight_are_answered_to_a_reader_that_takes_its_time() {
     // What was acknowledged before the drain is back; what was stuck on our side
     // may have arrived in time or not.
     assert!(back.len() >= sent - stuck, "{} of {sent}, {stuck} were stuck", back.len());
+    let chunk = noise(1 << 20);
     let expected: Vec<u8> = chunk.iter().copied().cycle().take(back.len()).collect();
     assert!(back == expected);
 }

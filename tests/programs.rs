@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, eventually, noise, round_trip};
+use common::{PATIENCE, eventually, fill, round_trip};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_client");
@@ -24,8 +24,7 @@ struct Process {
 
 impl Process {
     fn start(name: &str, flags: &[&str]) -> Process {
-        let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
-        let _ = fs::remove_file(&log);
+        let log = fresh_log(name);
         let mut command = Command::new(SERVER);
         command.args(["127.0.0.1", "0", "--log-file"]).arg(&log).args(flags);
         Process::spawn(command, log)
@@ -79,6 +78,13 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where a log goes, and none is yet.
+fn fresh_log(name: &str) -> PathBuf {
+    let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.log"));
+    let _ = fs::remove_file(&log);
+    log
 }
 
 fn run(program: &str, flags: &[&str]) -> Output {
@@ -136,8 +142,7 @@ fn an_address_that_is_not_ours_and_a_log_that_cannot_be_written_are_errors() {
 
 #[test]
 fn flags_come_before_variables_and_those_before_defaults() {
-    let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("variables.log");
-    let _ = fs::remove_file(&log);
+    let log = fresh_log("variables");
     let mut command = Command::new(SERVER);
     command.args(["127.0.0.1", "0", "--workers", "1", "--log-file"]).arg(&log);
     command.env("SERVER_IO_THREADS", "3").env("SERVER_WORKERS", "2");
@@ -177,8 +182,7 @@ fn a_month_is_not_too_long_for_a_timeout() {
 
 #[test]
 fn rust_log_is_honoured() {
-    let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("quiet.log");
-    let _ = fs::remove_file(&log);
+    let log = fresh_log("quiet");
     let mut command = Command::new(SERVER);
     command.args(["127.0.0.1", "0", "--log-file"]).arg(&log).env("RUST_LOG", "warn");
     let mut server = Process::spawn(command, log);
@@ -207,17 +211,9 @@ fn usr1_logs_the_counters_and_hup_reopens_the_log() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let mut server = Process::start("twice", &["--drain-timeout", "1h"]);
-    let stream = server.connect();
-    stream.set_nonblocking(true).expect("non-blocking");
     // A peer that never reads keeps it from draining.
-    let chunk = noise(1 << 20);
-    let mut full = 0;
-    while full < 50 {
-        if (&stream).write_all(&chunk).is_err() {
-            full += 1;
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
+    let mut stream = server.connect();
+    fill(&mut stream);
     server.signal(libc::SIGQUIT);
     server.wait_for_log("draining");
     assert!(server.child.try_wait().expect("a status").is_none());
@@ -267,8 +263,7 @@ fn out_of_descriptors_it_waits_and_serves_whom_it_has() {
 #[test]
 fn more_connections_than_there_are_descriptors_for_is_said_and_lived_with() {
     let mut command = Command::new("prlimit");
-    let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("capped.log");
-    let _ = fs::remove_file(&log);
+    let log = fresh_log("capped");
     command.args(["--nofile=100:100", SERVER, "127.0.0.1", "0", "--io-threads", "1"]);
     command.args(["--max-connections", "1m", "--log-file"]).arg(&log);
     let server = Process::spawn(command, log);
@@ -278,8 +273,7 @@ fn more_connections_than_there_are_descriptors_for_is_said_and_lived_with() {
 
 #[test]
 fn started_without_standard_streams_no_client_gets_them() {
-    let log = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("streams.log");
-    let _ = fs::remove_file(&log);
+    let log = fresh_log("streams");
     // The port is not printed, so it has to be known.
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
     let line = format!("exec {SERVER} 127.0.0.1 {port} --log-file {} <&- >&- 2>&-", log.display());

@@ -2,36 +2,23 @@
 
 mod common;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Running, config, frame, noise, read_frame, read_to_end};
+use common::{Running, config, fill, frame, noise, read_frame, read_to_end};
 use reactor_server::{Config, Framing, Reason, Timeouts};
 use socket2::{Domain, SockRef, Socket, Type};
 
 const NEVER: Timeouts = Timeouts { message: None, write: None, idle: None };
 const SOON: Option<Duration> = Some(Duration::from_millis(100));
 
-/// Sends until the server takes no more, and returns how much it took.
-fn fill(stream: &mut TcpStream) -> usize {
-    stream.set_nonblocking(true).expect("non-blocking");
-    let (chunk, mut sent) = (noise(1 << 20), 0);
-    let mut full = 0;
-    // Full for a while on end, because what is under way may still make room.
-    while full < 50 {
-        match stream.write(&chunk[sent % chunk.len()..]) {
-            Ok(count) => (sent, full) = (sent + count, 0),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                full += 1;
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            Err(error) => panic!("{error}"),
-        }
-        assert!(sent < 1 << 30, "the server holds whatever it is sent");
-    }
-    stream.set_nonblocking(false).expect("blocking");
-    sent
+/// A connection whose reader the server's kernel soon has to wait for.
+fn connect_with_a_small_buffer(server: &Running) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(32 * 1024).expect("a small buffer");
+    socket.connect(&server.address.into()).expect("a connection");
+    socket.into()
 }
 
 #[test]
@@ -69,10 +56,7 @@ fn a_peer_that_never_reads_is_reset_at_the_write_deadline_and_others_go_on() {
 fn a_slow_but_honest_reader_is_not_evicted() {
     let timeouts = Timeouts { write: Some(Duration::from_secs(1)), ..NEVER };
     let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_recv_buffer_size(32 * 1024).expect("a small buffer");
-    socket.connect(&server.address.into()).expect("a connection");
-    let mut stream = TcpStream::from(socket);
+    let mut stream = connect_with_a_small_buffer(&server);
     let sent = fill(&mut stream);
     // For more than two deadlines it reads so little that the server's kernel, whose
     // buffer stays nearly full, never asks for more.
@@ -149,10 +133,7 @@ fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
 fn a_peer_that_steadily_takes_its_reply_is_not_idle() {
     let timeouts = Timeouts { idle: Some(Duration::from_millis(500)), ..NEVER };
     let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_recv_buffer_size(32 * 1024).expect("a small buffer");
-    socket.connect(&server.address.into()).expect("a connection");
-    let mut stream = TcpStream::from(socket);
+    let mut stream = connect_with_a_small_buffer(&server);
     // As much as the server's kernel takes at once: the server itself has nothing
     // left to do, while the peer takes it bit by bit.
     stream.write_all(&noise(600_000)).expect("sent");

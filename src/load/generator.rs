@@ -10,7 +10,7 @@ use crate::load::script::Script;
 use crate::load::talk::{Fate, Talk};
 use crate::load::{Order, Outcome, Plan, Progress};
 use crate::mailbox::{Desk, Inbox};
-use crate::poll::{Event, Events, Poll};
+use crate::poll::{EVENTS, Event, Events, Poll};
 use crate::slab::Slab;
 use crate::token::Token;
 
@@ -39,8 +39,6 @@ pub(crate) struct Generator<'a> {
 /// How many connections are being opened at once, so that the server's queue of
 /// those who wait to be accepted does not run over.
 const CONNECTING: usize = 256;
-/// How many events are fetched at once.
-const EVENTS: usize = 256;
 
 impl<'a> Generator<'a> {
     pub(crate) fn new(

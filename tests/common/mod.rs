@@ -118,3 +118,24 @@ pub fn noise(length: usize) -> Vec<u8> {
     };
     std::iter::repeat_with(byte).take(length).collect()
 }
+
+/// Sends until the server takes no more, and returns how much it took.
+pub fn fill(stream: &mut TcpStream) -> usize {
+    stream.set_nonblocking(true).expect("non-blocking");
+    let (chunk, mut sent) = (noise(1 << 20), 0);
+    let mut full = 0;
+    // Full for a while on end, because what is under way may still make room.
+    while full < 50 {
+        match stream.write(&chunk[sent % chunk.len()..]) {
+            Ok(count) => (sent, full) = (sent + count, 0),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                full += 1;
+                thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert!(sent < 1 << 30, "the server holds whatever it is sent");
+    }
+    stream.set_nonblocking(false).expect("blocking");
+    sent
+}

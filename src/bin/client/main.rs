@@ -41,7 +41,9 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
     // before signals are blocked, because a named pipe has it wait for a reader.
     let mut output = open(cli.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
-    let plan = within_limits(cli.plan(), cli.is_quiet())?;
+    let wanted = cli.plan();
+    let requested = wanted.connections as u64;
+    let plan = within_limits(wanted, cli.is_quiet())?;
     let mut load = Load::start(&plan).context("cannot start the load")?;
     stop_on_signal(signals, load.stopper()).context("cannot start a thread")?;
     let progress = Progress::new(&plan, cli.wants_progress());
@@ -52,7 +54,7 @@ fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         }
     };
     progress.clear();
-    outcome.connections.requested = cli.plan().connections as u64;
+    outcome.connections.requested = requested;
     if !cli.is_quiet() {
         let complain = |(complaint, times)| say(&format!("{times} x {complaint}"));
         outcome.complaints.iter().for_each(complain);
