@@ -1,0 +1,167 @@
+//! What is put to the test, and how hard.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::cli::Cli;
+use crate::row::Skip;
+use crate::server::Server;
+
+/// The server under test and the measure of the run.
+pub struct Bench {
+    /// Its command line if it is not ours.
+    command: Vec<String>,
+    /// Whether the rows are run in full.
+    pub all: bool,
+    /// How long to soak.
+    pub soak: Duration,
+    /// Where its output and whatever else is kept.
+    pub folder: PathBuf,
+    /// The process groups that were started and may still run.
+    started: Mutex<Vec<Pid>>,
+}
+
+/// A server that is about to be started.
+pub struct Launch<'a> {
+    bench: &'a Bench,
+    wrapper: Vec<String>,
+    flags: Vec<String>,
+    stdio: Option<(Stdio, Stdio)>,
+}
+
+const OURS: &str = env!("CARGO_BIN_EXE_server");
+const PORT: &str = "{port}";
+
+impl Bench {
+    pub fn new(cli: &Cli) -> Result<Bench> {
+        let command = cli.command.clone();
+        let names_port = command.iter().any(|word| word.contains(PORT));
+        ensure!(command.is_empty() || names_port, "the command line must say where {PORT} goes");
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join("faults")
+            .join(std::process::id().to_string());
+        fs::create_dir_all(&folder).context("cannot keep output")?;
+        let soak = Duration::from_secs_f64(60.0 * cli.soak);
+        Ok(Bench { command, all: cli.all, soak, folder, started: Mutex::default() })
+    }
+
+    pub fn title(&self) -> String {
+        if self.is_ours() { "this project's server".into() } else { self.command.join(" ") }
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.command.is_empty()
+    }
+
+    /// Skips a row that only makes sense with our flags or our library.
+    pub fn must_be_ours(&self, why: &str) -> Result<()> {
+        if self.is_ours() { Ok(()) } else { Err(Skip(why.to_owned()).into()) }
+    }
+
+    /// Skips a row whose tool is not installed.
+    pub fn must_have(&self, tool: &str) -> Result<()> {
+        let found =
+            Command::new("sh").args(["-c", "command -v \"$0\" >/dev/null", tool]).status()?;
+        if found.success() { Ok(()) } else { Err(Skip(format!("{tool} is not installed")).into()) }
+    }
+
+    /// The first figure in a quick run, the second in a full one.
+    pub fn measure<T>(&self, quick: T, full: T) -> T {
+        if self.all { full } else { quick }
+    }
+
+    /// The server, about to be started.
+    pub fn server(&self) -> Launch<'_> {
+        Launch { bench: self, wrapper: Vec::new(), flags: Vec::new(), stdio: None }
+    }
+
+    /// Ends whatever a row has left running.
+    pub fn end_all(&self) {
+        for group in self.started.lock().expect("no panic").drain(..) {
+            // It may have ended by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Launch<'_> {
+    /// Flags for our server; another keeps the command line it was given.
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self
+    }
+
+    /// A command that starts the server in its turn: `prlimit --nofile=100`.
+    pub fn wrapped_in(mut self, words: &[&str]) -> Self {
+        self.wrapper.extend(words.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    /// Its standard output and error; by default both go to a file.
+    pub fn output(mut self, stdout: Stdio, stderr: Stdio) -> Self {
+        self.stdio = Some((stdout, stderr));
+        self
+    }
+
+    /// Starts it and waits until it can be connected to.
+    pub fn start(self) -> Result<Server> {
+        self.start_on((std::net::Ipv4Addr::LOCALHOST, free_port()?).into())
+    }
+
+    /// As [`start`](Launch::start), at this address.
+    pub fn start_on(self, address: SocketAddr) -> Result<Server> {
+        let server = self.launch(address)?;
+        server.wait_until_it_listens()?;
+        Ok(server)
+    }
+
+    /// Starts it and does not wait.
+    pub fn launch(mut self, address: SocketAddr) -> Result<Server> {
+        let (stdout, stderr) = match self.stdio.take() {
+            Some(stdio) => stdio,
+            None => self.to_file()?,
+        };
+        let words = self.words(address);
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr);
+        let child = command.spawn().with_context(|| format!("cannot start {}", words[0]))?;
+        let group = Pid::from_child(&child);
+        self.bench.started.lock().expect("no panic").push(group);
+        Ok(Server::new(child, address))
+    }
+
+    fn words(&self, address: SocketAddr) -> Vec<String> {
+        let mut words = self.wrapper.clone();
+        if self.bench.is_ours() {
+            words.extend([OURS.into(), address.ip().to_string(), address.port().to_string()]);
+            words.extend(self.flags.iter().cloned());
+        } else {
+            let port = address.port().to_string();
+            words.extend(self.bench.command.iter().map(|word| word.replace(PORT, &port)));
+        }
+        words
+    }
+
+    fn to_file(&self) -> Result<(Stdio, Stdio)> {
+        let file =
+            File::options().create(true).append(true).open(self.bench.folder.join("output"))?;
+        Ok((file.try_clone()?.into(), file.into()))
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

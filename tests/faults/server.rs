@@ -1,0 +1,169 @@
+//! A running server, seen from outside: its socket, `/proc`, its signals.
+
+use std::cell::RefCell;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::client;
+
+/// A server that was started by its command line, with all its processes.
+pub struct Server {
+    child: RefCell<Child>,
+    pub address: SocketAddr,
+}
+
+/// How long anything may take before it counts as a hang.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Server {
+    pub fn new(child: Child, address: SocketAddr) -> Server {
+        Server { child: RefCell::new(child), address }
+    }
+
+    pub fn wait_until_it_listens(&self) -> Result<()> {
+        eventually("the server listens", || {
+            if let Some(status) = self.status()? {
+                bail!("it ended as it started: {status}");
+            }
+            Ok(TcpStream::connect(self.address).is_ok())
+        })
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child.borrow())
+    }
+
+    /// How it ended, if it has.
+    pub fn status(&self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.borrow_mut().try_wait()?)
+    }
+
+    /// That it runs, and answers a client that comes now.
+    pub fn must_be_alive(&self) -> Result<()> {
+        if let Some(status) = self.status()? {
+            bail!("it has ended: {status}");
+        }
+        let mut stream = self.connect().context("it takes no connection")?;
+        client::ping(&mut stream).context("it does not answer")
+    }
+
+    /// A connection whose calls do not last for ever.
+    pub fn connect(&self) -> Result<TcpStream> {
+        client::connect(self.address)
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// Waits for its end, and says how it ended and after how long.
+    pub fn end_within(&self, limit: Duration) -> Result<(ExitStatus, Duration)> {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.status()? {
+                return Ok((status, began.elapsed()));
+            }
+            ensure!(began.elapsed() < limit, "it still runs after {limit:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Open descriptors of all its processes.
+    pub fn descriptors(&self) -> usize {
+        let open = |pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        self.processes().into_iter().map(open).sum()
+    }
+
+    /// Waits until it has `count` descriptors open, or fewer, and says how many.
+    pub fn descriptors_back_to(&self, count: usize) -> Result<usize> {
+        let what = format!("descriptors back to {count}");
+        eventually(&what, || Ok(self.descriptors() <= count))
+            .with_context(|| format!("{} are open", self.descriptors()))?;
+        Ok(self.descriptors())
+    }
+
+    /// Resident memory of all its processes, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.processes().into_iter().map(|pid| status_field(pid, "VmRSS:") * 1024).sum()
+    }
+
+    /// Threads of all its processes.
+    pub fn threads(&self) -> u64 {
+        self.processes().into_iter().map(|pid| status_field(pid, "Threads:")).sum()
+    }
+
+    /// CPU time of all the threads that run now.
+    pub fn cpu(&self) -> Duration {
+        let threads = self.processes().into_iter().flat_map(|pid| {
+            numbers(&format!("/proc/{pid}/task")).into_iter().map(move |thread| (pid, thread))
+        });
+        let nanoseconds = |(pid, thread)| {
+            let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(threads.filter_map(nanoseconds).sum())
+    }
+
+    /// It and its descendants.
+    fn processes(&self) -> Vec<i32> {
+        let mut all = vec![self.pid().as_raw_nonzero().get()];
+        let mut next = 0;
+        while let Some(&pid) = all.get(next) {
+            all.extend(children(pid));
+            next += 1;
+        }
+        all
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let group = self.pid();
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let _ = self.child.get_mut().wait();
+    }
+}
+
+/// Waits for a fact.
+pub fn eventually(what: &str, fact: impl FnMut() -> Result<bool>) -> Result<()> {
+    within(PATIENCE, what, fact).map(drop)
+}
+
+/// Waits for a fact, and says how long that took.
+pub fn within(
+    limit: Duration,
+    what: &str,
+    mut fact: impl FnMut() -> Result<bool>,
+) -> Result<Duration> {
+    let began = Instant::now();
+    while !fact()? {
+        ensure!(began.elapsed() < limit, "in vain for {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(began.elapsed())
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let of_thread = |thread| {
+        fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).unwrap_or_default()
+    };
+    let text: String = numbers(&format!("/proc/{pid}/task")).into_iter().map(of_thread).collect();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// The entries of a folder of `/proc` that are numbers.
+fn numbers(folder: &str) -> Vec<i32> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn status_field(pid: i32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
