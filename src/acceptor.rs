@@ -148,8 +148,8 @@ impl<S> Acceptor<S> {
                 return Ok(Ending::Forced);
             }
             self.poll.wait(&mut events, self.timeout())?;
-            for index in 0..events.len() {
-                match events.get(index).token() {
+            for event in events.iter() {
+                match event.token() {
                     Token::LISTENER => self.accept_some(BATCH)?,
                     _ => self.read_mail()?,
                 }

@@ -61,15 +61,41 @@ pub(crate) struct Clock(Instant);
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        Clock(Instant::now())
+        Clock(moment())
     }
 
     pub(crate) fn now(&self) -> Tick {
-        self.at(Instant::now())
+        self.at(moment())
     }
 
     pub(crate) fn at(&self, moment: Instant) -> Tick {
         Tick(moment.saturating_duration_since(self.0).as_millis() as u64)
+    }
+}
+
+#[cfg(not(test))]
+fn moment() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+pub(crate) use scripted::moment;
+
+/// The time that a test makes of its own, for its thread.
+#[cfg(test)]
+pub(crate) mod scripted {
+    use std::cell::Cell;
+    use std::time::{Duration, Instant};
+
+    thread_local!(static MOMENT: Cell<Option<Instant>> = const { Cell::new(None) });
+
+    /// From now on, on this thread, time passes by calls of this alone.
+    pub(crate) fn pass(time: Duration) {
+        MOMENT.set(Some(moment() + time));
+    }
+
+    pub(crate) fn moment() -> Instant {
+        MOMENT.get().unwrap_or_else(Instant::now)
     }
 }
 

@@ -67,6 +67,7 @@ struct Pool<S> {
     workers: Sender<Box<Job<S>>>,
     spare: Vec<Box<Job<S>>>,
     made: usize,
+    most: usize,
     line: VecDeque<Token>,
     /// Connections that were closed while their job was out, and why.
     orphans: HashMap<Token, Reason>,
@@ -86,13 +87,15 @@ impl<H: Handler> Dispatch<H> {
         Dispatch { codec, handler, replies: Vec::new(), pool: None }
     }
 
-    /// Has messages handled by `workers`, who send the replies to `reactor`.
+    /// Has messages handled by `workers`, who send the replies to `reactor`; it may
+    /// have so many `jobs` out.
     pub(crate) fn through(
         self,
         workers: Sender<Box<Job<H::Session>>>,
         reactor: usize,
+        jobs: usize,
     ) -> Dispatch<H> {
-        Dispatch { pool: Some(Pool::new(workers, reactor)), ..self }
+        Dispatch { pool: Some(Pool::new(workers, reactor, jobs)), ..self }
     }
 
     /// Handles the whole messages in `bytes`, or sends them to the workers.
@@ -158,9 +161,9 @@ impl<H: Handler> Dispatch<H> {
 }
 
 impl<S> Pool<S> {
-    fn new(workers: Sender<Box<Job<S>>>, reactor: usize) -> Pool<S> {
+    fn new(workers: Sender<Box<Job<S>>>, reactor: usize, most: usize) -> Pool<S> {
         let (spare, made, line, orphans) = Default::default();
-        Pool { reactor, workers, spare, made, line, orphans }
+        Pool { reactor, workers, spare, made, most, line, orphans }
     }
 
     fn submit(&mut self, token: Token, session: &mut Option<S>, bytes: &[u8]) -> Served {
@@ -178,7 +181,7 @@ impl<S> Pool<S> {
     }
 
     fn spare_job(&mut self) -> Option<Box<Job<S>>> {
-        if self.spare.is_empty() && self.made < JOBS_A_REACTOR {
+        if self.spare.is_empty() && self.made < self.most {
             self.made += 1;
             return Some(Box::new(Job::new(self.reactor)));
         }
@@ -206,6 +209,12 @@ impl<S> Job<S> {
         }
     }
 
+    /// Handles its messages.
+    pub(crate) fn handle(&mut self, codec: &Codec, handler: &impl Handler<Session = S>) {
+        let Job { input, session, served, replies, .. } = self;
+        *served = serve(codec, handler, session, input, 0, replies);
+    }
+
     /// What the worker left over, for the connection to keep.
     pub(crate) fn rest(&self) -> &[u8] {
         &self.input[self.served.consumed..]
@@ -226,8 +235,7 @@ pub(crate) fn work<H: Handler>(
     send_home: impl Fn(Box<Job<H::Session>>),
 ) {
     for mut job in jobs {
-        let Job { input, session, served, replies, .. } = &mut *job;
-        *served = serve(codec, handler, session, input, 0, replies);
+        job.handle(codec, handler);
         send_home(job);
     }
 }

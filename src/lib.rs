@@ -42,7 +42,7 @@
 //! | 4 | `peer` | a connection of the server: its state, what it waits for |
 //! | 3 | `dispatch`, `seats` | inline, or to the workers and back; how many may be open |
 //! | 2 | `mailbox`, `events` | how threads talk; the log's connect and close lines |
-//! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; counters |
+//! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `socket`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; what a server asks of a socket; counters |
 //! | 0 | `sys`, `token`, `buffer`, `codec`, `reason` | every `unsafe` block; names; bytes in waiting; framing; why a connection ended |
 
 mod acceptor;
@@ -66,6 +66,7 @@ mod seats;
 mod server;
 mod service;
 mod slab;
+mod socket;
 mod stats;
 mod sys;
 mod token;

@@ -1,5 +1,6 @@
 //! All that a reactor can be told.
 
+use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::dispatch::Job;
@@ -7,9 +8,9 @@ use crate::peer::Newcomer;
 
 /// All that a reactor can be told: by the acceptor, and by workers.
 #[derive(Debug)]
-pub(crate) enum Mail<S> {
+pub(crate) enum Mail<S, T = TcpStream> {
     /// A connection for it to own.
-    Adopt(Newcomer),
+    Adopt(Newcomer<T>),
     /// A job has come home from a worker.
     Done(Box<Job<S>>),
     /// Answer what has arrived, then end, by that moment at the latest.

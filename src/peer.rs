@@ -1,11 +1,9 @@
 //! A peer being served: what it is owed, and what is waited for.
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
-
-use socket2::SockRef;
 
 use crate::connection::Connection;
 use crate::deadlines::{Stamp, Timeouts};
@@ -13,12 +11,12 @@ use crate::events::Closed;
 use crate::poll::Interest;
 use crate::reason::Reason;
 use crate::seats::Seat;
-use crate::sys;
+use crate::socket::Socket;
 
 /// An accepted socket on its way to its reactor.
 #[derive(Debug)]
-pub(crate) struct Newcomer {
-    pub(crate) socket: TcpStream,
+pub(crate) struct Newcomer<T = TcpStream> {
+    pub(crate) socket: T,
     pub(crate) address: SocketAddr,
     /// When, in nanoseconds since the start.
     pub(crate) opened: u64,
@@ -27,8 +25,8 @@ pub(crate) struct Newcomer {
 
 /// A connection of the server, with all that its reactor knows of it.
 #[derive(Debug)]
-pub(crate) struct Peer<S> {
-    pub(crate) connection: Connection,
+pub(crate) struct Peer<S, T = TcpStream> {
+    pub(crate) connection: Connection<T>,
     /// The handler's; it travels with the job while one is out.
     pub(crate) session: Option<S>,
     pub(crate) messages: u64,
@@ -112,7 +110,7 @@ pub(crate) enum Fate {
 
 /// How long a peer that was told to finish may take to do so, and again whenever
 /// it has acknowledged more of what it was sent.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 impl Waiting {
     /// How long it may take.
@@ -127,8 +125,8 @@ impl Waiting {
     }
 }
 
-impl<S> Peer<S> {
-    pub(crate) fn new(newcomer: Newcomer, session: Option<S>) -> Peer<S> {
+impl<S, T: Socket> Peer<S, T> {
+    pub(crate) fn new(newcomer: Newcomer<T>, session: Option<S>) -> Peer<S, T> {
         Peer {
             connection: Connection::new(newcomer.socket),
             session,
@@ -187,7 +185,7 @@ impl<S> Peer<S> {
     /// asks for more only once a third of its buffer is free, and until then a slow
     /// reader would seem to be none.
     fn bytes_taken(&self) -> u64 {
-        let unacknowledged = sys::bytes_unacknowledged(self.connection.socket().as_fd());
+        let unacknowledged = self.connection.socket().unacknowledged();
         self.connection.tally().sent.saturating_sub(unacknowledged.unwrap_or(0).into())
     }
 
@@ -227,8 +225,7 @@ impl<S> Peer<S> {
     /// The server drains: only what has arrived by now is answered.
     pub(crate) fn drain(&mut self) -> io::Result<()> {
         if self.phase == Phase::Open {
-            let arrived = sys::bytes_arrived(self.connection.socket().as_fd())?;
-            self.drain_to(arrived);
+            self.drain_to(self.connection.socket().arrived()?);
         }
         Ok(())
     }
@@ -270,7 +267,7 @@ impl<S> Peer<S> {
     fn say_farewell(&mut self, reason: Reason) -> io::Result<()> {
         self.connection.inbound.clear();
         self.phase = Phase::Lingering(reason);
-        self.connection.socket().shutdown(Shutdown::Write)
+        self.connection.socket().finish()
     }
 
     /// The peer was given its time for `waiting`, and has used it up.
@@ -284,24 +281,10 @@ impl<S> Peer<S> {
         self.fate()
     }
 
-    /// Why epoll says that the connection has failed.
-    pub(crate) fn failure(&self) -> io::Error {
-        match self.connection.socket().take_error() {
-            Ok(Some(error)) | Err(error) => error,
-            Ok(None) => io::ErrorKind::ConnectionReset.into(),
-        }
-    }
-
-    /// Has the kernel throw away what is under way, and tell the peer.
-    pub(crate) fn reset(&self) {
-        // Where it fails the connection is gone already.
-        let _ = SockRef::from(self.connection.socket()).set_linger(Some(Duration::ZERO));
-    }
-
     /// What the connection came to, `now` being in nanoseconds since the start.
     pub(crate) fn closed(&self, thread: i32, now: u64, reason: Reason) -> Closed {
         Closed {
-            fd: self.connection.socket().as_raw_fd(),
+            fd: self.connection.socket().as_fd().as_raw_fd(),
             peer: SocketAddr::new(self.ip, self.port),
             thread,
             open: Duration::from_nanos(now.saturating_sub(self.opened)),

@@ -84,6 +84,14 @@ impl Interest {
     }
 }
 
+#[cfg(test)]
+impl Interest {
+    /// What of `ready` epoll would tell of.
+    pub(crate) fn filter(self, ready: libc::c_int) -> libc::c_int {
+        ready & self.0.get() as libc::c_int
+    }
+}
+
 impl BitOr for Interest {
     type Output = Interest;
 
@@ -119,19 +127,16 @@ impl Events {
         self.ready == 0
     }
 
-    /// The event at `index`, by value, so that its handling may borrow the rest.
-    ///
-    /// # Panics
-    /// When `index` is not below [`len`](Events::len).
-    pub fn get(&self, index: usize) -> Event {
-        let event = self.list[..self.ready][index];
-        Event { token: Token::from_bits(event.u64), ready: event.events }
+    /// Those that came with the last wait.
+    pub fn iter(&self) -> impl Iterator<Item = Event> {
+        let told = self.list[..self.ready].iter();
+        told.map(|event| Event { token: Token::from_bits(event.u64), ready: event.events })
     }
 }
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries((0..self.ready).map(|index| self.get(index))).finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -143,6 +148,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// What a script says has come.
+    #[cfg(test)]
+    pub(crate) fn scripted(token: Token, ready: libc::c_int) -> Event {
+        Event { token, ready: ready as u32 }
+    }
+
     /// Which source.
     pub fn token(self) -> Token {
         self.token

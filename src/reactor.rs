@@ -1,6 +1,7 @@
 //! An I/O thread: mail and events in, reads and writes out.
 
 use std::io;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::deadlines::{Clock, Deadlines, Tick, Timeouts};
@@ -9,17 +10,18 @@ use crate::handler::Handler;
 use crate::mail::Mail;
 use crate::mailbox::{Desk, Inbox};
 use crate::peer::{Fate, Newcomer, Peer};
-use crate::poll::{EVENTS, Events, Poll};
+use crate::poll::{EVENTS, Event, Events, Poll};
 use crate::reason::Reason;
 use crate::service::Service;
 use crate::slab::Slab;
+use crate::socket::Socket;
 use crate::token::Token;
 
 /// One I/O thread. It alone owns its connections and whatever belongs to them.
-pub(crate) struct Reactor<H: Handler> {
+pub(crate) struct Reactor<H: Handler, T = TcpStream> {
     poll: Poll,
-    inbox: Inbox<Mail<H::Session>>,
-    peers: Slab<Peer<H::Session>>,
+    inbox: Inbox<Mail<H::Session, T>>,
+    peers: Slab<Peer<H::Session, T>>,
     service: Service<H>,
     timing: Timing,
     /// Those who have come up among the deadlines; kept for its memory.
@@ -43,14 +45,14 @@ struct Ticker {
     next: Tick,
 }
 
-impl<H: Handler> Reactor<H> {
+impl<H: Handler, T: Socket> Reactor<H, T> {
     /// A reactor with no connections yet.
     pub(crate) fn new(
-        desk: Desk<Mail<H::Session>>,
+        desk: Desk<Mail<H::Session, T>>,
         service: Service<H>,
         timeouts: Timeouts,
         tick: Option<Duration>,
-    ) -> Reactor<H> {
+    ) -> Reactor<H, T> {
         let clock = Clock::new();
         let ticker = tick.map(|every| Ticker { every, next: clock.now().after(every) });
         let (peers, due, drain_by) = Default::default();
@@ -64,16 +66,20 @@ impl<H: Handler> Reactor<H> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_drained() {
             self.poll.wait(&mut events, self.timeout())?;
-            for index in 0..events.len() {
-                let event = events.get(index);
-                match event.token() {
-                    Token::WAKE => self.read_mail(),
-                    token => self.visit(token, |service, peer| service.ready(token, peer, event)),
-                }
-            }
-            self.look_at_the_clock();
+            self.turn(events.iter());
         }
         Ok(())
+    }
+
+    /// Does what one wait has brought, and what time has.
+    fn turn(&mut self, events: impl Iterator<Item = Event>) {
+        for event in events {
+            match event.token() {
+                Token::WAKE => self.read_mail(),
+                token => self.visit(token, |service, peer| service.ready(token, peer, event)),
+            }
+        }
+        self.look_at_the_clock();
     }
 
     fn read_mail(&mut self) {
@@ -88,7 +94,7 @@ impl<H: Handler> Reactor<H> {
         self.serve_the_line();
     }
 
-    fn adopt(&mut self, newcomer: Newcomer) {
+    fn adopt(&mut self, newcomer: Newcomer<T>) {
         if let Some(peer) = self.service.open(newcomer) {
             let token = self.peers.insert(peer);
             self.visit(token, |_, _| Ok(Fate::Stays));
@@ -133,7 +139,7 @@ impl<H: Handler> Reactor<H> {
     fn visit(
         &mut self,
         token: Token,
-        act: impl FnOnce(&mut Service<H>, &mut Peer<H::Session>) -> io::Result<Fate>,
+        act: impl FnOnce(&mut Service<H>, &mut Peer<H::Session, T>) -> io::Result<Fate>,
     ) {
         let Some(peer) = self.peers.get_mut(token) else {
             return self.service.stats().stale.add(1);
@@ -246,7 +252,7 @@ impl<H: Handler> Reactor<H> {
 
 impl Timing {
     /// Sees to it that the peer comes up when its time is over.
-    fn follow<S>(&mut self, token: Token, peer: &mut Peer<S>) {
+    fn follow<S, T: Socket>(&mut self, token: Token, peer: &mut Peer<S, T>) {
         let waiting = peer.waiting();
         let Some(limit) = waiting.limit(&self.timeouts) else {
             return;
@@ -263,3 +269,6 @@ impl Timing {
         }
     }
 }
+
+#[cfg(test)]
+mod simulation;

@@ -170,7 +170,7 @@ impl<H: Handler> Server<H> {
         for (number, desk) in reactors.into_iter().enumerate() {
             let mut dispatch = Dispatch::inline(Arc::clone(&codec), Arc::clone(&handler));
             if config.workers > 0 {
-                dispatch = dispatch.through(jobs.clone(), number);
+                dispatch = dispatch.through(jobs.clone(), number, JOBS_A_REACTOR);
             }
             let stats = Arc::clone(&stats);
             crew.spawn(format!("io-{number}"), move || {

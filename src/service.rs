@@ -10,6 +10,7 @@ use crate::handler::Handler;
 use crate::peer::{Fate, Newcomer, Peer, Turn};
 use crate::poll::Event;
 use crate::reason::Reason;
+use crate::socket::Socket;
 use crate::stats::{ReactorStats, Stats};
 use crate::sys;
 use crate::token::Token;
@@ -34,7 +35,7 @@ impl<H: Handler> Service<H> {
     }
 
     /// A peer for a newcomer, unless the handler panics at it.
-    pub(crate) fn open(&mut self, newcomer: Newcomer) -> Option<Peer<H::Session>> {
+    pub(crate) fn open<T: Socket>(&mut self, newcomer: Newcomer<T>) -> Option<Peer<H::Session, T>> {
         self.stats().opened.add(1);
         let session = contained(|| self.dispatch.handler.opened(newcomer.address));
         let mut peer = Peer::new(newcomer, session);
@@ -47,14 +48,14 @@ impl<H: Handler> Service<H> {
     }
 
     /// Epoll has told something of the peer.
-    pub(crate) fn ready(
+    pub(crate) fn ready<T: Socket>(
         &mut self,
         token: Token,
-        peer: &mut Peer<H::Session>,
+        peer: &mut Peer<H::Session, T>,
         event: Event,
     ) -> io::Result<Fate> {
         if event.is_error() {
-            return Err(peer.failure());
+            return Err(peer.connection.socket().failure());
         }
         if event.is_writable() {
             peer.connection.flush()?;
@@ -68,10 +69,10 @@ impl<H: Handler> Service<H> {
     }
 
     /// The peer's job has come home.
-    pub(crate) fn settle_job(
+    pub(crate) fn settle_job<T: Socket>(
         &mut self,
         token: Token,
-        peer: &mut Peer<H::Session>,
+        peer: &mut Peer<H::Session, T>,
         job: &mut Job<H::Session>,
     ) -> io::Result<Fate> {
         peer.resume();
@@ -85,10 +86,10 @@ impl<H: Handler> Service<H> {
     }
 
     /// Handles what the peer has sent, until it is hungry or has to wait.
-    pub(crate) fn proceed(
+    pub(crate) fn proceed<T: Socket>(
         &mut self,
         token: Token,
-        peer: &mut Peer<H::Session>,
+        peer: &mut Peer<H::Session, T>,
         mut searched: usize,
     ) -> io::Result<()> {
         while peer.turn == Turn::Ours && !peer.connection.has_unsent() {
@@ -104,7 +105,12 @@ impl<H: Handler> Service<H> {
     }
 
     /// The peer is done with: says so to the handler, the counters and the log.
-    pub(crate) fn close(&mut self, token: Token, peer: &mut Peer<H::Session>, reason: Reason) {
+    pub(crate) fn close<T: Socket>(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session, T>,
+        reason: Reason,
+    ) {
         if let Some(session) = peer.session.take() {
             self.bid_farewell(session, reason);
         }
@@ -114,7 +120,7 @@ impl<H: Handler> Service<H> {
             Turn::Worker => self.dispatch.orphan(token, reason),
         }
         if reason.resets() {
-            peer.reset();
+            peer.connection.socket().reset();
         }
         let now = self.stats.nanoseconds();
         // Counted first: who has read the line finds it in the counters.
@@ -154,7 +160,7 @@ impl<H: Handler> Service<H> {
         &self.stats.reactors[self.reactor]
     }
 
-    fn read(&mut self, token: Token, peer: &mut Peer<H::Session>) -> io::Result<()> {
+    fn read<T: Socket>(&mut self, token: Token, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
         let room = peer.allowance(self.scratch.len());
         if room == 0 {
             return Ok(());
@@ -174,10 +180,10 @@ impl<H: Handler> Service<H> {
     }
 
     /// Handles the bytes in the scratch buffer, where they are if it can be.
-    fn take_in(
+    fn take_in<T: Socket>(
         &mut self,
         token: Token,
-        peer: &mut Peer<H::Session>,
+        peer: &mut Peer<H::Session, T>,
         count: usize,
     ) -> io::Result<()> {
         let held = peer.connection.inbound.len();
@@ -195,7 +201,11 @@ impl<H: Handler> Service<H> {
     }
 
     /// Sends the replies, and draws the consequences.
-    fn settle(&mut self, peer: &mut Peer<H::Session>, served: &Served) -> io::Result<Outcome> {
+    fn settle<T: Socket>(
+        &mut self,
+        peer: &mut Peer<H::Session, T>,
+        served: &Served,
+    ) -> io::Result<Outcome> {
         peer.messages += served.messages;
         self.stats().messages.add(served.messages);
         self.send(peer)?;
@@ -214,7 +224,7 @@ impl<H: Handler> Service<H> {
         Ok(served.outcome)
     }
 
-    fn send(&mut self, peer: &mut Peer<H::Session>) -> io::Result<()> {
+    fn send<T: Socket>(&mut self, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
         if self.dispatch.replies.is_empty() {
             return Ok(());
         }
@@ -227,7 +237,7 @@ impl<H: Handler> Service<H> {
     }
 
     /// Tells the handler if all replies have left.
-    fn sent(&mut self, peer: &mut Peer<H::Session>) {
+    fn sent<T: Socket>(&mut self, peer: &mut Peer<H::Session, T>) {
         if let (false, Some(session)) = (peer.connection.has_unsent(), &mut peer.session)
             && contained(|| self.dispatch.handler.sent(session)).is_none()
         {

@@ -79,8 +79,7 @@ impl<'a> Generator<'a> {
                 ready.take().into_iter().for_each(|ready| ready());
             }
             self.poll.wait(&mut events, self.timeout())?;
-            for index in 0..events.len() {
-                let event = events.get(index);
+            for event in events.iter() {
                 match event.token() {
                     Token::WAKE => self.read_mail(),
                     token => self.ready(token, event),
