@@ -189,6 +189,17 @@ impl<S, T: Socket> Peer<S, T> {
         self.connection.tally().sent.saturating_sub(unacknowledged.unwrap_or(0).into())
     }
 
+    /// Whether it is we who are late: the peer has sent what we have not read yet, or
+    /// has taken all that the kernel had for it.
+    pub(crate) fn is_ahead_of_us(&self, waiting: Waiting) -> bool {
+        let socket = self.connection.socket();
+        match waiting {
+            Waiting::Message | Waiting::Anything => socket.arrived().is_ok_and(|bytes| bytes > 0),
+            Waiting::Room => socket.unacknowledged().is_ok_and(|bytes| bytes == 0),
+            Waiting::Us | Waiting::Farewell => false,
+        }
+    }
+
     /// How many bytes may be read now. If none, the peer was early.
     pub(crate) fn allowance(&mut self, most: usize) -> usize {
         match self.phase {

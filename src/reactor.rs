@@ -176,7 +176,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             waiting.limit(&self.timing.timeouts).filter(|_| peer.mark(waiting) == peer.timed.mark);
         let spent = peer.timed.since.map(|since| since.age(now));
         match (limit, spent) {
-            (Some(limit), Some(spent)) if spent >= limit => {
+            (Some(limit), Some(spent)) if spent >= limit && !peer.is_ahead_of_us(waiting) => {
                 self.visit(token, |_, peer| peer.timed_out(waiting));
             }
             _ => self.timing.follow(token, peer),

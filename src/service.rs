@@ -131,6 +131,7 @@ impl<H: Handler> Service<H> {
     /// A job has come home to a connection that is gone: its session is told now.
     pub(crate) fn too_late(&mut self, job: &mut Job<H::Session>) {
         self.stats().stale.add(1);
+        self.count_panic(&job.served);
         if let (Some(session), Some(reason)) =
             (job.session.take(), self.dispatch.orphaned(job.token))
         {
@@ -208,6 +209,7 @@ impl<H: Handler> Service<H> {
     ) -> io::Result<Outcome> {
         peer.messages += served.messages;
         self.stats().messages.add(served.messages);
+        self.count_panic(served);
         self.send(peer)?;
         match served.outcome {
             Outcome::Hungry | Outcome::Full => {}
@@ -216,12 +218,14 @@ impl<H: Handler> Service<H> {
                 self.stats().waits.add(1);
                 peer.turn = Turn::InLine;
             }
-            Outcome::Failed(reason) => {
-                self.stats().panics.add(u64::from(reason == Reason::Panic));
-                peer.give_up(reason);
-            }
+            Outcome::Failed(reason) => peer.give_up(reason),
         }
         Ok(served.outcome)
+    }
+
+    fn count_panic(&self, served: &Served) {
+        let panicked = served.outcome == Outcome::Failed(Reason::Panic);
+        self.stats().panics.add(u64::from(panicked));
     }
 
     fn send<T: Socket>(&mut self, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
