@@ -22,6 +22,10 @@ pub struct Connection<S = TcpStream> {
 /// larger lets one peer keep the others waiting for longer.
 pub(crate) const SCRATCH: usize = 64 * 1024;
 
+/// How much is read at once while the connections of a thread hold too much: each
+/// then adds little to it.
+pub(crate) const SLIM: usize = 4 * 1024;
+
 /// Bytes that went through a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -57,6 +61,11 @@ impl<S> Connection<S> {
     /// Whether bytes wait for the kernel to take them.
     pub fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
+    }
+
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.inbound.len() + self.unsent.len()
     }
 
     /// The last `count` bytes that were read are thrown away: they do not count.

@@ -66,6 +66,8 @@ struct Pool<S> {
     reactor: usize,
     workers: Sender<Box<Job<S>>>,
     spare: Vec<Box<Job<S>>>,
+    /// How much memory the spare ones have.
+    kept: usize,
     made: usize,
     most: usize,
     line: VecDeque<Token>,
@@ -80,6 +82,10 @@ pub(crate) const JOBS_A_REACTOR: usize = 256;
 /// So many bytes of replies are sent before more are made, and so much of a
 /// job's memory is kept when it comes home.
 const ENOUGH: usize = 64 * 1024;
+
+/// So much memory a reactor's spare jobs keep for the next messages: enough for all
+/// with small ones, or for a few with large ones.
+const KEPT: usize = 1024 * 1024;
 
 impl<H: Handler> Dispatch<H> {
     /// Handles messages on the reactor itself.
@@ -162,8 +168,8 @@ impl<H: Handler> Dispatch<H> {
 
 impl<S> Pool<S> {
     fn new(workers: Sender<Box<Job<S>>>, reactor: usize, most: usize) -> Pool<S> {
-        let (spare, made, line, orphans) = Default::default();
-        Pool { reactor, workers, spare, made, most, line, orphans }
+        let (spare, kept, made, line, orphans) = Default::default();
+        Pool { reactor, workers, spare, kept, made, most, line, orphans }
     }
 
     fn submit(&mut self, token: Token, session: &mut Option<S>, bytes: &[u8]) -> Served {
@@ -185,7 +191,9 @@ impl<S> Pool<S> {
             self.made += 1;
             return Some(Box::new(Job::new(self.reactor)));
         }
-        self.spare.pop()
+        let job = self.spare.pop()?;
+        self.kept -= job.memory();
+        Some(job)
     }
 
     fn recycle(&mut self, mut job: Box<Job<S>>) {
@@ -193,7 +201,13 @@ impl<S> Pool<S> {
             bytes.clear();
             bytes.shrink_to(ENOUGH);
         }
+        self.kept += job.memory();
         self.spare.push(job);
+        // The last to come home go out first, so the first have waited longest.
+        while self.kept > KEPT {
+            self.kept -= self.spare.swap_remove(0).memory();
+            self.made -= 1;
+        }
     }
 }
 
@@ -213,6 +227,11 @@ impl<S> Job<S> {
     pub(crate) fn handle(&mut self, codec: &Codec, handler: &impl Handler<Session = S>) {
         let Job { input, session, served, replies, .. } = self;
         *served = serve(codec, handler, session, input, 0, replies);
+    }
+
+    /// How much memory it has for bytes.
+    fn memory(&self) -> usize {
+        self.input.capacity() + self.replies.capacity()
     }
 
     /// What the worker left over, for the connection to keep.
@@ -287,4 +306,28 @@ fn each_message<H: Handler>(
         searched = 0;
     }
     Outcome::Full
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_large_messages_leaves_little_in_the_spare_jobs() {
+        let (workers, queue) = crossbeam_channel::bounded(JOBS_A_REACTOR);
+        let mut pool = Pool::new(workers, 0, JOBS_A_REACTOR);
+        let send_all = |pool: &mut Pool<()>, message: &[u8]| {
+            for _ in 0..JOBS_A_REACTOR {
+                pool.submit(Token::WAKE, &mut Some(()), message);
+            }
+        };
+        send_all(&mut pool, &[0; ENOUGH]);
+        queue.try_iter().for_each(|job| pool.recycle(job));
+        let memory: usize = pool.spare.iter().map(|job| job.memory()).sum();
+        assert!((1..=KEPT).contains(&memory), "{memory}");
+        assert_eq!((pool.kept, pool.made), (memory, pool.spare.len()));
+        // The others are made anew when they are needed.
+        send_all(&mut pool, b"small");
+        assert_eq!(queue.len(), JOBS_A_REACTOR);
+    }
 }

@@ -144,9 +144,9 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         let Some(peer) = self.peers.get_mut(token) else {
             return self.service.stats().stale.add(1);
         };
-        let before = peer.connection.tally();
+        let (tally, held) = (peer.connection.tally(), peer.connection.held());
         let result = act(&mut self.service, peer);
-        self.service.count_bytes(before, peer.connection.tally());
+        self.service.account(tally, held, &peer.connection);
         match result {
             Ok(Fate::Stays) => {
                 // Epoll and the deadlines follow the state that the peer is in now.

@@ -174,7 +174,7 @@ impl<H: Handler> Server<H> {
             }
             let stats = Arc::clone(&stats);
             crew.spawn(format!("io-{number}"), move || {
-                let service = Service::new(dispatch, number, stats);
+                let service = Service::new(dispatch, number, HELD / config.io_threads, stats);
                 Reactor::new(desk, service, config.timeouts, config.tick).run()
             })?;
         }
@@ -250,6 +250,11 @@ fn seats(config: &Config) -> io::Result<usize> {
     }
     Ok(config.max_connections.map_or(possible, |wanted| wanted.min(possible)))
 }
+
+/// How many bytes all connections may hold before they are read from in pieces of
+/// [`SLIM`](crate::connection::SLIM): thousands of peers that never take their
+/// replies are to cost a few KiB each, not a whole read.
+const HELD: usize = 16 * 1024 * 1024;
 
 /// How long a connection may be silent before the kernel asks whether the peer is
 /// still there, how often it then asks, and how many times.

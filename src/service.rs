@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::connection::{Received, SCRATCH, Tally};
+use crate::connection::{Connection, Received, SCRATCH, SLIM, Tally};
 use crate::dispatch::{Dispatch, Job, Outcome, Served, contained};
 use crate::events;
 use crate::handler::Handler;
@@ -22,6 +22,10 @@ use crate::token::Token;
 pub(crate) struct Service<H: Handler> {
     pub(crate) dispatch: Dispatch<H>,
     scratch: Box<[u8]>,
+    /// How many bytes all its connections hold.
+    held: usize,
+    /// How many they may before each is read from in smaller pieces.
+    budget: usize,
     reactor: usize,
     thread: i32,
     stats: Arc<Stats>,
@@ -29,9 +33,14 @@ pub(crate) struct Service<H: Handler> {
 
 impl<H: Handler> Service<H> {
     /// For the thread that calls it, which is that reactor's.
-    pub(crate) fn new(dispatch: Dispatch<H>, reactor: usize, stats: Arc<Stats>) -> Service<H> {
-        let scratch = vec![0; SCRATCH].into();
-        Service { dispatch, scratch, reactor, thread: sys::thread_id(), stats }
+    pub(crate) fn new(
+        dispatch: Dispatch<H>,
+        reactor: usize,
+        budget: usize,
+        stats: Arc<Stats>,
+    ) -> Service<H> {
+        let (scratch, thread) = (vec![0; SCRATCH].into(), sys::thread_id());
+        Service { dispatch, scratch, held: 0, budget, reactor, thread, stats }
     }
 
     /// A peer for a newcomer, unless the handler panics at it.
@@ -111,6 +120,7 @@ impl<H: Handler> Service<H> {
         peer: &mut Peer<H::Session, T>,
         reason: Reason,
     ) {
+        self.held -= peer.connection.held();
         if let Some(session) = peer.session.take() {
             self.bid_farewell(session, reason);
         }
@@ -150,10 +160,13 @@ impl<H: Handler> Service<H> {
         self.stats().panics.add(u64::from(tick.is_none()));
     }
 
-    /// A visit has moved a connection's tally from one to the other.
-    pub(crate) fn count_bytes(&self, before: Tally, after: Tally) {
+    /// A visit has made of a connection that had this tally, and held so much, what it
+    /// is now.
+    pub(crate) fn account<T>(&mut self, before: Tally, held: usize, connection: &Connection<T>) {
+        let after = connection.tally();
         self.stats().received.add(after.received - before.received);
         self.stats().sent.add(after.sent - before.sent);
+        self.held = self.held + connection.held() - held;
     }
 
     /// What this reactor counts.
@@ -161,8 +174,14 @@ impl<H: Handler> Service<H> {
         &self.stats.reactors[self.reactor]
     }
 
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
     fn read<T: Socket>(&mut self, token: Token, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
-        let room = peer.allowance(self.scratch.len());
+        let most = if self.held < self.budget { SCRATCH } else { SLIM };
+        let room = peer.allowance(most);
         if room == 0 {
             return Ok(());
         }

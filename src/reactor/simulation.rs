@@ -120,14 +120,27 @@ fn world(mut dice: Dice) -> World {
     if jobs > 0 {
         dispatch = dispatch.through(workers, 0, jobs);
     }
-    let service = Service::new(dispatch, 0, Arc::clone(&stats));
+    let budget = dice.pick(&[0, 0, 100, 100_000]);
+    let service = Service::new(dispatch, 0, budget, Arc::clone(&stats));
     let tick = dice.chance(100).then_some(Duration::from_millis(20));
     let reactor = Reactor::new(desk, service, timeouts, tick);
     let drain_at = if calm { 5000 } else { dice.pick(&[30, 100, 300, 1000]) };
     let drain_at = dice.roll(drain_at);
     let company = Company { speakers: Vec::new(), actor, seats, stats, timeouts, drain_by: None };
     let (mail, at_work) = Default::default();
-    World { dice, reactor, mailbox, mail, codec, queue, at_work, expected, company, drain_at }
+    World {
+        dice,
+        reactor,
+        mailbox,
+        budget,
+        mail,
+        codec,
+        queue,
+        at_work,
+        expected,
+        company,
+        drain_at,
+    }
 }
 
 fn framing(dice: &mut Dice) -> Framing {
@@ -168,10 +181,10 @@ fn speaker(port: u16, framing: &Framing, calm: bool, dice: &mut Dice) -> Speaker
 fn kind(dice: &mut Dice) -> Manners {
     Manners {
         talks: dice.pick(&[100, 500, 900]),
-        words: dice.pick(&[1, 10, 1000]),
+        words: dice.pick(&[1, 10, 1000, 10_000]),
         listens: dice.pick(&[500, 900]),
         gulp: dice.pick(&[20, 10_000, 100_000]),
-        window: dice.pick(&[50, 1000]),
+        window: dice.pick(&[50, 1000, 10_000]),
         finishes: true,
         resets: 0,
         leaves: 0,

@@ -55,7 +55,8 @@ impl Speech {
     }
 
     fn raw(dice: &mut Dice) -> Speech {
-        let length = dice.roll(600);
+        let most = dice.pick(&[10, 100, 600, 20_000]);
+        let length = dice.roll(most);
         let said: Vec<u8> = (0..length).map(|_| dice.roll(256) as u8).collect();
         Speech { replies: said.clone(), said, milestones: None, ending: Ending::Whole }
     }

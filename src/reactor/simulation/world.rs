@@ -12,6 +12,7 @@ use super::dice::Dice;
 use super::speaker::Speaker;
 use super::wire::Script;
 use crate::codec::Codec;
+use crate::connection::{SCRATCH, SLIM};
 use crate::deadlines::scripted::{moment, pass};
 use crate::dispatch::Job;
 use crate::mail::Mail;
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) reactor: Reactor<Actor, Script>,
     pub(super) mailbox: Mailbox<Mail<u16, Script>>,
+    /// How many bytes connections may hold before little is read of each.
+    pub(super) budget: usize,
     /// Whether there is mail that the reactor was not woken for.
     pub(super) mail: bool,
     pub(super) codec: Arc<Codec>,
@@ -64,6 +67,7 @@ impl World {
             let events = self.events();
             self.pass_time(events.is_empty());
             self.reactor.turn(events.into_iter());
+            self.compare_held()?;
         }
         Err(format!("it does not end: {:?}", self.company.speakers))
     }
@@ -147,6 +151,25 @@ impl World {
             }
         }
         events
+    }
+
+    /// What the reactor thinks that its connections hold must be what they hold, and
+    /// no more than they may.
+    fn compare_held(&mut self) -> Result<(), String> {
+        let tokens: Vec<Token> = self.reactor.peers.tokens().collect();
+        let peers = tokens.iter().filter_map(|&token| {
+            self.reactor.peers.get_mut(token).map(|peer| peer.connection.held())
+        });
+        let (held, thought) = (peers.sum::<usize>(), self.reactor.service.held());
+        if held != thought {
+            return Err(format!("{held} bytes are held, not {thought}"));
+        }
+        // One byte over the budget stops all that read much.
+        let bound = self.budget.min(1) * (self.budget + SCRATCH) + tokens.len() * SLIM;
+        if self.company.actor.raw && held > bound {
+            return Err(format!("{held} bytes are held for {} peers", tokens.len()));
+        }
+        Ok(())
     }
 
     /// Nothing may be left, and everybody must have been served.
