@@ -16,7 +16,7 @@ done < <(grep -rlE '\bunsafe\b *(\{|fn|impl)|allow\(unsafe_code\)' --include='*.
 
 # The floors, from the ground up; a file may import from below its own.
 floors=(
-    "sys token buffer codec reason"
+    "sys sync token buffer codec reason"
     "connection deadlines handler limits poll program slab socket stats"
     "mailbox events"
     "dispatch seats"

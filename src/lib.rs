@@ -43,7 +43,7 @@
 //! | 3 | `dispatch`, `seats` | inline, or to the workers and back; how many may be open |
 //! | 2 | `mailbox`, `events` | how threads talk; the log's connect and close lines |
 //! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `socket`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; what a server asks of a socket; counters |
-//! | 0 | `sys`, `token`, `buffer`, `codec`, `reason` | every `unsafe` block; names; bytes in waiting; framing; why a connection ended |
+//! | 0 | `sys`, `sync`, `token`, `buffer`, `codec`, `reason` | every `unsafe` block; what threads share; names; bytes in waiting; framing; why a connection ended |
 
 mod acceptor;
 mod buffer;
@@ -68,6 +68,7 @@ mod service;
 mod slab;
 mod socket;
 mod stats;
+mod sync;
 mod sys;
 mod token;
 

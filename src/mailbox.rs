@@ -1,13 +1,11 @@
 //! How threads talk: a queue, and a bell that wakes its reader.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-
-use crossbeam_channel::{Receiver, Sender};
+use std::sync::atomic::Ordering::SeqCst;
 
 use crate::poll::{Interest, Poll};
+use crate::sync::{AtomicBool, File, Receiver, Sender, unbounded};
 use crate::sys;
 use crate::token::Token;
 
@@ -66,7 +64,7 @@ pub(crate) struct Desk<T> {
 
 /// A new desk, and the mailbox whose letters arrive there.
 pub(crate) fn desk<T>() -> io::Result<(Desk<T>, Mailbox<T>)> {
-    let (sender, receiver) = crossbeam_channel::unbounded();
+    let (sender, receiver) = unbounded();
     let bell = Arc::new(Bell::new()?);
     let inbox = Inbox { letters: receiver, bell: Arc::clone(&bell) };
     let poll = Poll::new()?;
@@ -109,6 +107,7 @@ impl<T> Inbox<T> {
 }
 
 #[cfg(test)]
+#[cfg(not(loom))] // The models in tests/loom/ include this file.
 mod tests {
     use super::*;
     use crate::poll::Events;

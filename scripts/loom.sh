@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs src/mailbox.rs in all interleavings of its senders and its reader (tests/loom/).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=target/loom
+mkdir -p "$out"
+
+# Unoptimised at the link: nothing here is measured, and the programs are built along.
+CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS='--cfg loom' \
+    cargo test --locked --release --quiet --target-dir "$out" --test loom -- --nocapture | tee "$out/models"
+grep -oE '[0-9]+ interleavings' "$out/models" | awk '
+    { all += $1 }
+    END {
+        printf "loom: %d models, %d interleavings, no wake-up lost\n", NR, all
+        exit !NR
+    }'
