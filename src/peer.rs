@@ -108,9 +108,9 @@ pub(crate) enum Fate {
     Ends(Reason),
 }
 
-/// How long a peer that was told to finish may take to do so, and again whenever
-/// it has acknowledged more of what it was sent.
-pub(crate) const LINGER: Duration = Duration::from_secs(1);
+/// How long a peer that was told to finish, and has all that it was sent, may take to
+/// do so.
+const LINGER: Duration = Duration::from_secs(1);
 
 impl Waiting {
     /// How long it may take.
@@ -160,6 +160,8 @@ impl<S, T: Socket> Peer<S, T> {
     /// What the peer is given time for, in this state.
     pub(crate) fn waiting(&self) -> Waiting {
         match self.phase {
+            // Closing now would throw away what is under way, if the peer still sends.
+            Phase::Lingering(_) if self.unacknowledged() > 0 => Waiting::Room,
             Phase::Lingering(_) => Waiting::Farewell,
             _ if self.connection.has_unsent() => Waiting::Room,
             _ if self.turn != Turn::Ours => Waiting::Us,
@@ -185,8 +187,11 @@ impl<S, T: Socket> Peer<S, T> {
     /// asks for more only once a third of its buffer is free, and until then a slow
     /// reader would seem to be none.
     fn bytes_taken(&self) -> u64 {
-        let unacknowledged = self.connection.socket().unacknowledged();
-        self.connection.tally().sent.saturating_sub(unacknowledged.unwrap_or(0).into())
+        self.connection.tally().sent.saturating_sub(self.unacknowledged())
+    }
+
+    fn unacknowledged(&self) -> u64 {
+        self.connection.socket().unacknowledged().unwrap_or(0).into()
     }
 
     /// Whether it is we who are late: the peer has sent what we have not read yet, or

@@ -10,7 +10,6 @@ use super::speech::{Ending, Speech};
 use super::wire::{Finish, Wire};
 use crate::deadlines::Timeouts;
 use crate::deadlines::scripted::moment;
-use crate::peer::LINGER;
 use crate::reason::Reason;
 
 /// The server's clock counts milliseconds.
@@ -119,8 +118,9 @@ impl Speaker {
         at: Instant,
         timeouts: &Timeouts,
     ) -> Result<(), String> {
-        let verdict =
-            self.judge_reason(reason, at, timeouts).and_then(|()| self.judge_bytes(reason, at));
+        let verdict = self
+            .judge_reason(reason, at, timeouts)
+            .and_then(|()| self.judge_bytes(reason, at, timeouts));
         verdict.map_err(|problem| {
             format!("closed for {reason:?} at {at:?}, {problem}, with {timeouts:?}: {self:?}")
         })
@@ -161,10 +161,12 @@ impl Speaker {
         first.map_or(self.since, |&(_, when)| when)
     }
 
-    fn judge_bytes(&self, reason: Reason, at: Instant) -> Result<(), String> {
+    fn judge_bytes(&self, reason: Reason, at: Instant, timeouts: &Timeouts) -> Result<(), String> {
         let wire = self.wire.borrow();
         let broken = wire.client_reset || wire.client_gone || wire.failed.is_some();
-        let overdue = wire.cut && at - wire.last_taken + PRECISION >= LINGER;
+        // While something is under way it has the time of every reader.
+        let spent = at - wire.last_taken + PRECISION;
+        let overdue = wire.cut && timeouts.write.is_some_and(|limit| spent >= limit);
         let owed = self.owed(reason);
         if broken || overdue || self.heard >= owed {
             return Ok(());
