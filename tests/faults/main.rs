@@ -13,14 +13,17 @@ mod bytes;
 mod churn;
 mod cli;
 mod client;
+mod crowd;
 mod drain;
 mod handlers;
 mod hostile;
 mod models;
+mod namespace;
 mod network;
 mod process;
 mod row;
 mod server;
+mod sockets;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,240 @@
+//! Many clients in one thread, each with a stream of its own to send and to get back.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use reactor_server::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
+
+use crate::client;
+use crate::server::PATIENCE;
+
+/// How the clients of a crowd talk.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// Bytes that are sent at once, each time without delay.
+    pub chunk: usize,
+    /// Bytes that may be on their way, there and back.
+    pub window: u64,
+    /// The size to ask for of both socket buffers.
+    pub buffers: Option<usize>,
+}
+
+/// Clients that send and read whenever they can, and check what comes.
+pub struct Crowd {
+    poll: Poll,
+    events: Events,
+    talks: Vec<Talk>,
+    scratch: Vec<u8>,
+}
+
+/// One client of the crowd.
+struct Talk {
+    /// Until the server has finished too.
+    stream: Option<TcpStream>,
+    watched: Option<Interest>,
+    manner: Manner,
+    key: u64,
+    sent: u64,
+    received: u64,
+    /// How much it will send before it finishes.
+    goal: u64,
+    finished: bool,
+    paused: bool,
+}
+
+/// As long as this nothing has to move for a crowd to be at rest.
+const REST: Duration = Duration::from_millis(20);
+
+/// EINPROGRESS.
+const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
+
+impl Default for Manner {
+    fn default() -> Manner {
+        Manner { chunk: 16 << 10, window: 64 << 10, buffers: None }
+    }
+}
+
+impl Crowd {
+    /// So many clients, whose streams have no end yet.
+    pub fn connect(address: SocketAddr, count: usize, manner: Manner) -> Result<Crowd> {
+        let talks = (0..count as u64)
+            .map(|key| Talk::connect(address, key, manner))
+            .collect::<Result<Vec<_>>>()?;
+        let (poll, events) = (Poll::new()?, Events::with_capacity(256));
+        Ok(Crowd { poll, events, talks, scratch: vec![0; 64 << 10] })
+    }
+
+    /// Lets them talk once they are able to, and says how many bytes were moved.
+    pub fn turn(&mut self, patience: Duration) -> Result<u64> {
+        for (slot, talk) in self.talks.iter_mut().enumerate() {
+            talk.watch(&self.poll, Token::new(1, slot as u32))?;
+        }
+        self.poll.wait(&mut self.events, Some(patience))?;
+        let mut moved = 0;
+        for index in 0..self.events.len() {
+            let talk = &mut self.talks[self.events.get(index).token().slot() as usize];
+            moved += talk.visit(&mut self.scratch).with_context(|| talk.title())?;
+        }
+        Ok(moved)
+    }
+
+    /// Lets them talk until a fact, as long as something moves.
+    pub fn run_until(&mut self, what: &str, mut fact: impl FnMut(&Crowd) -> bool) -> Result<()> {
+        let mut moved = Instant::now();
+        while !fact(self) {
+            if self.turn(Duration::from_millis(10))? > 0 {
+                moved = Instant::now();
+            }
+            ensure!(moved.elapsed() < PATIENCE, "no byte for {PATIENCE:?} while waiting: {what}");
+        }
+        Ok(())
+    }
+
+    /// Lets them talk until nothing moves any more, because the server does not.
+    pub fn come_to_rest(&mut self) -> Result<()> {
+        let began = Instant::now();
+        while self.turn(REST)? > 0 {
+            ensure!(began.elapsed() < PATIENCE, "there is no end of bytes");
+        }
+        Ok(())
+    }
+
+    /// Lets them talk until so many more bytes have come back.
+    pub fn receive(&mut self, bytes: u64) -> Result<()> {
+        let goal = self.received() + bytes;
+        self.run_until("more bytes", |crowd| crowd.received() >= goal)
+    }
+
+    /// Some of them neither read nor write from now on.
+    pub fn pause(&mut self, which: Range<usize>) {
+        self.talks[which].iter_mut().for_each(|talk| talk.paused = true);
+    }
+
+    /// All of them go on.
+    pub fn resume(&mut self) {
+        self.talks.iter_mut().for_each(|talk| talk.paused = false);
+    }
+
+    /// How many bytes came back so far.
+    pub fn received(&self) -> u64 {
+        self.talks.iter().map(|talk| talk.received).sum()
+    }
+
+    /// How many bytes are on their way.
+    pub fn under_way(&self) -> u64 {
+        self.talks.iter().map(|talk| talk.sent - talk.received).sum()
+    }
+
+    /// Has each send so much in all, half-close, get all of it back and then the
+    /// server's FIN. Says how many bytes that were.
+    pub fn finish_after(mut self, bytes: u64) -> Result<u64> {
+        self.talks.iter_mut().for_each(|talk| talk.goal = bytes.max(talk.sent));
+        self.resume();
+        self.run_until("the rest and a FIN", |crowd| {
+            crowd.talks.iter().all(|talk| talk.stream.is_none())
+        })?;
+        Ok(self.received())
+    }
+}
+
+impl Talk {
+    fn connect(address: SocketAddr, key: u64, manner: Manner) -> Result<Talk> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if let Some(bytes) = manner.buffers {
+            socket.set_recv_buffer_size(bytes)?;
+            socket.set_send_buffer_size(bytes)?;
+        }
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        // It goes on by itself: until it is done there is nothing to read or write.
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => Err(error)?,
+            _ => {}
+        }
+        let stream = Some(socket.into());
+        let (sent, received, finished, paused, watched) = Default::default();
+        Ok(Talk {
+            stream,
+            watched,
+            manner,
+            key,
+            sent,
+            received,
+            goal: u64::MAX,
+            finished,
+            paused,
+        })
+    }
+
+    fn title(&self) -> String {
+        format!("after {} bytes sent and {} received", self.sent, self.received)
+    }
+
+    fn watch(&mut self, poll: &Poll, token: Token) -> Result<()> {
+        let interest = match (self.paused, self.may_send() > 0 || self.must_finish()) {
+            (true, _) => Interest::NONE,
+            (false, true) => Interest::READABLE | Interest::WRITABLE,
+            (false, false) => Interest::READABLE,
+        };
+        match &self.stream {
+            Some(stream) => Ok(poll.watch(stream, token, &mut self.watched, interest)?),
+            None => Ok(()),
+        }
+    }
+
+    fn may_send(&self) -> usize {
+        let window = self.manner.window.saturating_sub(self.sent - self.received);
+        self.manner.chunk.min(window.min(self.goal - self.sent) as usize)
+    }
+
+    fn must_finish(&self) -> bool {
+        self.sent == self.goal && !self.finished
+    }
+
+    /// Sends before it reads, so that its window is full whenever it can be.
+    fn visit(&mut self, scratch: &mut [u8]) -> Result<u64> {
+        Ok(self.send(scratch)? + self.read(scratch)?)
+    }
+
+    fn send(&mut self, scratch: &mut [u8]) -> Result<u64> {
+        let bytes = &mut scratch[..self.may_send()];
+        let Some(mut stream) = self.stream.as_ref() else { return Ok(0) };
+        if self.must_finish() {
+            stream.shutdown(Shutdown::Write).context("cannot half-close")?;
+            self.finished = true;
+        }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        client::fill(self.key, self.sent, bytes);
+        let count = unless_not_yet(stream.write(bytes)).context("cannot send")?.unwrap_or(0);
+        self.sent += count as u64;
+        Ok(count as u64)
+    }
+
+    fn read(&mut self, scratch: &mut [u8]) -> Result<u64> {
+        let Some(mut stream) = self.stream.as_ref() else { return Ok(0) };
+        let Some(count) = unless_not_yet(stream.read(scratch)).context("cannot read")? else {
+            return Ok(0);
+        };
+        if count == 0 {
+            ensure!(self.finished && self.received == self.goal, "the server's FIN came early");
+            self.stream = None;
+        }
+        client::check(self.key, self.received, &scratch[..count])?;
+        self.received += count as u64;
+        Ok(count as u64)
+    }
+}
+
+fn unless_not_yet(result: std::io::Result<usize>) -> std::io::Result<Option<usize>> {
+    match result {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
