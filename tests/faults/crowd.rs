@@ -147,6 +147,8 @@ impl Talk {
         if let Some(bytes) = manner.buffers {
             socket.set_recv_buffer_size(bytes)?;
             socket.set_send_buffer_size(bytes)?;
+            // Or the kernel would wait for more room than there ever is.
+            socket.set_tcp_mss(500)?;
         }
         socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
