@@ -8,14 +8,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
 use crate::bench::Bench;
 use crate::client;
 use crate::crowd::{Crowd, Manner};
 use crate::namespace::Namespace;
 use crate::row::{Row, Skip};
-use crate::server::{PATIENCE, Server};
+use crate::server::Server;
 
 pub const ROWS: &[Row] = &[
     Row { id: "F06", fault: "half-close behind many requests", long: false, run: half_closed },
@@ -24,12 +24,8 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// Ours in all ways of handling what is not a single message; others have one.
-const WAYS: [&[&str]; 4] = [
-    &[],
-    &["--workers", "2"],
-    &["--framing", "line"],
-    &["--framing", "line", "--workers", "2"],
-];
+const WAYS: [&[&str]; 4] =
+    [&[], &["--workers", "2"], &["--framing", "line"], &["--framing", "line", "--workers", "2"]];
 
 fn half_closed(bench: &Bench) -> Result<String> {
     let (bytes, little) = (bench.measure(2 << 20, 64 << 20), bench.measure(100, 2000));
@@ -152,7 +148,7 @@ fn slow_readers(bench: &Bench) -> Result<String> {
 /// Reads a little now and then, in the end all the rest. Says whether the server had to
 /// wait all along.
 fn read_slowly(address: SocketAddr, pace: &Pace) -> Result<bool> {
-    let stream = connect_with_tiny_buffers(address)?;
+    let stream = client::connect_with_tiny_buffers(address)?;
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
@@ -183,19 +179,6 @@ fn read_now_and_then(mut stream: &TcpStream, received: &AtomicU64, pace: &Pace) 
     Ok(())
 }
 
-/// With segments to match, or the kernel would wait for more room than there ever is.
-fn connect_with_tiny_buffers(address: SocketAddr) -> Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_recv_buffer_size(4096)?;
-    socket.set_send_buffer_size(4096)?;
-    socket.set_tcp_mss(1000)?;
-    socket.connect_timeout(&address.into(), PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    // Longer than the slow reading lasts.
-    socket.set_write_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
-}
-
 fn tiny(bench: &Bench) -> Result<String> {
     match Namespace::new() {
         Ok(namespace) => namespace.inside(|| {
@@ -204,9 +187,8 @@ fn tiny(bench: &Bench) -> Result<String> {
             fs::write("/proc/sys/net/ipv4/tcp_rmem", least).context("tcp_rmem")?;
             in_tiny_parts(bench).map(|figure| figure + "; the server's buffers as tiny as ours")
         }),
-        Err(error) if error.is::<Skip>() => {
-            in_tiny_parts(bench).map(|figure| format!("{figure}; its own buffers untouched: {error}"))
-        }
+        Err(error) if error.is::<Skip>() => in_tiny_parts(bench)
+            .map(|figure| format!("{figure}; its own buffers untouched: {error}")),
         Err(error) => Err(error),
     }
 }

@@ -28,6 +28,20 @@ pub fn connect_with_buffer(address: SocketAddr, bytes: usize) -> Result<TcpStrea
     Ok(socket.into())
 }
 
+/// As [`connect`], with buffers so small on this side that whoever waits for it waits
+/// soon. Its segments are to match, or the kernel would wait for more room than there
+/// ever is.
+pub fn connect_with_tiny_buffers(address: SocketAddr) -> Result<TcpStream> {
+    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.set_send_buffer_size(4096)?;
+    socket.set_tcp_mss(1000)?;
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
 /// Sends a few bytes and wants them back.
 pub fn ping(stream: &mut TcpStream) -> Result<()> {
     echo(stream, b"are you there?")

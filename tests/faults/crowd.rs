@@ -159,17 +159,7 @@ impl Talk {
         }
         let stream = Some(socket.into());
         let (sent, received, finished, paused, watched) = Default::default();
-        Ok(Talk {
-            stream,
-            watched,
-            manner,
-            key,
-            sent,
-            received,
-            goal: u64::MAX,
-            finished,
-            paused,
-        })
+        Ok(Talk { stream, watched, manner, key, sent, received, goal: u64::MAX, finished, paused })
     }
 
     fn title(&self) -> String {

@@ -57,7 +57,10 @@ impl Peers {
         })?;
         filter(&format!("tcp sport {port} drop\ntcp dport {port} drop"))?;
         let idle = entry(server, &peers.idle)?.context("the idle peer is gone already")?;
-        ensure!(idle.timer != sockets::NO_TIMER, "no timer runs for an idle peer: it is kept for ever");
+        ensure!(
+            idle.timer != sockets::NO_TIMER,
+            "no timer runs for an idle peer: it is kept for ever"
+        );
         Ok(peers)
     }
 
@@ -93,9 +96,9 @@ fn word(missed: Option<Duration>) -> &'static str {
 fn entry(server: &Server, stream: &TcpStream) -> Result<Option<Entry>> {
     let peer_port = stream.local_addr()?.port();
     let entries = sockets::on_port(server.address.port())?;
-    Ok(entries.into_iter().find(|entry| {
-        entry.peer_port == peer_port && entry.state == sockets::ESTABLISHED
-    }))
+    Ok(entries
+        .into_iter()
+        .find(|entry| entry.peer_port == peer_port && entry.state == sockets::ESTABLISHED))
 }
 
 fn lossy(bench: &Bench) -> Result<String> {
@@ -111,6 +114,8 @@ fn lossy(bench: &Bench) -> Result<String> {
         ensure!(lost > 0, "no packet was lost");
         filter("")?;
         server.must_be_alive()?;
-        Ok(format!("{received} bytes back on {clients} connections, all exact; {lost} packets lost"))
+        Ok(format!(
+            "{received} bytes back on {clients} connections, all exact; {lost} packets lost"
+        ))
     })
 }
