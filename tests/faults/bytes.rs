@@ -33,7 +33,8 @@ fn half_closed(bench: &Bench) -> Result<String> {
     let mut behind = u64::MAX;
     for way in ways {
         let server = bench.server().flags(way).start()?;
-        behind = behind.min(half_close(server.connect()?, bytes).context(way.join(" "))?);
+        let title = || format!("as {:?}", [&["server"], *way].concat().join(" "));
+        behind = behind.min(half_close(server.connect()?, bytes).with_context(title)?);
         for _ in 0..little {
             half_close_at_once(&server)?;
         }
@@ -63,7 +64,7 @@ fn half_close(stream: TcpStream, bytes: u64) -> Result<u64> {
             before = sent.load(Relaxed);
             thread::sleep(Duration::from_millis(20));
         }
-        let read = read_to_fin(&stream, &received, bytes);
+        let read = read_all(&stream, &received, bytes).and_then(|()| must_finish(&stream));
         // Has a sender end who still waits for room.
         let _ = stream.shutdown(Shutdown::Read);
         let behind: Result<u64> = sender.join().expect("no panic");
@@ -83,19 +84,22 @@ fn send(mut stream: &TcpStream, bytes: u64, sent: &AtomicU64) -> Result<()> {
     stream.write_all(b"\n").context("cannot send the last byte")
 }
 
-/// Reads what [`send`] has sent, all of it and nothing else, to the FIN.
-fn read_to_fin(mut stream: &TcpStream, received: &AtomicU64, bytes: u64) -> Result<()> {
+/// Reads what [`send`] sends, all of it.
+fn read_all(mut stream: &TcpStream, received: &AtomicU64, bytes: u64) -> Result<()> {
     let mut chunk = vec![0; 64 << 10];
-    loop {
+    while received.load(Relaxed) <= bytes {
         let before = received.load(Relaxed);
         let count = stream.read(&mut chunk).with_context(|| format!("after {before} bytes"))?;
-        if count == 0 {
-            ensure!(before == bytes + 1, "FIN after {before} of {} bytes", bytes + 1);
-            return Ok(());
-        }
+        ensure!(count > 0, "FIN after {before} of {} bytes", bytes + 1);
         check(before, bytes, &chunk[..count])?;
         received.fetch_add(count as u64, Relaxed);
     }
+    Ok(())
+}
+
+fn must_finish(mut stream: &TcpStream) -> Result<()> {
+    ensure!(stream.read(&mut [0]).context("no FIN")? == 0, "there is no end of bytes");
+    Ok(())
 }
 
 fn check(position: u64, bytes: u64, chunk: &[u8]) -> Result<()> {
@@ -151,18 +155,15 @@ fn read_slowly(address: SocketAddr, pace: &Pace) -> Result<bool> {
     let stream = client::connect_with_tiny_buffers(address)?;
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            send(&stream, pace.bytes, &sent)?;
-            stream.shutdown(Shutdown::Write).context("cannot half-close")
-        });
+        let sender = scope.spawn(|| send(&stream, pace.bytes, &sent));
         let slow = read_now_and_then(&stream, &received, pace);
         let blocked = !sender.is_finished();
         let _ = SockRef::from(&stream).set_recv_buffer_size(1 << 20);
-        let read = slow.and_then(|()| read_to_fin(&stream, &received, pace.bytes));
+        let read = slow.and_then(|()| read_all(&stream, &received, pace.bytes));
         // Has a sender end who still waits for room.
-        let _ = stream.shutdown(Shutdown::Both);
-        let sent: Result<()> = sender.join().expect("no panic");
-        read.and(sent).map(|()| blocked)
+        let _ = stream.shutdown(if read.is_ok() { Shutdown::Write } else { Shutdown::Both });
+        read.and(sender.join().expect("no panic"))?;
+        must_finish(&stream).map(|()| blocked)
     })
 }
 

@@ -42,6 +42,16 @@ pub fn connect_with_tiny_buffers(address: SocketAddr) -> Result<TcpStream> {
     Ok(socket.into())
 }
 
+/// Connections that were served, one after the other.
+pub fn connect_some(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+    let served = |number| {
+        let mut stream = connect(address)?;
+        ping(&mut stream).with_context(|| format!("connection {number}"))?;
+        Ok(stream)
+    };
+    (1..=count).map(served).collect()
+}
+
 /// Sends a few bytes and wants them back.
 pub fn ping(stream: &mut TcpStream) -> Result<()> {
     echo(stream, b"are you there?")

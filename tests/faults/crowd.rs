@@ -129,8 +129,8 @@ impl Crowd {
         self.talks.iter().map(|talk| talk.sent - talk.received).sum()
     }
 
-    /// Has each send so much in all, half-close, get all of it back and then the
-    /// server's FIN. Says how many bytes that were.
+    /// Has each send so much in all, get all of it back, and only then finish, so that
+    /// a server is not judged by how it takes a half-close. Says how many bytes that were.
     pub fn finish_after(mut self, bytes: u64) -> Result<u64> {
         self.talks.iter_mut().for_each(|talk| talk.goal = bytes.max(talk.sent));
         self.resume();
@@ -184,7 +184,7 @@ impl Talk {
     }
 
     fn must_finish(&self) -> bool {
-        self.sent == self.goal && !self.finished
+        self.received == self.goal && !self.finished
     }
 
     /// Sends before it reads, so that its window is full whenever it can be.

@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use crate::bench::Bench;
 use crate::client;
 use crate::row::Row;
-use crate::server::{PATIENCE, Server, eventually};
+use crate::server::{Server, eventually};
 
 pub const ROWS: &[Row] = &[
     Row { id: "F31", fault: "its output is a pipe that nobody reads", long: false, run: unread },

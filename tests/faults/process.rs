@@ -63,9 +63,7 @@ fn killed_and_restarted(bench: &Bench) -> Result<String> {
     let mut server = bench.server().start()?;
     let (address, mut kept, mut old) = (server.address, Vec::new(), 0);
     for round in 1..=rounds {
-        let mut clients: Vec<TcpStream> =
-            (0..OPEN).map(|_| server.connect()).collect::<Result<_>>()?;
-        clients.iter_mut().try_for_each(client::ping)?;
+        let mut clients = client::connect_some(address, OPEN)?;
         server.signal(Signal::KILL)?;
         server.end_within(PATIENCE)?;
         // Half of them are closed, and the kernel keeps their addresses for a minute;

@@ -17,8 +17,6 @@ pub struct Entry {
 }
 
 pub const ESTABLISHED: u8 = 1;
-pub const TIME_WAIT: u8 = 6;
-pub const LISTEN: u8 = 10;
 /// No timer runs: nothing will ever be asked of the peer.
 pub const NO_TIMER: u8 = 0;
 
@@ -26,11 +24,6 @@ pub const NO_TIMER: u8 = 0;
 pub fn on_port(port: u16) -> Result<Vec<Entry>> {
     let text = fs::read_to_string("/proc/thread-self/net/tcp").context("no table of sockets")?;
     Ok(text.lines().skip(1).filter_map(parse).filter(|entry| entry.port == port).collect())
-}
-
-/// How many of them are in that state.
-pub fn count(port: u16, state: u8) -> Result<usize> {
-    Ok(on_port(port)?.iter().filter(|entry| entry.state == state).count())
 }
 
 fn parse(line: &str) -> Option<Entry> {
