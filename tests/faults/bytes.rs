@@ -1,6 +1,5 @@
 //! Faults of the stream: half-closes, slow readers, tiny segments and buffers.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,8 +12,8 @@ use socket2::SockRef;
 use crate::bench::Bench;
 use crate::client;
 use crate::crowd::{Crowd, Manner};
-use crate::namespace::Namespace;
-use crate::row::{Row, Skip};
+use crate::namespace::with_buffers;
+use crate::row::Row;
 use crate::server::Server;
 
 pub const ROWS: &[Row] = &[
@@ -180,30 +179,20 @@ fn read_now_and_then(mut stream: &TcpStream, received: &AtomicU64, pace: &Pace) 
     Ok(())
 }
 
-fn tiny(bench: &Bench) -> Result<String> {
-    match Namespace::new() {
-        Ok(namespace) => namespace.inside(|| {
-            let least = "4096 4096 4096";
-            fs::write("/proc/sys/net/ipv4/tcp_wmem", least).context("tcp_wmem")?;
-            fs::write("/proc/sys/net/ipv4/tcp_rmem", least).context("tcp_rmem")?;
-            in_tiny_parts(bench).map(|figure| figure + "; the server's buffers as tiny as ours")
-        }),
-        Err(error) if error.is::<Skip>() => in_tiny_parts(bench)
-            .map(|figure| format!("{figure}; its own buffers untouched: {error}")),
-        Err(error) => Err(error),
-    }
-}
-
 /// As small as the kernel allows.
 const TINY: Option<usize> = Some(1);
+
+fn tiny(bench: &Bench) -> Result<String> {
+    with_buffers([4096, 4096, 4096], || in_tiny_parts(bench))
+}
 
 fn in_tiny_parts(bench: &Bench) -> Result<String> {
     let (clients, bytes, more) = bench.measure((4, 5_000, 256 << 10), (10, 100_000, 8 << 20));
     let server = bench.server().start()?;
     let single = Manner { chunk: 1, window: 4096, buffers: TINY };
-    let segments = Crowd::connect(server.address, clients, single)?.finish_after(bytes)?;
+    let segments = Crowd::connect_in_turn(server.address, clients, single)?.finish_after(bytes)?;
     let large = Manner { chunk: 16 << 10, window: 64 << 10, buffers: TINY };
-    let rest = Crowd::connect(server.address, clients, large)?.finish_after(more)?;
+    let rest = Crowd::connect_in_turn(server.address, clients, large)?.finish_after(more)?;
     server.must_be_alive()?;
     Ok(format!("{segments} bytes sent one by one and {rest} through tiny buffers, all exact"))
 }

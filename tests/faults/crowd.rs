@@ -43,12 +43,15 @@ struct Talk {
     /// How much it will send before it finishes.
     goal: u64,
     finished: bool,
-    paused: bool,
+    /// Whether it leaves unread what comes.
+    deaf: bool,
 }
 
 /// As long as this nothing has to move for a crowd to be at rest.
 const REST: Duration = Duration::from_millis(20);
 
+/// What one that does not read sends at most, to a server that never has it wait.
+const MOST: u64 = 1 << 20;
 /// EINPROGRESS.
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
@@ -59,13 +62,35 @@ impl Default for Manner {
 }
 
 impl Crowd {
-    /// So many clients, whose streams have no end yet.
+    /// So many clients at once, whose streams have no end yet.
     pub fn connect(address: SocketAddr, count: usize, manner: Manner) -> Result<Crowd> {
-        let talks = (0..count as u64)
-            .map(|key| Talk::connect(address, key, manner))
-            .collect::<Result<Vec<_>>>()?;
+        let mut crowd = Crowd::empty()?;
+        for _ in 0..count {
+            crowd.join(address, manner)?;
+        }
+        Ok(crowd)
+    }
+
+    /// As [`connect`](Crowd::connect), but each once the last one was served: a server
+    /// may not have room for all of them to wait.
+    pub fn connect_in_turn(address: SocketAddr, count: usize, manner: Manner) -> Result<Crowd> {
+        let mut crowd = Crowd::empty()?;
+        for last in 0..count {
+            crowd.join(address, manner)?;
+            crowd.run_until("the last one is served", |crowd| crowd.talks[last].received > 0)?;
+        }
+        Ok(crowd)
+    }
+
+    fn empty() -> Result<Crowd> {
         let (poll, events) = (Poll::new()?, Events::with_capacity(256));
-        Ok(Crowd { poll, events, talks, scratch: vec![0; 64 << 10] })
+        Ok(Crowd { poll, events, talks: Vec::new(), scratch: vec![0; 64 << 10] })
+    }
+
+    fn join(&mut self, address: SocketAddr, manner: Manner) -> Result<()> {
+        let key = self.talks.len() as u64;
+        self.talks.push(Talk::connect(address, key, manner)?);
+        Ok(())
     }
 
     /// Lets them talk once they are able to, and says how many bytes were moved.
@@ -109,14 +134,13 @@ impl Crowd {
         self.run_until("more bytes", |crowd| crowd.received() >= goal)
     }
 
-    /// Some of them neither read nor write from now on.
-    pub fn pause(&mut self, which: Range<usize>) {
-        self.talks[which].iter_mut().for_each(|talk| talk.paused = true);
+    /// Some of them do not read from now on, and therefore soon cannot send either.
+    pub fn stop_reading(&mut self, which: Range<usize>) {
+        self.talks[which].iter_mut().for_each(|talk| talk.deaf = true);
     }
 
-    /// All of them go on.
-    pub fn resume(&mut self) {
-        self.talks.iter_mut().for_each(|talk| talk.paused = false);
+    pub fn read_again(&mut self, which: Range<usize>) {
+        self.talks[which].iter_mut().for_each(|talk| talk.deaf = false);
     }
 
     /// How many bytes came back so far.
@@ -132,8 +156,10 @@ impl Crowd {
     /// Has each send so much in all, get all of it back, and only then finish, so that
     /// a server is not judged by how it takes a half-close. Says how many bytes that were.
     pub fn finish_after(mut self, bytes: u64) -> Result<u64> {
-        self.talks.iter_mut().for_each(|talk| talk.goal = bytes.max(talk.sent));
-        self.resume();
+        for talk in &mut self.talks {
+            talk.goal = bytes.max(talk.sent);
+            talk.deaf = false;
+        }
         self.run_until("the rest and a FIN", |crowd| {
             crowd.talks.iter().all(|talk| talk.stream.is_none())
         })?;
@@ -158,8 +184,8 @@ impl Talk {
             _ => {}
         }
         let stream = Some(socket.into());
-        let (sent, received, finished, paused, watched) = Default::default();
-        Ok(Talk { stream, watched, manner, key, sent, received, goal: u64::MAX, finished, paused })
+        let (sent, received, finished, deaf, watched) = Default::default();
+        Ok(Talk { stream, watched, manner, key, sent, received, goal: u64::MAX, finished, deaf })
     }
 
     fn title(&self) -> String {
@@ -167,8 +193,9 @@ impl Talk {
     }
 
     fn watch(&mut self, poll: &Poll, token: Token) -> Result<()> {
-        let interest = match (self.paused, self.may_send() > 0 || self.must_finish()) {
-            (true, _) => Interest::NONE,
+        let interest = match (self.deaf, self.may_send() > 0 || self.must_finish()) {
+            (true, true) => Interest::WRITABLE,
+            (true, false) => Interest::NONE,
             (false, true) => Interest::READABLE | Interest::WRITABLE,
             (false, false) => Interest::READABLE,
         };
@@ -179,7 +206,8 @@ impl Talk {
     }
 
     fn may_send(&self) -> usize {
-        let window = self.manner.window.saturating_sub(self.sent - self.received);
+        let window = if self.deaf { MOST } else { self.manner.window };
+        let window = window.saturating_sub(self.sent - self.received);
         self.manner.chunk.min(window.min(self.goal - self.sent) as usize)
     }
 
@@ -189,7 +217,8 @@ impl Talk {
 
     /// Sends before it reads, so that its window is full whenever it can be.
     fn visit(&mut self, scratch: &mut [u8]) -> Result<u64> {
-        Ok(self.send(scratch)? + self.read(scratch)?)
+        let sent = self.send(scratch)?;
+        Ok(if self.deaf { sent } else { sent + self.read(scratch)? })
     }
 
     fn send(&mut self, scratch: &mut [u8]) -> Result<u64> {

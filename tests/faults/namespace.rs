@@ -1,6 +1,6 @@
 //! A network of our own, in which packets may be lost.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
@@ -64,6 +64,29 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
+    }
+}
+
+/// Does something where the kernel gives all sockets such buffers (least, usual, most),
+/// which a server's command line cannot say. Where that cannot be had, does it all the
+/// same, and says so.
+pub fn with_buffers(
+    bytes: [u32; 3],
+    act: impl FnOnce() -> Result<String> + Send,
+) -> Result<String> {
+    match Namespace::new() {
+        Ok(namespace) => namespace.inside(|| {
+            let [least, usual, most] = bytes;
+            for name in ["tcp_rmem", "tcp_wmem"] {
+                let path = format!("/proc/sys/net/ipv4/{name}");
+                fs::write(path, format!("{least} {usual} {most}")).context(name)?;
+            }
+            act()
+        }),
+        Err(error) if error.is::<Skip>() => {
+            act().map(|figure| format!("{figure} (the server's buffers as usual: {error})"))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -11,6 +11,7 @@ use rustix::process::{Signal, test_kill_process_group};
 use crate::bench::Bench;
 use crate::client;
 use crate::crowd::{Crowd, Manner};
+use crate::namespace::with_buffers;
 use crate::row::Row;
 use crate::server::{PATIENCE, Server, eventually};
 use crate::sockets;
@@ -24,16 +25,23 @@ pub const ROWS: &[Row] = &[
 /// With buffers so small that who is stopped soon has the other side wait.
 const TALK: Manner = Manner { chunk: 16 << 10, window: 32 << 10, buffers: Some(4 << 10) };
 
+/// Where sockets hold little, or it would take hundreds of megabytes to fill them.
 fn stopped(bench: &Bench) -> Result<String> {
+    with_buffers([4096, 16 << 10, 64 << 10], || stopped_in_turn(bench))
+}
+
+fn stopped_in_turn(bench: &Bench) -> Result<String> {
     let (rounds, sleepers, others) = bench.measure((10, 20, 5), (50, 100, 20));
     let more = bench.measure(1 << 20, 64 << 20);
     let server = bench.server().start()?;
-    let mut crowd = Crowd::connect(server.address, sleepers + others, TALK)?;
+    let mut crowd = Crowd::connect_in_turn(server.address, sleepers + others, TALK)?;
     for round in 1..=rounds {
         stop_for_a_while(&server, &mut crowd).with_context(|| format!("stop {round}"))?;
     }
-    crowd.pause(0..sleepers);
-    crowd.receive(more).context("while others are stopped")?;
+    crowd.stop_reading(0..sleepers + others);
+    crowd.come_to_rest()?;
+    crowd.read_again(sleepers..sleepers + others);
+    crowd.receive(more).context("while others do not read")?;
     let waiting = crowd.under_way();
     let total = crowd.finish_after(0)?;
     server.must_be_alive()?;
