@@ -187,7 +187,7 @@ fn tiny(bench: &Bench) -> Result<String> {
 }
 
 fn in_tiny_parts(bench: &Bench) -> Result<String> {
-    let (clients, bytes, more) = bench.measure((4, 5_000, 256 << 10), (10, 100_000, 8 << 20));
+    let (clients, bytes, more) = bench.measure((4, 5_000, 256 << 10), (10, 100_000, 2 << 20));
     let server = bench.server().start()?;
     let single = Manner { chunk: 1, window: 4096, buffers: TINY };
     let segments = Crowd::connect_in_turn(server.address, clients, single)?.finish_after(bytes)?;

@@ -174,7 +174,7 @@ impl Talk {
             socket.set_recv_buffer_size(bytes)?;
             socket.set_send_buffer_size(bytes)?;
             // Or the kernel would wait for more room than there ever is.
-            socket.set_tcp_mss(500)?;
+            socket.set_tcp_mss((bytes as u32 / 8).clamp(500, 1400))?;
         }
         socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;

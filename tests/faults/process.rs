@@ -23,7 +23,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// With buffers so small that who is stopped soon has the other side wait.
-const TALK: Manner = Manner { chunk: 16 << 10, window: 32 << 10, buffers: Some(4 << 10) };
+const TALK: Manner = Manner { chunk: 16 << 10, window: 16 << 10, buffers: Some(8 << 10) };
 
 /// Where sockets hold little, or it would take hundreds of megabytes to fill them.
 fn stopped(bench: &Bench) -> Result<String> {
@@ -31,9 +31,10 @@ fn stopped(bench: &Bench) -> Result<String> {
 }
 
 fn stopped_in_turn(bench: &Bench) -> Result<String> {
-    let (rounds, sleepers, others) = bench.measure((10, 20, 5), (50, 100, 20));
-    let more = bench.measure(1 << 20, 64 << 20);
-    let server = bench.server().start()?;
+    let (rounds, sleepers, others) = bench.measure((10, 10, 5), (50, 100, 20));
+    let more = bench.measure(1 << 20, 8 << 20);
+    // However long the machine takes for it.
+    let server = bench.server().flags(&["--write-timeout", "5m"]).start()?;
     let mut crowd = Crowd::connect_in_turn(server.address, sleepers + others, TALK)?;
     for round in 1..=rounds {
         stop_for_a_while(&server, &mut crowd).with_context(|| format!("stop {round}"))?;

@@ -24,7 +24,7 @@ const LEN32: Framing = Framing { name: "len32", frame: len32, awkward: &[b"", b"
 const LINE: Framing = Framing {
     name: "line",
     frame: line,
-    awkward: &[b"", b"\0", b"\r", b"a\rb\r", b"", b"\0\xff\r"],
+    awkward: &[b"", b"\0a\r", b"\r", b"\0", b"a\rb\xff", b""],
 };
 
 fn bytes(bench: &Bench) -> Result<String> {
