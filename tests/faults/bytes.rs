@@ -54,7 +54,7 @@ fn half_close(stream: TcpStream, bytes: u64) -> Result<u64> {
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
             send(&stream, bytes, &sent)?;
-            let behind = bytes - received.load(Relaxed);
+            let behind = bytes.saturating_sub(received.load(Relaxed));
             stream.shutdown(Shutdown::Write).context("cannot half-close")?;
             Ok(behind)
         });
@@ -64,8 +64,10 @@ fn half_close(stream: TcpStream, bytes: u64) -> Result<u64> {
             thread::sleep(Duration::from_millis(20));
         }
         let read = read_all(&stream, &received, bytes).and_then(|()| must_finish(&stream));
-        // Has a sender end who still waits for room.
-        let _ = stream.shutdown(Shutdown::Read);
+        if read.is_err() {
+            // Has a sender end who still waits for room.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         let behind: Result<u64> = sender.join().expect("no panic");
         read.and(behind)
     })
