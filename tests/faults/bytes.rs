@@ -134,9 +134,11 @@ fn slow_readers(bench: &Bench) -> Result<String> {
     let limit = format!("{deadline}ms");
     let server =
         bench.server().flags(&["--write-timeout", &limit, "--idle-timeout", &limit]).start()?;
+    let streams: Vec<TcpStream> =
+        (0..readers).map(|_| slow_reader(server.address)).collect::<Result<_>>()?;
     let blocked = thread::scope(|scope| {
-        let spawn = |_| scope.spawn(|| read_slowly(server.address, &pace));
-        let threads: Vec<_> = (0..readers).map(spawn).collect();
+        let spawn = |stream| scope.spawn(|| read_slowly(stream, &pace));
+        let threads: Vec<_> = streams.into_iter().map(spawn).collect();
         let joined = threads.into_iter().map(|thread| thread.join().expect("no panic"));
         joined.collect::<Result<Vec<bool>>>()
     })?;
@@ -150,10 +152,14 @@ fn slow_readers(bench: &Bench) -> Result<String> {
     ))
 }
 
+fn slow_reader(address: SocketAddr) -> Result<TcpStream> {
+    let mut stream = client::connect_with_tiny_buffers(address)?;
+    client::ping(&mut stream).map(|()| stream)
+}
+
 /// Reads a little now and then, in the end all the rest. Says whether the server had to
 /// wait all along.
-fn read_slowly(address: SocketAddr, pace: &Pace) -> Result<bool> {
-    let stream = client::connect_with_tiny_buffers(address)?;
+fn read_slowly(stream: TcpStream, pace: &Pace) -> Result<bool> {
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         let sender = scope.spawn(|| send(&stream, pace.bytes, &sent));
@@ -192,9 +198,9 @@ fn in_tiny_parts(bench: &Bench) -> Result<String> {
     let (clients, bytes, more) = bench.measure((4, 5_000, 256 << 10), (10, 100_000, 2 << 20));
     let server = bench.server().start()?;
     let single = Manner { chunk: 1, window: 4096, buffers: TINY };
-    let segments = Crowd::connect_in_turn(server.address, clients, single)?.finish_after(bytes)?;
+    let segments = Crowd::connect(server.address, clients, single)?.finish_after(bytes)?;
     let large = Manner { chunk: 16 << 10, window: 64 << 10, buffers: TINY };
-    let rest = Crowd::connect_in_turn(server.address, clients, large)?.finish_after(more)?;
+    let rest = Crowd::connect(server.address, clients, large)?.finish_after(more)?;
     server.must_be_alive()?;
     Ok(format!("{segments} bytes sent one by one and {rest} through tiny buffers, all exact"))
 }

@@ -62,29 +62,16 @@ impl Default for Manner {
 }
 
 impl Crowd {
-    /// So many clients at once, whose streams have no end yet.
+    /// So many clients, whose streams have no end yet. Each comes when the last one is
+    /// served: a server may not have room for all of them to wait.
     pub fn connect(address: SocketAddr, count: usize, manner: Manner) -> Result<Crowd> {
-        let mut crowd = Crowd::empty()?;
-        for _ in 0..count {
-            crowd.join(address, manner)?;
-        }
-        Ok(crowd)
-    }
-
-    /// As [`connect`](Crowd::connect), but each once the last one was served: a server
-    /// may not have room for all of them to wait.
-    pub fn connect_in_turn(address: SocketAddr, count: usize, manner: Manner) -> Result<Crowd> {
-        let mut crowd = Crowd::empty()?;
+        let (poll, events) = (Poll::new()?, Events::with_capacity(256));
+        let mut crowd = Crowd { poll, events, talks: Vec::new(), scratch: vec![0; 64 << 10] };
         for last in 0..count {
             crowd.join(address, manner)?;
             crowd.run_until("the last one is served", |crowd| crowd.talks[last].received > 0)?;
         }
         Ok(crowd)
-    }
-
-    fn empty() -> Result<Crowd> {
-        let (poll, events) = (Poll::new()?, Events::with_capacity(256));
-        Ok(Crowd { poll, events, talks: Vec::new(), scratch: vec![0; 64 << 10] })
     }
 
     fn join(&mut self, address: SocketAddr, manner: Manner) -> Result<()> {

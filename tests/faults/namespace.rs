@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::row::Skip;
@@ -37,13 +37,14 @@ impl Namespace {
             .spawn()
             .context("unshare")?;
         let stdout = keeper.stdout.take().context("its output is piped")?;
-        let path = format!("/proc/{}/ns/net", keeper.id());
-        let mut namespace = Namespace { keeper, file: File::open(path)? };
         let mut said = String::new();
         BufReader::new(stdout).read_line(&mut said)?;
-        ensure!(said == "up\n", "unshare and ip need root");
-        // By now it has moved out of ours.
-        namespace.file = File::open(format!("/proc/{}/ns/net", namespace.keeper.id()))?;
+        if said != "up\n" {
+            keeper.wait()?;
+            bail!("unshare and ip need root");
+        }
+        let file = File::open(format!("/proc/{}/ns/net", keeper.id()))?;
+        let namespace = Namespace { keeper, file };
         namespace.inside(|| Ok(()))?;
         Ok(namespace)
     }

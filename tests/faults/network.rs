@@ -102,7 +102,7 @@ fn entry(server: &Server, stream: &TcpStream) -> Result<Option<Entry>> {
 }
 
 fn lossy(bench: &Bench) -> Result<String> {
-    let (clients, bytes) = bench.measure((10, 64 << 10), (50, 2 << 20));
+    let (clients, bytes) = bench.measure((4, 128 << 10), (50, 2 << 20));
     Namespace::new()?.inside(|| {
         let server = bench.server().start()?;
         let port = server.address.port();

@@ -35,7 +35,7 @@ fn stopped_in_turn(bench: &Bench) -> Result<String> {
     let more = bench.measure(1 << 20, 8 << 20);
     // However long the machine takes for it.
     let server = bench.server().flags(&["--write-timeout", "5m"]).start()?;
-    let mut crowd = Crowd::connect_in_turn(server.address, sleepers + others, TALK)?;
+    let mut crowd = Crowd::connect(server.address, sleepers + others, TALK)?;
     for round in 1..=rounds {
         stop_for_a_while(&server, &mut crowd).with_context(|| format!("stop {round}"))?;
     }
