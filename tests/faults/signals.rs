@@ -1,6 +1,6 @@
 //! Faults of ending: signals again and again, peers that will not go.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -118,7 +118,7 @@ fn clinging_peers(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     // There is room again for a while, as long as the server moves bytes on.
     while moved.elapsed() < Duration::from_millis(20) && began.elapsed() < Duration::from_secs(5) {
         for peer in &mut peers {
-            if stuff(peer)? > 0 {
+            if stuff(peer) > 0 {
                 moved = Instant::now();
             }
         }
@@ -127,10 +127,7 @@ fn clinging_peers(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     Ok(peers)
 }
 
-fn stuff(peer: &mut TcpStream) -> Result<usize> {
-    match peer.write(&[b'x'; 16 << 10]) {
-        Ok(count) => Ok(count),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-        Err(error) => Err(error.into()),
-    }
+/// A server that has no room for a peer may reset it: then it does not cling.
+fn stuff(peer: &mut TcpStream) -> usize {
+    peer.write(&[b'x'; 16 << 10]).unwrap_or(0)
 }
