@@ -32,8 +32,8 @@ fn half_closed(bench: &Bench) -> Result<String> {
     let mut behind = u64::MAX;
     for way in ways {
         let server = bench.server().flags(way).start()?;
-        let title = || format!("as {:?}", [&["server"], *way].concat().join(" "));
-        behind = behind.min(half_close(server.connect()?, bytes).with_context(title)?);
+        let stream = server.connect()?;
+        behind = behind.min(half_close(stream, bytes).with_context(|| format!("flags {way:?}"))?);
         for _ in 0..little {
             half_close_at_once(&server)?;
         }
