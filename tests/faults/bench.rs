@@ -162,6 +162,7 @@ impl Launch<'_> {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody uses yet.
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -28,6 +28,30 @@ pub fn connect_with_buffer(address: SocketAddr, bytes: usize) -> Result<TcpStrea
     Ok(socket.into())
 }
 
+/// As [`connect`], with buffers so small on this side that whoever waits for it waits
+/// soon. Its segments are to match, or the kernel would wait for more room than there
+/// ever is.
+pub fn connect_with_tiny_buffers(address: SocketAddr) -> Result<TcpStream> {
+    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.set_recv_buffer_size(4096)?;
+    socket.set_send_buffer_size(4096)?;
+    socket.set_tcp_mss(1000)?;
+    socket.connect_timeout(&address.into(), PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+/// Connections that were served, one after the other.
+pub fn connect_some(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
+    let served = |number| {
+        let mut stream = connect(address)?;
+        ping(&mut stream).with_context(|| format!("connection {number}"))?;
+        Ok(stream)
+    };
+    (1..=count).map(served).collect()
+}
+
 /// Sends a few bytes and wants them back.
 pub fn ping(stream: &mut TcpStream) -> Result<()> {
     echo(stream, b"are you there?")
@@ -50,30 +74,32 @@ pub fn reset(stream: TcpStream) -> Result<()> {
 /// A stream of bytes like no other's, of which each says where it stands, so that a
 /// byte that is lost, doubled, moved or from another stream is seen.
 pub fn fill(key: u64, position: u64, bytes: &mut [u8]) {
-    for (offset, byte) in bytes.iter_mut().enumerate() {
-        *byte = byte_of(key, position + offset as u64);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let at = position + filled as u64;
+        let word = &word_of(key, at / 8)[at as usize % 8..];
+        let count = word.len().min(bytes.len() - filled);
+        bytes[filled..][..count].copy_from_slice(&word[..count]);
+        filled += count;
     }
 }
 
 /// Compares what has come with the stream of that key.
 pub fn check(key: u64, position: u64, bytes: &[u8]) -> Result<()> {
-    let differs = bytes
-        .iter()
-        .enumerate()
-        .find(|&(offset, &byte)| byte != byte_of(key, position + offset as u64));
-    match differs {
-        None => Ok(()),
-        Some((offset, &byte)) => {
-            let at = position + offset as u64;
-            anyhow::bail!("stream {key}: byte {at} is {byte}, not {}", byte_of(key, at))
-        }
+    let mut wanted = vec![0; bytes.len()];
+    fill(key, position, &mut wanted);
+    if wanted == bytes {
+        return Ok(());
     }
+    let offset = wanted.iter().zip(bytes).take_while(|(wanted, byte)| wanted == byte).count();
+    let (at, byte, wanted) = (position + offset as u64, bytes[offset], wanted[offset]);
+    anyhow::bail!("stream {key}: byte {at} is {byte}, not {wanted}")
 }
 
-/// Byte `position` of stream `key`: a byte of a hash of both (splitmix64).
-fn byte_of(key: u64, position: u64) -> u8 {
-    let mut hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (position >> 3);
+/// Eight bytes of stream `key`: a hash of both numbers (splitmix64).
+fn word_of(key: u64, number: u64) -> [u8; 8] {
+    let mut hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number;
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (hash ^ hash >> 31).to_le_bytes()[position as usize & 7]
+    (hash ^ hash >> 31).to_le_bytes()
 }

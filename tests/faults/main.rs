@@ -13,14 +13,21 @@ mod bytes;
 mod churn;
 mod cli;
 mod client;
+mod crowd;
+mod descriptors;
 mod drain;
 mod handlers;
 mod hostile;
+mod logs;
 mod models;
+mod namespace;
 mod network;
 mod process;
 mod row;
 mod server;
+mod signals;
+mod sockets;
+mod splits;
 
 use std::process::ExitCode;
 
@@ -34,7 +41,11 @@ const FAMILIES: &[&[Row]] = &[
     accept::ROWS,
     hostile::ROWS,
     bytes::ROWS,
+    splits::ROWS,
     process::ROWS,
+    signals::ROWS,
+    logs::ROWS,
+    descriptors::ROWS,
     network::ROWS,
     churn::ROWS,
     drain::ROWS,

@@ -7,7 +7,7 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::client;
 
@@ -59,6 +59,18 @@ impl Server {
 
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// As [`signal`](Server::signal), to the processes it has started as well.
+    pub fn signal_all(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process_group(self.pid(), signal)?)
+    }
+
+    /// What its first process does: `T` is stopped.
+    pub fn state(&self) -> Result<char> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero()))?;
+        let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.context("no state in /proc")
     }
 
     /// Waits for its end, and says how it ended and after how long.
@@ -124,7 +136,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let group = self.pid();
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.get_mut().wait();
     }
 }
