@@ -87,8 +87,8 @@ impl Crowd {
         }
         self.poll.wait(&mut self.events, Some(patience))?;
         let mut moved = 0;
-        for index in 0..self.events.len() {
-            let talk = &mut self.talks[self.events.get(index).token().slot() as usize];
+        for event in self.events.iter() {
+            let talk = &mut self.talks[event.token().slot() as usize];
             moved += talk.visit(&mut self.scratch).with_context(|| talk.title())?;
         }
         Ok(moved)
