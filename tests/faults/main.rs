@@ -14,13 +14,18 @@ mod churn;
 mod cli;
 mod client;
 mod drain;
+mod errnos;
 mod handlers;
+mod herd;
 mod hostile;
 mod models;
 mod network;
+mod pingers;
 mod process;
 mod row;
 mod server;
+mod shortage;
+mod strace;
 
 use std::process::ExitCode;
 
@@ -32,6 +37,7 @@ use row::{Row, Verdict};
 /// The families, each a file.
 const FAMILIES: &[&[Row]] = &[
     accept::ROWS,
+    errnos::ROWS,
     hostile::ROWS,
     bytes::ROWS,
     process::ROWS,
