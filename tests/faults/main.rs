@@ -17,6 +17,7 @@ mod drain;
 mod errnos;
 mod handlers;
 mod herd;
+mod hogs;
 mod hostile;
 mod models;
 mod network;
