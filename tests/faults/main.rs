@@ -15,6 +15,8 @@ mod cli;
 mod client;
 mod drain;
 mod errnos;
+mod fairness;
+mod frames;
 mod handlers;
 mod herd;
 mod hogs;
@@ -26,6 +28,7 @@ mod process;
 mod row;
 mod server;
 mod shortage;
+mod slowloris;
 mod strace;
 
 use std::process::ExitCode;
@@ -40,6 +43,8 @@ const FAMILIES: &[&[Row]] = &[
     accept::ROWS,
     errnos::ROWS,
     hostile::ROWS,
+    frames::ROWS,
+    fairness::ROWS,
     bytes::ROWS,
     process::ROWS,
     network::ROWS,
