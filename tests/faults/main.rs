@@ -10,6 +10,7 @@
 mod accept;
 mod bench;
 mod bytes;
+mod cgroup;
 mod churn;
 mod cli;
 mod client;
@@ -21,6 +22,7 @@ mod handlers;
 mod herd;
 mod hogs;
 mod hostile;
+mod memory;
 mod models;
 mod network;
 mod pingers;
@@ -45,6 +47,7 @@ const FAMILIES: &[&[Row]] = &[
     hostile::ROWS,
     frames::ROWS,
     fairness::ROWS,
+    memory::ROWS,
     bytes::ROWS,
     process::ROWS,
     network::ROWS,
