@@ -71,12 +71,15 @@ fn burst(bench: &Bench) -> Result<String> {
         return Err(Skip(format!("the limit of descriptors is below {count}")).into());
     }
     let server = bench.server().start()?;
+    server.unless_it_has_ended(take_in(&server, count, bench.measure(PATIENCE, 3 * PATIENCE)))
+}
+
+fn take_in(server: &Server, count: u64, limit: Duration) -> Result<String> {
     let before = server.descriptors_at_rest()?;
     let began = Instant::now();
     let mut herd = connect_all(server.address, count)?;
     let mut failed = Vec::new();
     let mut answered = 0;
-    let limit = bench.measure(PATIENCE, 3 * PATIENCE);
     while herd.len() > 0 && began.elapsed() < limit {
         herd.visit(Duration::from_millis(100), |guest, event| {
             let next = attend(guest, event);

@@ -1,6 +1,7 @@
 //! Faults of system calls, made to fail by `strace`.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -64,9 +65,13 @@ fn accept_fails(bench: &Bench) -> Result<String> {
 /// Has accept fail that way, and says how long after it a connection was served.
 fn outlive(bench: &Bench, errno: &str, times: u32) -> Result<Duration> {
     let server = bench.server().start()?;
+    server.unless_it_has_ended(wait_for_next(bench, &server, errno, times))
+}
+
+fn wait_for_next(bench: &Bench, server: &Server, errno: &str, times: u32) -> Result<Duration> {
     let mut bystander = server.connect()?;
     ping(&mut bystander)?;
-    let strace = Strace::inject(bench, &server, ACCEPT, errno, times)?;
+    let strace = Strace::inject(bench, server, ACCEPT, errno, times)?;
     let mut stream = server.connect()?;
     stream.write_all(b"?")?;
     let mut answer = await_answer(&mut stream, FAULT)?;
@@ -79,7 +84,7 @@ fn outlive(bench: &Bench, errno: &str, times: u32) -> Result<Duration> {
         served = SystemTime::now();
     }
     must_have_failed(&failures)?;
-    unharmed(&server, &mut bystander)?;
+    unharmed(&mut bystander)?;
     ensure!(answer == Answer::Served, "the next connection met with {answer:?}");
     let after = served.duration_since(fault_over)?;
     ensure!(after < NEXT, "the next connection was served only {after:.1?} after the last failure");
@@ -94,10 +99,7 @@ fn must_have_failed(failures: &Failures) -> Result<()> {
     }
 }
 
-fn unharmed(server: &Server, bystander: &mut std::net::TcpStream) -> Result<()> {
-    if let Some(status) = server.status()? {
-        bail!("it has ended: {status}");
-    }
+fn unharmed(bystander: &mut TcpStream) -> Result<()> {
     ping(bystander).context("an established connection was harmed")
 }
 
@@ -115,12 +117,16 @@ const OTHERS: usize = 20;
 
 fn all_are_accepted(bench: &Bench, errno: &str, times: u32) -> Result<usize> {
     let server = bench.server().start()?;
+    server.unless_it_has_ended(accept_all(bench, &server, errno, times))
+}
+
+fn accept_all(bench: &Bench, server: &Server, errno: &str, times: u32) -> Result<usize> {
     let mut bystander = server.connect()?;
     ping(&mut bystander)?;
-    let strace = Strace::inject(bench, &server, ACCEPT, errno, times)?;
+    let strace = Strace::inject(bench, server, ACCEPT, errno, times)?;
     let connect = |_| begin_to_connect(server.address);
     let mut others = (0..OTHERS).map(connect).collect::<Result<Vec<_>>>()?;
-    unharmed(&server, &mut bystander)?;
+    unharmed(&mut bystander)?;
     for (number, stream) in others.iter_mut().enumerate() {
         stream.set_nonblocking(false)?;
         let answer = try_ping(stream, 3 * PATIENCE)?;
@@ -128,7 +134,7 @@ fn all_are_accepted(bench: &Bench, errno: &str, times: u32) -> Result<usize> {
     }
     let failures = strace.failures()?;
     must_have_failed(&failures)?;
-    unharmed(&server, &mut bystander)?;
+    unharmed(&mut bystander)?;
     server.must_be_alive()?;
     Ok(failures.count())
 }
@@ -148,18 +154,22 @@ const MOST_LOST: usize = 256;
 
 fn lose_only_those(bench: &Bench, errno: &str) -> Result<usize> {
     let server = bench.server().start()?;
+    server.unless_it_has_ended(lose(bench, &server, errno))
+}
+
+fn lose(bench: &Bench, server: &Server, errno: &str) -> Result<usize> {
     let mut bystander = server.connect()?;
     ping(&mut bystander)?;
     let before = server.descriptors_at_rest()?;
-    let strace = Strace::inject(bench, &server, "epoll_ctl", errno, REFUSALS)?;
+    let strace = Strace::inject(bench, server, "epoll_ctl", errno, REFUSALS)?;
     let mut lost = 0;
-    while !is_served(&server).with_context(|| format!("after {lost} were lost"))? {
+    while !is_served(server).with_context(|| format!("after {lost} were lost"))? {
         lost += 1;
         ensure!(lost < MOST_LOST, "{lost} connections were lost");
-        unharmed(&server, &mut bystander)?;
+        unharmed(&mut bystander)?;
     }
     must_have_failed(&strace.failures()?)?;
-    unharmed(&server, &mut bystander)?;
+    unharmed(&mut bystander)?;
     server.must_be_alive()?;
     server.descriptors_back_to(before)?;
     Ok(lost)

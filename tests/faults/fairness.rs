@@ -14,6 +14,7 @@ use crate::client::connect;
 use crate::herd::Herd;
 use crate::pingers::Pingers;
 use crate::row::Row;
+use crate::server::Server;
 
 pub const ROWS: &[Row] =
     &[Row { id: "F14", fault: "fire-hoses beside pingers", long: false, run: fire_hoses }];
@@ -26,6 +27,10 @@ const P99: Duration = Duration::from_millis(25);
 fn fire_hoses(bench: &Bench) -> Result<String> {
     let time = bench.measure(Duration::from_secs(1), Duration::from_secs(10));
     let server = bench.server().flags(&["--io-threads", "1"]).start()?;
+    server.unless_it_has_ended(ping_beside_hoses(&server, time))
+}
+
+fn ping_beside_hoses(server: &Server, time: Duration) -> Result<String> {
     let hoses = Hoses::start(server.address)?;
     let pingers = Pingers::start(server.address, PINGERS, Duration::from_millis(50))?;
     let (began, cpu) = (Instant::now(), server.cpu());

@@ -26,8 +26,11 @@ const RESETS: Duration = Duration::from_secs(120);
 const LEAK: u64 = 8 << 20;
 
 fn resets(bench: &Bench) -> Result<String> {
-    let count = bench.measure(2000, 100_000);
     let server = bench.server().start()?;
+    server.unless_it_has_ended(reset_many(&server, bench.measure(2000, 100_000)))
+}
+
+fn reset_many(server: &Server, count: usize) -> Result<String> {
     let (before, mut resident) = (server.descriptors_at_rest()?, 0);
     let (began, mut done) = (Instant::now(), 0);
     while done < count && began.elapsed() < RESETS {
@@ -83,6 +86,10 @@ fn killed_sockets(bench: &Bench) -> Result<String> {
     must_be_killable()?;
     let (rounds, each) = bench.measure((3, 30), (50, 100));
     let server = bench.server().start()?;
+    server.unless_it_has_ended(kill_many(&server, rounds, each))
+}
+
+fn kill_many(server: &Server, rounds: usize, each: usize) -> Result<String> {
     let before = server.descriptors_at_rest()?;
     for round in 0..rounds {
         let connect = |_| connect_from_afar(server.address);
@@ -151,10 +158,14 @@ fn never_read(bench: &Bench) -> Result<String> {
     let deadline = bench.measure(Duration::from_millis(500), Duration::from_secs(2));
     let flag = format!("{}ms", deadline.as_millis());
     let server = bench.server().flags(&["--write-timeout", &flag]).start()?;
+    server.unless_it_has_ended(outlast(bench, &server, count, deadline))
+}
+
+fn outlast(bench: &Bench, server: &Server, count: usize, deadline: Duration) -> Result<String> {
     let pingers = Pingers::start(server.address, 20, Duration::from_millis(50))?;
     let mut hogs = Hogs::connect(server.address, count, 1024)?;
     let before = server.resident();
-    let peak = gorge(bench, &server, &mut hogs)?;
+    let peak = gorge(bench, server, &mut hogs)?;
     let (held, bound) = (peak.saturating_sub(before), count as u64 * HELD + SLACK);
     let mut figure = format!(
         "{count} sent {} MiB, {:.1} MiB held",
