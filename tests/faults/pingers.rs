@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use reactor_server::{Event, Interest, Token};
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 
 use crate::client::{self, fill};
 use crate::herd::{Herd, Member};
-use crate::server::PATIENCE;
+use crate::server::{FIRST, PATIENCE};
 
 /// Clients that ask, wait for the answer, rest and ask again, in a thread of their
 /// own, while something is done to the server.
@@ -95,6 +97,8 @@ impl Table {
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<Latencies> {
+        // Waiting for a core is not waiting for an answer. It may not be allowed.
+        let _ = setpriority_process(Some(gettid()), FIRST);
         let mut stopped = None;
         while self.resting.len() < self.herd.len() || stopped.is_none() {
             if stop.load(Relaxed) {

@@ -7,7 +7,7 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, setpriority_process};
 
 use crate::client;
 
@@ -19,6 +19,9 @@ pub struct Server {
 
 /// How long anything may take before it counts as a hang.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The nice value of what should not have to wait for a core.
+pub const FIRST: i32 = -10;
 
 impl Server {
     pub fn new(child: Child, address: SocketAddr) -> Server {
@@ -142,6 +145,14 @@ impl Server {
             text.lines().find_map(|line| Some(line.strip_prefix("TracerPid:")?.trim().to_owned()))
         };
         self.threads_of_all().filter_map(tracer).collect()
+    }
+
+    /// Has its threads run before those of others on this machine, where that is allowed,
+    /// so that what is measured is its own doing.
+    pub fn run_first(&self) {
+        for (_, thread) in self.threads_of_all() {
+            let _ = setpriority_process(Pid::from_raw(thread), FIRST);
+        }
     }
 
     fn threads_of_all(&self) -> impl Iterator<Item = (i32, i32)> {
