@@ -28,6 +28,7 @@ fn no_descriptors(bench: &Bench) -> Result<String> {
     let log = bench.folder.join("F01");
     let file = File::create(&log)?;
     let server = bench.server().output(file.try_clone()?.into(), file.into()).start()?;
+    server.run_first();
     server.unless_it_has_ended(starve(bench, &server, &log))
 }
 

@@ -65,6 +65,7 @@ fn accept_fails(bench: &Bench) -> Result<String> {
 /// Has accept fail that way, and says how long after it a connection was served.
 fn outlive(bench: &Bench, errno: &str, times: u32) -> Result<Duration> {
     let server = bench.server().start()?;
+    server.run_first();
     server.unless_it_has_ended(wait_for_next(bench, &server, errno, times))
 }
 
