@@ -35,7 +35,7 @@ impl Buffer {
     pub fn append(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             _ if bytes.is_empty() => {}
-            Some(held) => held.append(bytes),
+            Some(held) => held.bytes.extend_from_slice(bytes),
             None => self.0 = Some(Box::new(Bytes { bytes: bytes.to_vec(), start: 0 })),
         }
     }
@@ -46,6 +46,8 @@ impl Buffer {
             held.start += count;
             if held.start >= held.bytes.len() {
                 self.0 = None;
+            } else if held.start >= held.bytes.len() - held.start {
+                held.give_back();
             }
         }
     }
@@ -57,17 +59,12 @@ impl Buffer {
 }
 
 impl Bytes {
-    /// What was consumed is moved away only when it is at least as long as what
-    /// is left: a byte is moved once on average, however small the steps.
-    fn append(&mut self, bytes: &[u8]) {
-        let left = self.bytes.len() - self.start;
-        if self.start >= left {
-            self.bytes.copy_within(self.start.., 0);
-            self.bytes.truncate(left);
-            self.bytes.shrink_to(left + bytes.len());
-            self.start = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
+    /// Gives the memory of what was consumed back. As that is at least as long as
+    /// what is left, a byte is moved once on average, however small the steps.
+    fn give_back(&mut self) {
+        self.bytes.drain(..self.start);
+        self.bytes.shrink_to_fit();
+        self.start = 0;
     }
 }
 
@@ -100,5 +97,16 @@ mod tests {
         }
         let held = buffer.0.expect("64 bytes are left");
         assert!(held.bytes.capacity() <= 512, "{}", held.bytes.capacity());
+    }
+
+    #[test]
+    fn a_few_bytes_that_are_left_do_not_keep_the_memory_of_many() {
+        let mut buffer = Buffer::default();
+        buffer.append(&[1; 65536]);
+        for left in [40_000, 20_000, 300, 7] {
+            buffer.consume(buffer.len() - left);
+            let held = buffer.0.as_ref().expect("some are left");
+            assert!(held.bytes.capacity() <= 2 * left, "{} for {left}", held.bytes.capacity());
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! What is put to the test, and how hard.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,6 +40,9 @@ pub struct Launch<'a> {
 
 const OURS: &str = env!("CARGO_BIN_EXE_server");
 const PORT: &str = "{port}";
+/// Below the range that the kernel gives to clients.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
 
 impl Bench {
     pub fn new(cli: &Cli) -> Result<Bench> {
@@ -113,7 +117,7 @@ impl Launch<'_> {
 
     /// Starts it and waits until it can be connected to.
     pub fn start(self) -> Result<Server> {
-        self.start_on((std::net::Ipv4Addr::LOCALHOST, free_port()?).into())
+        self.start_on((Ipv4Addr::LOCALHOST, free_port()?).into())
     }
 
     /// As [`start`](Launch::start), at this address.
@@ -162,7 +166,13 @@ impl Launch<'_> {
     }
 }
 
-/// A port that nobody uses yet.
+/// A port that nobody has, and that the kernel gives to no client by itself: another
+/// program's connection may have one of those by the time the server wants it.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(101);
+    let next = || start.wrapping_add(TRIED.fetch_add(1, Relaxed)) % u32::from(PORTS);
+    let ports = std::iter::repeat_with(|| FIRST_PORT + next() as u16).take(PORTS.into());
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+    ports.into_iter().find(free).context("no port is free")
 }

@@ -1,10 +1,11 @@
 //! What a client does to a server, well or badly.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
 use socket2::{SockRef, Socket};
 
 use crate::server::PATIENCE;
@@ -18,24 +19,32 @@ pub fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// As [`connect`], with a receive buffer so small that the server soon has to wait.
-pub fn connect_with_buffer(address: SocketAddr, bytes: usize) -> Result<TcpStream> {
-    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.set_recv_buffer_size(bytes)?;
-    socket.connect_timeout(&address.into(), PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
-}
-
 /// As [`connect`], with buffers so small on this side that whoever waits for it waits
 /// soon. Its segments are to match, or the kernel would wait for more room than there
 /// ever is.
 pub fn connect_with_tiny_buffers(address: SocketAddr) -> Result<TcpStream> {
-    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    socket.set_recv_buffer_size(4096)?;
-    socket.set_send_buffer_size(4096)?;
-    socket.set_tcp_mss(1000)?;
+    connect_with(address, |socket| {
+        socket.set_recv_buffer_size(4096)?;
+        socket.set_send_buffer_size(4096)?;
+        socket.set_tcp_mss(1000)
+    })
+}
+
+/// As [`connect`], with segments and a receive buffer as small as on a long way: over
+/// loopback the server's kernel alone would take megabytes before the server has to wait.
+pub fn connect_from_afar(address: SocketAddr) -> Result<TcpStream> {
+    connect_with(address, |socket| {
+        socket.set_tcp_mss(1448)?;
+        socket.set_recv_buffer_size(4096)
+    })
+}
+
+fn connect_with(
+    address: SocketAddr,
+    set: impl FnOnce(&Socket) -> std::io::Result<()>,
+) -> Result<TcpStream> {
+    let socket = Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    set(&socket)?;
     socket.connect_timeout(&address.into(), PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
@@ -64,6 +73,44 @@ pub fn echo(stream: &mut TcpStream, bytes: &[u8]) -> Result<()> {
     stream.read_exact(&mut back).context("no whole reply")?;
     ensure!(back == bytes, "the reply differs from what was sent");
     Ok(())
+}
+
+/// What came of a question.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    Served,
+    Closed,
+    /// Nothing came in that time.
+    Silence,
+}
+
+/// As [`ping`], where it may well be in vain.
+pub fn try_ping(stream: &mut TcpStream, patience: Duration) -> Result<Answer> {
+    // To a connection that is closed already it cannot be sent.
+    let _ = stream.write_all(b"?");
+    await_answer(stream, patience)
+}
+
+/// Waits for a byte that was sent.
+pub fn await_answer(stream: &mut TcpStream, patience: Duration) -> Result<Answer> {
+    stream.set_read_timeout(Some(patience))?;
+    match stream.read(&mut [0]) {
+        Ok(1) => Ok(Answer::Served),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Answer::Silence),
+        _ => Ok(Answer::Closed),
+    }
+}
+
+/// Begins to connect, and does not wait.
+pub fn begin_to_connect(address: SocketAddr) -> Result<TcpStream> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = Socket::new(domain, socket2::Type::STREAM.nonblocking(), None)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => {
+            Err(error.into())
+        }
+        _ => Ok(socket.into()),
+    }
 }
 
 /// Closes with a RST instead of a FIN.

@@ -10,24 +10,35 @@
 mod accept;
 mod bench;
 mod bytes;
+mod cgroup;
 mod churn;
 mod cli;
 mod client;
 mod crowd;
 mod descriptors;
 mod drain;
+mod errnos;
+mod fairness;
+mod frames;
 mod handlers;
+mod herd;
+mod hogs;
 mod hostile;
 mod logs;
+mod memory;
 mod models;
 mod namespace;
 mod network;
+mod pingers;
 mod process;
 mod row;
 mod server;
+mod shortage;
 mod signals;
+mod slowloris;
 mod sockets;
 mod splits;
+mod strace;
 
 use std::process::ExitCode;
 
@@ -39,7 +50,11 @@ use row::{Row, Verdict};
 /// The families, each a file.
 const FAMILIES: &[&[Row]] = &[
     accept::ROWS,
+    errnos::ROWS,
     hostile::ROWS,
+    frames::ROWS,
+    fairness::ROWS,
+    memory::ROWS,
     bytes::ROWS,
     splits::ROWS,
     process::ROWS,

@@ -41,8 +41,10 @@ impl Row {
         let ran = catch_unwind(AssertUnwindSafe(|| (self.run)(bench)));
         match ran {
             Ok(Ok(figure)) => Verdict::Survived(figure),
-            Ok(Err(error)) if error.is::<Skip>() => Verdict::Skipped(error.to_string()),
-            Ok(Err(error)) => Verdict::Fell(format!("{error:#}")),
+            Ok(Err(error)) => match error.downcast_ref::<Skip>() {
+                Some(why) => Verdict::Skipped(why.to_string()),
+                None => Verdict::Fell(format!("{error:#}")),
+            },
             Err(_) => Verdict::Fell("the row itself panicked".into()),
         }
     }

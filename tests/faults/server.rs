@@ -7,7 +7,7 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, setpriority_process};
 
 use crate::client;
 
@@ -19,6 +19,9 @@ pub struct Server {
 
 /// How long anything may take before it counts as a hang.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The nice value of what should not have to wait for a core.
+pub const FIRST: i32 = -10;
 
 impl Server {
     pub fn new(child: Child, address: SocketAddr) -> Server {
@@ -50,6 +53,15 @@ impl Server {
         }
         let mut stream = self.connect().context("it takes no connection")?;
         client::ping(&mut stream).context("it does not answer")
+    }
+
+    /// What came of a row, or that the server has ended, which explains the rest.
+    pub fn unless_it_has_ended<T>(&self, outcome: Result<T>) -> Result<T> {
+        match (self.status()?, outcome) {
+            (None, outcome) => outcome,
+            (Some(status), Ok(_)) => bail!("it has ended: {status}"),
+            (Some(status), Err(error)) => Err(error.context(format!("it has ended: {status}"))),
+        }
     }
 
     /// A connection whose calls do not last for ever.
@@ -91,6 +103,20 @@ impl Server {
         self.processes().into_iter().map(open).sum()
     }
 
+    /// Open descriptors once nothing is opened or closed any more: the same for a
+    /// while, because nothing tells of the last close.
+    pub fn descriptors_at_rest(&self) -> Result<usize> {
+        let (mut count, mut same) = (self.descriptors(), 0);
+        eventually("descriptors at rest", || {
+            std::thread::sleep(Duration::from_millis(10));
+            let now = self.descriptors();
+            same = if now == count { same + 1 } else { 0 };
+            count = now;
+            Ok(same >= 10)
+        })?;
+        Ok(count)
+    }
+
     /// Waits until it has `count` descriptors open, or fewer, and says how many.
     pub fn descriptors_back_to(&self, count: usize) -> Result<usize> {
         let what = format!("descriptors back to {count}");
@@ -104,6 +130,11 @@ impl Server {
         self.processes().into_iter().map(|pid| status_field(pid, "VmRSS:") * 1024).sum()
     }
 
+    /// Address space that they may write to, touched or not, in bytes.
+    pub fn reserved(&self) -> u64 {
+        self.processes().into_iter().map(|pid| status_field(pid, "VmData:") * 1024).sum()
+    }
+
     /// Threads of all its processes.
     pub fn threads(&self) -> u64 {
         self.processes().into_iter().map(|pid| status_field(pid, "Threads:")).sum()
@@ -111,9 +142,7 @@ impl Server {
 
     /// CPU time of all the threads that run now.
     pub fn cpu(&self) -> Duration {
-        let threads = self.processes().into_iter().flat_map(|pid| {
-            numbers(&format!("/proc/{pid}/task")).into_iter().map(move |thread| (pid, thread))
-        });
+        let threads = self.threads_of_all();
         let nanoseconds = |(pid, thread)| {
             let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).ok()?;
             text.split(' ').next()?.parse::<u64>().ok()
@@ -121,8 +150,31 @@ impl Server {
         Duration::from_nanos(threads.filter_map(nanoseconds).sum())
     }
 
+    /// Who traces each of its threads; "0" is nobody.
+    pub fn tracers(&self) -> Vec<String> {
+        let tracer = |(pid, thread)| {
+            let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).ok()?;
+            text.lines().find_map(|line| Some(line.strip_prefix("TracerPid:")?.trim().to_owned()))
+        };
+        self.threads_of_all().filter_map(tracer).collect()
+    }
+
+    /// Has its threads run before those of others on this machine, where that is allowed,
+    /// so that what is measured is its own doing.
+    pub fn run_first(&self) {
+        for (_, thread) in self.threads_of_all() {
+            let _ = setpriority_process(Pid::from_raw(thread), FIRST);
+        }
+    }
+
+    fn threads_of_all(&self) -> impl Iterator<Item = (i32, i32)> {
+        self.processes().into_iter().flat_map(|pid| {
+            numbers(&format!("/proc/{pid}/task")).into_iter().map(move |thread| (pid, thread))
+        })
+    }
+
     /// It and its descendants.
-    fn processes(&self) -> Vec<i32> {
+    pub fn processes(&self) -> Vec<i32> {
         let mut all = vec![self.pid().as_raw_nonzero().get()];
         let mut next = 0;
         while let Some(&pid) = all.get(next) {

@@ -1,0 +1,111 @@
+//! Faults of the greedy: peers that send and read as fast as they can.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use reactor_server::Interest;
+
+use crate::bench::Bench;
+use crate::client::connect;
+use crate::herd::Herd;
+use crate::pingers::Pingers;
+use crate::row::Row;
+use crate::server::Server;
+
+pub const ROWS: &[Row] =
+    &[Row { id: "F14", fault: "fire-hoses beside pingers", long: false, run: fire_hoses }];
+
+const HOSES: usize = 8;
+const PINGERS: usize = 100;
+/// How long 99 of 100 pings may take at most: five times the target.
+const P99: Duration = Duration::from_millis(25);
+
+/// How often it is tried: a busy machine keeps pings waiting as well, but not every time.
+const TRIES: usize = 3;
+
+fn fire_hoses(bench: &Bench) -> Result<String> {
+    let time = bench.measure(Duration::from_millis(500), Duration::from_secs(10));
+    let server = bench.server().flags(&["--io-threads", "1"]).start()?;
+    server.run_first();
+    let mut seen = String::new();
+    for _ in 0..TRIES {
+        let (figure, p99) = server.unless_it_has_ended(ping_beside_hoses(&server, time))?;
+        if p99 <= P99 {
+            server.must_be_alive()?;
+            return Ok(figure);
+        }
+        seen = figure;
+    }
+    bail!("{TRIES} times, the last time {seen}")
+}
+
+/// Says what was seen, and how long 99 of 100 pings took at most.
+fn ping_beside_hoses(server: &Server, time: Duration) -> Result<(String, Duration)> {
+    let hoses = Hoses::start(server.address)?;
+    let pingers = Pingers::start(server.address, PINGERS, Duration::from_millis(50))?;
+    let (began, cpu) = (Instant::now(), server.cpu());
+    thread::sleep(time);
+    let share = (server.cpu() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+    let latencies = pingers.finish()?;
+    let rate = hoses.finish()? as f64 / began.elapsed().as_secs_f64() / 1e6;
+    let figure = format!(
+        "{latencies}, beside {HOSES} hoses of {rate:.0} MB/s together; the server took {:.0} % of a core",
+        100.0 * share
+    );
+    Ok((figure, latencies.p99()))
+}
+
+/// Peers that send and read without a pause, in a thread of their own.
+struct Hoses {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<u64>>>,
+}
+
+impl Hoses {
+    fn start(address: SocketAddr) -> Result<Hoses> {
+        let mut herd = Herd::new()?;
+        for _ in 0..HOSES {
+            herd.join(connect(address)?, (), Interest::READABLE | Interest::WRITABLE)?;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        Ok(Hoses { stop, thread: Some(thread::spawn(move || hose(herd, &stopped))) })
+    }
+
+    /// How many bytes came back.
+    fn finish(mut self) -> Result<u64> {
+        self.stop.store(true, Relaxed);
+        let thread = self.thread.take().expect("it is joined once");
+        thread.join().expect("no panic").context("a hose")
+    }
+}
+
+impl Drop for Hoses {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn hose(mut herd: Herd<()>, stop: &AtomicBool) -> Result<u64> {
+    let (water, mut scratch) = (vec![b'w'; 64 << 10], vec![0; 256 << 10]);
+    let mut received = 0;
+    while !stop.load(Relaxed) {
+        herd.visit(Duration::from_millis(20), |hose, event| {
+            if event.is_readable() {
+                let count = hose.read(&mut scratch)?;
+                ensure!(count != Some(0), "it was closed");
+                received += count.unwrap_or(0) as u64;
+            }
+            if event.is_writable() {
+                hose.write(&water)?;
+            }
+            Ok(Some(Interest::READABLE | Interest::WRITABLE))
+        })?;
+    }
+    Ok(received)
+}
