@@ -72,8 +72,13 @@ pub fn check(key: u64, position: u64, bytes: &[u8]) -> Result<()> {
 
 /// Byte `position` of stream `key`: a byte of a hash of both (splitmix64).
 fn byte_of(key: u64, position: u64) -> u8 {
-    let mut hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (position >> 3);
+    let hash = scramble(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (position >> 3));
+    hash.to_le_bytes()[position as usize & 7]
+}
+
+/// A number that looks random, and is the same for the same number.
+pub fn scramble(mut hash: u64) -> u64 {
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (hash ^ hash >> 31).to_le_bytes()[position as usize & 7]
+    hash ^ hash >> 31
 }

@@ -21,6 +21,9 @@ mod network;
 mod process;
 mod row;
 mod server;
+mod sources;
+mod swarm;
+mod talk;
 
 use std::process::ExitCode;
 

@@ -79,6 +79,20 @@ impl Server {
         self.processes().into_iter().map(open).sum()
     }
 
+    /// Open descriptors once nothing is opened or closed any more: the same for a
+    /// while, because nothing tells of the last close.
+    pub fn descriptors_at_rest(&self) -> Result<usize> {
+        let (mut count, mut same) = (self.descriptors(), 0);
+        eventually("descriptors at rest", || {
+            std::thread::sleep(Duration::from_millis(10));
+            let now = self.descriptors();
+            same = if now == count { same + 1 } else { 0 };
+            count = now;
+            Ok(same >= 10)
+        })?;
+        Ok(count)
+    }
+
     /// Waits until it has `count` descriptors open, or fewer, and says how many.
     pub fn descriptors_back_to(&self, count: usize) -> Result<usize> {
         let what = format!("descriptors back to {count}");
