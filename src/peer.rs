@@ -162,6 +162,8 @@ impl<S> Peer<S> {
     /// What the peer is given time for, in this state.
     pub(crate) fn waiting(&self) -> Waiting {
         match self.phase {
+            // Closing now would throw away what is under way to it, if it still sends.
+            Phase::Lingering(_) if self.unacknowledged() > 0 => Waiting::Room,
             Phase::Lingering(_) => Waiting::Farewell,
             _ if self.connection.has_unsent() => Waiting::Room,
             _ if self.turn != Turn::Ours => Waiting::Us,
@@ -187,8 +189,11 @@ impl<S> Peer<S> {
     /// asks for more only once a third of its buffer is free, and until then a slow
     /// reader would seem to be none.
     fn bytes_taken(&self) -> u64 {
-        let unacknowledged = sys::bytes_unacknowledged(self.connection.socket().as_fd());
-        self.connection.tally().sent.saturating_sub(unacknowledged.unwrap_or(0).into())
+        self.connection.tally().sent.saturating_sub(self.unacknowledged())
+    }
+
+    fn unacknowledged(&self) -> u64 {
+        sys::bytes_unacknowledged(self.connection.socket().as_fd()).unwrap_or(0).into()
     }
 
     /// How many bytes may be read now. If none, the peer was early.
