@@ -9,12 +9,15 @@ use reactor_server::program::wire::Wire;
 use crate::bench::Bench;
 use crate::row::{Row, Skip};
 use crate::server::PATIENCE;
+use crate::soak::soaked;
 use crate::sources::Sources;
 use crate::swarm::Swarm;
 use crate::talk::{Farewell, Plan, Talk};
 
-pub const ROWS: &[Row] =
-    &[Row { id: "F16", fault: "churn with descriptor reuse", long: false, run: churned }];
+pub const ROWS: &[Row] = &[
+    Row { id: "F16", fault: "churn with descriptor reuse", long: false, run: churned },
+    Row { id: "F42", fault: "soak: mixed, with churn, 5 % misbehaving", long: true, run: soaked },
+];
 
 /// As many as any server can take at once.
 const AT_ONCE: usize = 64;

@@ -20,7 +20,7 @@ pub struct Plan {
     pub messages: u64,
     /// How many messages may be unanswered.
     pub window: u64,
-    /// The length of a message, by a random number.
+    /// The length of a message, by a random number. Only a framed one can be empty.
     pub length: fn(u64) -> usize,
     pub farewell: Farewell,
 }
@@ -95,6 +95,7 @@ impl Talk {
 
     fn say(&mut self) {
         let length = (self.plan.length)(scramble(self.key ^ scramble(self.said)));
+        let length = if self.plan.wire == Wire::Raw { length.max(1) } else { length };
         let (head, tail) = match self.plan.wire {
             Wire::Raw => (0, 0),
             Wire::Len32 => (4, 0),
