@@ -15,6 +15,7 @@ mod cli;
 mod client;
 mod drain;
 mod handlers;
+mod hose;
 mod hostile;
 mod models;
 mod network;
