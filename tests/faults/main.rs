@@ -8,17 +8,21 @@
 #![allow(unreachable_pub)]
 
 mod accept;
+mod ask;
 mod bench;
 mod bytes;
 mod churn;
 mod cli;
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod drain;
 mod handlers;
 mod hose;
 mod hostile;
 mod models;
 mod network;
+mod obedient;
 mod process;
 mod rogue;
 mod row;
