@@ -31,6 +31,7 @@ mod soak;
 mod sources;
 mod swarm;
 mod talk;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ const FAMILIES: &[&[Row]] = &[
     churn::ROWS,
     drain::ROWS,
     handlers::ROWS,
+    workers::ROWS,
     models::ROWS,
 ];
 
