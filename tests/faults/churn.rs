@@ -1,5 +1,77 @@
-//! Faults of long runs: connections that come and go, descriptors used again.
+//! Faults of comings and goings: slots and descriptors that are used again and again.
 
-use crate::row::Row;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-pub const ROWS: &[Row] = &[];
+use anyhow::{Result, ensure};
+use reactor_server::program::wire::Wire;
+
+use crate::bench::Bench;
+use crate::row::{Row, Skip};
+use crate::server::PATIENCE;
+use crate::soak::soaked;
+use crate::sources::Sources;
+use crate::swarm::Swarm;
+use crate::talk::{Farewell, Plan, Talk};
+
+pub const ROWS: &[Row] = &[
+    Row { id: "F16", fault: "churn with descriptor reuse", long: false, run: churned },
+    Row { id: "F42", fault: "soak: mixed, with churn, 5 % misbehaving", long: true, run: soaked },
+];
+
+/// As many as any server can take at once.
+const AT_ONCE: usize = 64;
+/// Who is slower than this is not put to the whole of it.
+const LIMIT: Duration = Duration::from_secs(300);
+
+fn churned(bench: &Bench) -> Result<String> {
+    let connections = bench.measure(5_000, 1_000_000);
+    let server = bench.server().output(Stdio::null(), Stdio::null()).start()?;
+    server.must_be_alive()?;
+    let before = server.descriptors_at_rest()?;
+    let began = Instant::now();
+    let done = churn(server.address, connections)?;
+    let rate = done as f64 / began.elapsed().as_secs_f64();
+    server.must_be_alive()?;
+    let after = server.descriptors_back_to(before)?;
+    if done < connections {
+        let why = format!("only {done} of {connections} connections in {LIMIT:?}, none wrong");
+        return Err(Skip(why).into());
+    }
+    Ok(format!(
+        "{done} connections, {rate:.0} a second, no byte of another; \
+         {before} descriptors before, {after} after"
+    ))
+}
+
+/// Opens and closes connections, and says how many came to their end in time.
+fn churn(server: std::net::SocketAddr, connections: u64) -> Result<u64> {
+    let (mut swarm, mut sources) = (Swarm::new()?, Sources::new());
+    let (mut opened, mut closed) = (0, 0);
+    let (began, mut latest) = (Instant::now(), Instant::now());
+    while closed < connections && (began.elapsed() < LIMIT || swarm.len() > 0) {
+        while opened < connections && swarm.len() < AT_ONCE && began.elapsed() < LIMIT {
+            swarm.add(Talk::new(sources.connect(server)?, opened, plan(opened)))?;
+            opened += 1;
+        }
+        let ended = swarm.turn(Duration::from_millis(100))?.len();
+        closed += ended as u64;
+        if ended > 0 {
+            latest = Instant::now();
+        }
+        let open = swarm.len();
+        ensure!(latest.elapsed() < PATIENCE, "{open} connections hang after {closed}");
+    }
+    Ok(closed)
+}
+
+/// Most are reset, so that the server closes at once and the descriptor is free.
+fn plan(connection: u64) -> Plan {
+    let farewell = match connection % 16 {
+        0 => Farewell::Finish,
+        1 => Farewell::FinishEarly,
+        _ => Farewell::Reset,
+    };
+    let length = |random| 1 + random as usize % 300;
+    Plan { wire: Wire::Raw, messages: 1 + connection % 2, window: 1, length, farewell }
+}

@@ -143,10 +143,14 @@ pub fn check(key: u64, position: u64, bytes: &[u8]) -> Result<()> {
     anyhow::bail!("stream {key}: byte {at} is {byte}, not {wanted}")
 }
 
-/// Eight bytes of stream `key`: a hash of both numbers (splitmix64).
+/// Eight bytes of stream `key`: a hash of both numbers.
 fn word_of(key: u64, number: u64) -> [u8; 8] {
-    let mut hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number;
+    scramble(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number).to_le_bytes()
+}
+
+/// A number that looks random, and is the same for the same number (splitmix64).
+pub fn scramble(mut hash: u64) -> u64 {
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (hash ^ hash >> 31).to_le_bytes()
+    hash ^ hash >> 31
 }

@@ -8,12 +8,15 @@
 #![allow(unreachable_pub)]
 
 mod accept;
+mod ask;
 mod bench;
 mod bytes;
 mod cgroup;
 mod churn;
 mod cli;
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod crowd;
 mod descriptors;
 mod drain;
@@ -23,22 +26,30 @@ mod frames;
 mod handlers;
 mod herd;
 mod hogs;
+mod hose;
 mod hostile;
 mod logs;
 mod memory;
 mod models;
 mod namespace;
 mod network;
+mod obedient;
 mod pingers;
 mod process;
+mod rogue;
 mod row;
 mod server;
 mod shortage;
 mod signals;
 mod slowloris;
+mod soak;
 mod sockets;
+mod sources;
 mod splits;
 mod strace;
+mod swarm;
+mod talk;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -65,6 +76,7 @@ const FAMILIES: &[&[Row]] = &[
     churn::ROWS,
     drain::ROWS,
     handlers::ROWS,
+    workers::ROWS,
     models::ROWS,
 ];
 

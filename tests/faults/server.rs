@@ -135,11 +135,6 @@ impl Server {
         self.processes().into_iter().map(|pid| status_field(pid, "VmData:") * 1024).sum()
     }
 
-    /// Threads of all its processes.
-    pub fn threads(&self) -> u64 {
-        self.processes().into_iter().map(|pid| status_field(pid, "Threads:")).sum()
-    }
-
     /// CPU time of all the threads that run now.
     pub fn cpu(&self) -> Duration {
         let threads = self.threads_of_all();
