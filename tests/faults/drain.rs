@@ -39,8 +39,9 @@ struct Outcome {
     acked: u64,
     /// The part of that which never came back.
     lost: u64,
-    /// Connections that ended otherwise than with a FIN.
+    /// Connections that ended otherwise than with a FIN, before all that or after.
     reset: usize,
+    reset_late: usize,
     open: usize,
     took: Duration,
 }
@@ -66,10 +67,12 @@ fn drained(bench: &Bench) -> Result<String> {
 fn figure(connections: usize, outcomes: &[Outcome]) -> String {
     let least = outcomes.iter().map(|outcome| outcome.in_flight).min().unwrap_or(0);
     let acked: u64 = outcomes.iter().map(|outcome| outcome.acked).sum();
+    let late: usize = outcomes.iter().map(|outcome| outcome.reset_late).sum();
     let slowest = outcomes.iter().map(|outcome| outcome.took).max().unwrap_or_default();
     format!(
         "{} times with {:.0} MiB and more in flight on {connections} connections: all {:.0} MiB \
-         acknowledged before the signal came back, then a FIN; exit 0 after {slowest:.2?} at most",
+         acknowledged before the signal came back, then a FIN (to {late} late readers a RST); exit 0 \
+         after {slowest:.2?} at most",
         outcomes.len(),
         mebibytes(least),
         mebibytes(acked),
@@ -94,27 +97,63 @@ fn drain(
     }
     pour(&mut swarm)?;
     swarm.each(Hose::half_close)?;
-    let unacked = unacknowledged(server.address)?;
+    let mut outcome = owed(&mut swarm, server.address)?;
+    let mut end = End::of(server)?;
+    swarm.each(Hose::send_on)?;
+    for hose in ends(&mut swarm, &mut end, pause)? {
+        let all_back = hose.received >= hose.acked;
+        outcome.lost += hose.acked.saturating_sub(hose.received);
+        outcome.reset += usize::from(hose.broken && !all_back);
+        outcome.reset_late += usize::from(hose.broken && all_back);
+    }
+    outcome.open = swarm.len();
+    let (status, took) = end.wait()?;
+    outcome.took = took;
+    outcome.judge(connections, status)
+}
+
+/// What the server's side has acknowledged by now.
+fn owed(swarm: &mut Swarm<Hose>, server: SocketAddr) -> Result<Outcome> {
+    let unacked = unacknowledged(server)?;
     let mut outcome = Outcome::default();
     swarm.each(|hose| {
-        let port = hose.port()?;
-        hose.acked =
-            hose.sent - unacked.get(&port).map_or(hose.sent, |&bytes| bytes.min(hose.sent));
+        // Who is not listed has lost its connection.
+        let unacked = unacked.get(&hose.port()?).map_or(hose.sent, |&bytes| bytes.min(hose.sent));
+        hose.acked = hose.sent - unacked;
         outcome.in_flight += hose.sent;
         outcome.acked += hose.acked;
         Ok(Fate::Stays)
     })?;
-    server.signal(Signal::TERM)?;
-    let began = Instant::now();
-    swarm.each(Hose::send_on)?;
-    for hose in ends(&mut swarm, began, pause)? {
-        outcome.lost += hose.acked.saturating_sub(hose.received);
-        outcome.reset += usize::from(hose.broken);
+    Ok(outcome)
+}
+
+/// The end of a server, from the signal on.
+struct End<'a> {
+    server: &'a Server,
+    signalled: Instant,
+    seen: Option<(ExitStatus, Duration)>,
+}
+
+impl End<'_> {
+    fn of(server: &Server) -> Result<End<'_>> {
+        server.signal(Signal::TERM)?;
+        Ok(End { server, signalled: Instant::now(), seen: None })
     }
-    outcome.open = swarm.len();
-    let (status, _) = server.end_within((DEADLINE * 2).saturating_sub(began.elapsed()))?;
-    outcome.took = began.elapsed();
-    outcome.judge(status)
+
+    fn look(&mut self) -> Result<()> {
+        if self.seen.is_none() {
+            self.seen = self.server.status()?.map(|status| (status, self.signalled.elapsed()));
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(ExitStatus, Duration)> {
+        while self.seen.is_none() && self.signalled.elapsed() < 2 * DEADLINE {
+            std::thread::sleep(Duration::from_millis(1));
+            self.look()?;
+        }
+        self.seen.context("it still runs at twice the deadline")
+    }
 }
 
 /// Sends until each has sent its share, or all is full.
@@ -139,30 +178,33 @@ fn pour(swarm: &mut Swarm<Hose>) -> Result<()> {
 }
 
 /// Reads from all to the end after a pause, and gives back those that have come to
-/// theirs in time.
-fn ends(swarm: &mut Swarm<Hose>, began: Instant, pause: Duration) -> Result<Vec<Hose>> {
+/// theirs in time. Looks on now and then.
+fn ends(swarm: &mut Swarm<Hose>, end: &mut End<'_>, pause: Duration) -> Result<Vec<Hose>> {
     let mut ended = Vec::new();
-    while began.elapsed() < pause {
-        ended.extend(swarm.turn(pause.saturating_sub(began.elapsed()))?);
+    while end.signalled.elapsed() < pause {
+        ended.extend(swarm.turn(pause.saturating_sub(end.signalled.elapsed()))?);
     }
     swarm.each(Hose::read_on)?;
-    while swarm.len() > 0 && began.elapsed() < DEADLINE + Duration::from_secs(2) {
-        ended.extend(swarm.turn(Duration::from_millis(100))?);
+    while swarm.len() > 0 && end.signalled.elapsed() < DEADLINE + Duration::from_secs(2) {
+        ended.extend(swarm.turn(Duration::from_millis(10))?);
+        end.look()?;
     }
     Ok(ended)
 }
 
 impl Outcome {
-    fn judge(self, status: ExitStatus) -> Result<Outcome> {
-        let Outcome { acked, lost, reset, open, took, .. } = self;
-        if lost == 0 && reset == 0 && open == 0 && status.code() == Some(0) && took <= DEADLINE {
+    /// A client that sends on and is too slow to read that it should not is reset in the
+    /// end, with all its answers at hand: one in twenty may be.
+    fn judge(self, connections: usize, status: ExitStatus) -> Result<Outcome> {
+        let Outcome { acked, lost, reset, reset_late, open, took, .. } = self;
+        let bytes_held = lost == 0 && reset == 0 && reset_late <= connections.div_ceil(20);
+        if bytes_held && open == 0 && status.code() == Some(0) && took <= DEADLINE {
             return Ok(self);
         }
         bail!(
-            "{:.1} of {:.1} MiB lost that were acknowledged before the signal; {reset} connections \
-             reset, {open} never closed; {status} after {took:.2?}",
-            mebibytes(lost),
-            mebibytes(acked),
+            "{lost} of {acked} bytes lost that were acknowledged before the signal; {reset} connections \
+             reset before their last byte, {reset_late} after, {open} never closed; {status} after \
+             {took:.2?}",
         )
     }
 }

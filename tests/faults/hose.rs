@@ -77,7 +77,9 @@ impl Hose {
 
     fn send(&mut self) -> std::io::Result<()> {
         let bytes = self.stream(self.sent);
-        let count = (self.share - self.sent).min(bytes.len().min(128 * 1024) as u64) as usize;
+        // Once it reads, that comes first.
+        let most = if self.reads { 4 * 1024 } else { 128 * 1024 };
+        let count = (self.share - self.sent).min(bytes.len().min(most) as u64) as usize;
         if count > 0
             && let Some(taken) = unless_early((&self.socket).write(&bytes[..count]))?
         {
