@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use common::{Running, config, frame, noise, read_frame, read_to_end, round_trip};
-use reactor_server::{Config, Echo, Framing, Reason};
+use reactor_server::{Config, Echo, Framing, Reason, Server};
 
 #[test]
 fn sixty_four_mebibytes_behind_a_half_close_all_come_back() {
@@ -93,6 +93,14 @@ fn the_client_of_the_original_is_served_unchanged() {
         assert_eq!(stream.read(&mut body).expect("a body"), body.len());
         assert_eq!(body, format!("reply:{message}").as_bytes());
     }
+}
+
+#[test]
+fn a_port_has_one_server() {
+    let server = Running::echo(config(Framing::Raw));
+    let second = Config { address: server.address, ..config(Framing::Raw) };
+    let error = Server::bind(second, Echo::default()).expect_err("it would take half of them");
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }
 
 #[test]
