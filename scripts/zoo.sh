@@ -5,6 +5,7 @@
 # no test notices means that a test is missing.
 #
 #   scripts/zoo.sh [NUMBER...]
+#   scripts/zoo.sh --check        only that all of them apply
 set -euo pipefail
 cd "$(dirname "$0")/.."
 zoo=$PWD/tests/zoo copy=$PWD/target/zoo/copy
@@ -12,9 +13,15 @@ export CARGO_TARGET_DIR=$PWD/target/zoo/build
 # However a test fails: by an answer, or by none.
 patience=120
 
+if [ "${1:-}" = --check ]; then
+    for patch in "$zoo"/*.patch; do git apply --check "$patch"; done
+    exit
+fi
+
 rm -rf "$copy" && mkdir -p "$copy"
 git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -cf - | tar -xf - -C "$copy"
 cd "$copy"
+# Built once before, so that each bug is built quickly.
 cargo test --locked --quiet --no-run
 
 # killed PATCH: applies it, runs its test, takes it back; says what came of it.
