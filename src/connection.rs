@@ -23,7 +23,7 @@ pub struct Connection<S = TcpStream> {
 pub(crate) const SCRATCH: usize = 64 * 1024;
 
 /// How much is read at once while the connections of a thread hold too much: each
-/// then adds little to it.
+/// then adds little to it, and large messages cost more calls.
 pub(crate) const SLIM: usize = 4 * 1024;
 
 /// Bytes that went through a connection.

@@ -137,8 +137,7 @@ impl<H: Handler> Dispatch<H> {
 
     /// The next connection in line, if there is a job for it.
     pub(crate) fn next_in_line(&mut self) -> Option<Token> {
-        let pool = self.pool.as_mut()?;
-        if pool.spare.is_empty() { None } else { pool.line.pop_front() }
+        self.pool.as_mut()?.next_in_line()
     }
 
     /// A connection was closed while it waited for a job.
@@ -186,6 +185,14 @@ impl<S> Pool<S> {
         Served { consumed: bytes.len(), messages: 0, outcome: Outcome::Away }
     }
 
+    fn next_in_line(&mut self) -> Option<Token> {
+        if self.has_job() { self.line.pop_front() } else { None }
+    }
+
+    fn has_job(&self) -> bool {
+        !self.spare.is_empty() || self.made < self.most
+    }
+
     fn spare_job(&mut self) -> Option<Box<Job<S>>> {
         if self.spare.is_empty() && self.made < self.most {
             self.made += 1;
@@ -201,12 +208,11 @@ impl<S> Pool<S> {
             bytes.clear();
             bytes.shrink_to(ENOUGH);
         }
-        self.kept += job.memory();
-        self.spare.push(job);
-        // The last to come home go out first, so the first have waited longest.
-        while self.kept > KEPT {
-            self.kept -= self.spare.swap_remove(0).memory();
+        if self.kept + job.memory() > KEPT {
             self.made -= 1;
+        } else {
+            self.kept += job.memory();
+            self.spare.push(job);
         }
     }
 }
@@ -326,7 +332,11 @@ mod tests {
         let memory: usize = pool.spare.iter().map(|job| job.memory()).sum();
         assert!((1..=KEPT).contains(&memory), "{memory}");
         assert_eq!((pool.kept, pool.made), (memory, pool.spare.len()));
-        // The others are made anew when they are needed.
+        // The others are made anew when they are needed, by those in line too.
+        pool.spare.clear();
+        (pool.kept, pool.made) = (0, 0);
+        pool.line.push_back(Token::WAKE);
+        assert_eq!(pool.next_in_line(), Some(Token::WAKE));
         send_all(&mut pool, b"small");
         assert_eq!(queue.len(), JOBS_A_REACTOR);
     }

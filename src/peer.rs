@@ -84,6 +84,8 @@ pub(crate) enum Waiting {
     Message,
     /// It takes what it has asked for.
     Room,
+    /// It takes the last of what it has asked for.
+    Rest,
     /// It finishes.
     Farewell,
     /// Whatever it likes to do next.
@@ -108,8 +110,8 @@ pub(crate) enum Fate {
     Ends(Reason),
 }
 
-/// How long a peer that was told to finish, and has all that it was sent, may take to
-/// do so.
+/// How long a peer that was told to finish, and has acknowledged that, may take to do
+/// so; and how often we look whether it has acknowledged it.
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Waiting {
@@ -118,9 +120,20 @@ impl Waiting {
         match self {
             Waiting::Us => None,
             Waiting::Message => timeouts.message,
-            Waiting::Room => timeouts.write,
+            Waiting::Room | Waiting::Rest => timeouts.write,
             Waiting::Farewell => Some(LINGER),
             Waiting::Anything => timeouts.idle,
+        }
+    }
+}
+
+impl Waiting {
+    /// In what time it is to be looked at, having `left` of its limit or no limit: where
+    /// nobody tells us that what we wait for has come, we look ourselves.
+    pub(crate) fn next_look(self, left: Option<Duration>) -> Option<Duration> {
+        match self {
+            Waiting::Rest => Some(LINGER),
+            _ => left,
         }
     }
 }
@@ -160,8 +173,9 @@ impl<S, T: Socket> Peer<S, T> {
     /// What the peer is given time for, in this state.
     pub(crate) fn waiting(&self) -> Waiting {
         match self.phase {
-            // Closing now would throw away what is under way, if the peer still sends.
-            Phase::Lingering(_) if self.unacknowledged() > 0 => Waiting::Room,
+            // Closing now would throw away what is under way, if the peer still sends. (Our
+            // FIN is, too, and no event tells that it has arrived.)
+            Phase::Lingering(_) if self.unacknowledged() > 0 => Waiting::Rest,
             Phase::Lingering(_) => Waiting::Farewell,
             _ if self.connection.has_unsent() => Waiting::Room,
             _ if self.turn != Turn::Ours => Waiting::Us,
@@ -177,7 +191,7 @@ impl<S, T: Socket> Peer<S, T> {
         let progress = match waiting {
             Waiting::Us => 0,
             Waiting::Message => self.messages,
-            Waiting::Room | Waiting::Farewell => self.bytes_taken(),
+            Waiting::Room | Waiting::Rest | Waiting::Farewell => self.bytes_taken(),
             Waiting::Anything => self.connection.tally().received + self.bytes_taken(),
         };
         (waiting as u32) << 29 | progress as u32 & (u32::MAX >> 3)
@@ -196,12 +210,12 @@ impl<S, T: Socket> Peer<S, T> {
 
     /// Whether it is we who are late: the peer has sent what we have not read yet, or
     /// has taken all that the kernel had for it.
-    pub(crate) fn is_ahead_of_us(&self, waiting: Waiting) -> bool {
+    fn is_ahead_of_us(&self, waiting: Waiting) -> bool {
         let socket = self.connection.socket();
         match waiting {
             Waiting::Message | Waiting::Anything => socket.arrived().is_ok_and(|bytes| bytes > 0),
             Waiting::Room => socket.unacknowledged().is_ok_and(|bytes| bytes == 0),
-            Waiting::Us | Waiting::Farewell => false,
+            Waiting::Us | Waiting::Rest | Waiting::Farewell => false,
         }
     }
 
@@ -286,8 +300,12 @@ impl<S, T: Socket> Peer<S, T> {
         self.connection.socket().finish()
     }
 
-    /// The peer was given its time for `waiting`, and has used it up.
-    pub(crate) fn timed_out(&mut self, waiting: Waiting) -> io::Result<Fate> {
+    /// The peer has used up its time, unless it has just moved on.
+    pub(crate) fn time_is_over(&mut self) -> io::Result<Fate> {
+        let waiting = self.waiting();
+        if self.mark(waiting) != self.timed.mark || self.is_ahead_of_us(waiting) {
+            return self.fate();
+        }
         match (waiting, self.phase) {
             (_, Phase::Lingering(reason)) => return Ok(Fate::Ends(reason)),
             (Waiting::Room, _) => return Ok(Fate::Ends(Reason::WriteTimeout)),

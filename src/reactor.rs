@@ -176,8 +176,12 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             waiting.limit(&self.timing.timeouts).filter(|_| peer.mark(waiting) == peer.timed.mark);
         let spent = peer.timed.since.map(|since| since.age(now));
         match (limit, spent) {
-            (Some(limit), Some(spent)) if spent >= limit && !peer.is_ahead_of_us(waiting) => {
-                self.visit(token, |_, peer| peer.timed_out(waiting));
+            (Some(limit), Some(spent)) if spent >= limit => {
+                // Perhaps it is we who are late.
+                self.visit(token, |service, peer| {
+                    service.catch_up(token, peer, waiting)?;
+                    peer.time_is_over()
+                });
             }
             _ => self.timing.follow(token, peer),
         }
@@ -254,16 +258,18 @@ impl Timing {
     /// Sees to it that the peer comes up when its time is over.
     fn follow<S, T: Socket>(&mut self, token: Token, peer: &mut Peer<S, T>) {
         let waiting = peer.waiting();
-        let Some(limit) = waiting.limit(&self.timeouts) else {
+        let limit = waiting.limit(&self.timeouts);
+        if waiting.next_look(limit).is_none() {
             return;
-        };
+        }
         let (now, mark) = (self.clock.now(), peer.mark(waiting));
         let timed = &mut peer.timed;
         if timed.mark != mark {
             (timed.mark, timed.since) = (mark, Some(now.stamp()));
         }
         let spent = timed.since.map_or(Duration::ZERO, |since| since.age(now));
-        let due = now.after(limit.saturating_sub(spent));
+        let left = limit.map(|limit| limit.saturating_sub(spent));
+        let due = now.after(waiting.next_look(left).unwrap_or_default());
         if timed.armed.is_none_or(|armed| due.stamp().is_before(armed)) {
             timed.armed = Some(self.deadlines.arm(token, due, now).stamp());
         }

@@ -7,7 +7,7 @@ use crate::connection::{Connection, Received, SCRATCH, SLIM, Tally};
 use crate::dispatch::{Dispatch, Job, Outcome, Served, contained};
 use crate::events;
 use crate::handler::Handler;
-use crate::peer::{Fate, Newcomer, Peer, Turn};
+use crate::peer::{Fate, Newcomer, Peer, Turn, Waiting};
 use crate::poll::Event;
 use crate::reason::Reason;
 use crate::socket::Socket;
@@ -22,7 +22,7 @@ use crate::token::Token;
 pub(crate) struct Service<H: Handler> {
     pub(crate) dispatch: Dispatch<H>,
     scratch: Box<[u8]>,
-    /// How many bytes all its connections hold.
+    /// How many bytes all its connections hold, but for those that workers have.
     held: usize,
     /// How many they may before each is read from in smaller pieces.
     budget: usize,
@@ -67,9 +67,7 @@ impl<H: Handler> Service<H> {
             return Err(peer.connection.socket().failure());
         }
         if event.is_writable() {
-            peer.connection.flush()?;
-            self.sent(peer);
-            self.proceed(token, peer, 0)?;
+            self.write(token, peer)?;
         }
         if event.is_readable() {
             self.read(token, peer)?;
@@ -141,6 +139,7 @@ impl<H: Handler> Service<H> {
     /// A job has come home to a connection that is gone: its session is told now.
     pub(crate) fn too_late(&mut self, job: &mut Job<H::Session>) {
         self.stats().stale.add(1);
+        self.stats().messages.add(job.served.messages);
         self.count_panic(&job.served);
         if let (Some(session), Some(reason)) =
             (job.session.take(), self.dispatch.orphaned(job.token))
@@ -179,9 +178,37 @@ impl<H: Handler> Service<H> {
         self.held
     }
 
+    /// Does what the peer has made possible and epoll has not told us yet: writes, or
+    /// reads what has arrived.
+    pub(crate) fn catch_up<T: Socket>(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session, T>,
+        waiting: Waiting,
+    ) -> io::Result<()> {
+        if waiting == Waiting::Room {
+            return self.write(token, peer);
+        }
+        let mut left = u64::from(peer.connection.socket().arrived()?);
+        while left > 0 {
+            let before = peer.connection.tally().received;
+            self.read(token, peer)?;
+            match peer.connection.tally().received - before {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        Ok(())
+    }
+
+    fn write<T: Socket>(&mut self, token: Token, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
+        peer.connection.flush()?;
+        self.sent(peer);
+        self.proceed(token, peer, 0)
+    }
+
     fn read<T: Socket>(&mut self, token: Token, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
-        let most = if self.held < self.budget { SCRATCH } else { SLIM };
-        let room = peer.allowance(most);
+        let room = peer.allowance(self.most_at_once());
         if room == 0 {
             return Ok(());
         }
@@ -197,6 +224,14 @@ impl<H: Handler> Service<H> {
                 Ok(())
             }
         }
+    }
+
+    fn most_at_once(&self) -> usize {
+        if self.held < self.budget {
+            return SCRATCH;
+        }
+        self.stats().slim.add(1);
+        SLIM
     }
 
     /// Handles the bytes in the scratch buffer, where they are if it can be.

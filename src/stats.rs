@@ -70,6 +70,8 @@ pub struct ReactorStats {
     pub unwatched: Counter,
     /// Times a connection had to wait for a job.
     pub waits: Counter,
+    /// Reads that were kept small because connections held much.
+    pub slim: Counter,
     /// When the last connection was closed, in nanoseconds since the start.
     pub(crate) last_closed: Counter,
 }

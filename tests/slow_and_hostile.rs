@@ -185,6 +185,14 @@ fn a_peer_that_goes_on_sending_after_its_mistake_is_cut_off_in_time() {
 }
 
 #[test]
+fn a_peer_that_says_nothing_after_its_mistake_is_not_kept() {
+    let server = Running::echo(Config { timeouts: NEVER, ..config(Framing::Len32) });
+    let mut silent = server.connect();
+    silent.write_all(&u32::MAX.to_le_bytes()).expect("sent");
+    server.wait_until("its close", |stats| stats.closed_for(Reason::TooLong) == 1);
+}
+
+#[test]
 fn a_message_that_is_cut_short_is_told_from_an_orderly_end() {
     let server = Running::echo(config(Framing::Len32));
     for cut in [&frame(b"whole message")[..9], &[7], &[1, 2, 3]] {

@@ -17,8 +17,9 @@ pub struct Sources {
     next: u64,
 }
 
-/// From the first port that needs no privilege.
-const PORTS: std::ops::Range<u64> = 1024..65_536;
+/// From the first port that needs no privilege to those that the kernel gives away: it
+/// gives none away that somebody has bound, on whatever address.
+const PORTS: std::ops::Range<u64> = 1024..32_768;
 /// 127.1.0.0 and up, away from the address that everybody else uses.
 const FIRST: u32 = 0x7f01_0000;
 const ADDRESSES: u32 = 0x00fe_0000;
@@ -44,6 +45,7 @@ impl Sources {
     fn try_connect(&mut self, server: SocketAddr) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
         socket.set_tcp_nodelay(true)?;
+        socket.set_reuse_address(true)?;
         socket.bind(&SocketAddr::from(self.take()).into())?;
         match socket.connect(&server.into()) {
             Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => {

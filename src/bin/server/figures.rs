@@ -26,7 +26,7 @@ pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
         .collect();
     log::info!(
         "counters accepted={accepted} open={} messages={} in={}B out={}B{reasons} discarded={}B resets={} \
-         stale={} panics={} unwatched={} job-waits={} accept-retries={} accept-exhausted={} \
+         stale={} panics={} unwatched={} job-waits={} slim-reads={} accept-retries={} accept-exhausted={} \
          accept-full={} dropped={dropped}",
         accepted.saturating_sub(closed),
         stats.sum(|reactor| &reactor.messages),
@@ -38,6 +38,7 @@ pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
         stats.sum(|reactor| &reactor.panics),
         stats.sum(|reactor| &reactor.unwatched),
         stats.sum(|reactor| &reactor.waits),
+        stats.sum(|reactor| &reactor.slim),
         acceptor.retries.get(),
         acceptor.exhausted.get(),
         acceptor.full.get(),

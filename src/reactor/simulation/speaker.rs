@@ -61,9 +61,8 @@ impl Speaker {
 
     /// Does, or does not, what it could do now.
     pub(super) fn act(&mut self, dice: &mut Dice) -> Result<(), String> {
-        if dice.chance(self.manners.listens) {
-            self.listen(dice.count(self.manners.gulp))?;
-        }
+        let gulp = dice.count(self.manners.gulp);
+        self.listen(if dice.chance(self.manners.listens) { gulp } else { 0 })?;
         if dice.chance(self.manners.talks) {
             self.talk(dice);
         }

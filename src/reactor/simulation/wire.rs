@@ -37,6 +37,8 @@ pub(super) struct Wire {
     last_sign: Instant,
     pub(super) read: u64,
     pub(super) written: u64,
+    /// The server's FIN has not arrived yet.
+    fin_under_way: bool,
     reset_on_close: bool,
     pub(super) closed: bool,
     /// The server closed in a way that lost what was under way.
@@ -102,6 +104,7 @@ impl Wire {
             last_sign: moment(),
             read: 0,
             written: 0,
+            fin_under_way: false,
             reset_on_close: false,
             closed: false,
             cut: false,
@@ -134,6 +137,8 @@ impl Wire {
 
     /// The client takes at most `most` bytes.
     pub(super) fn take(&mut self, most: usize) -> Vec<u8> {
+        // The client's kernel has it, whether the client reads or not.
+        self.fin_under_way = false;
         let count = most.min(self.under_way.len());
         if count > 0 {
             (self.last_taken, self.last_sign) = (moment(), moment());
@@ -251,13 +256,15 @@ impl Socket for Script {
     }
 
     fn unacknowledged(&self) -> io::Result<u32> {
-        Ok(self.wire.borrow().under_way.len() as u32)
+        let wire = self.wire.borrow();
+        Ok(wire.under_way.len() as u32 + u32::from(wire.fin_under_way))
     }
 
     fn finish(&self) -> io::Result<()> {
         let mut wire = self.wire.borrow_mut();
         let (at, silence) = (moment(), moment() - wire.last_sign);
         let (said, unread) = (wire.said, wire.arrived.len());
+        wire.fin_under_way = true;
         wire.server_finished = Some(Finish { at, said, unread, silence });
         let broken = wire.client_reset || wire.failed.is_some();
         if broken { Err(io::Error::from_raw_os_error(libc::ENOTCONN)) } else { Ok(()) }

@@ -68,6 +68,7 @@ impl World {
             self.pass_time(events.is_empty());
             self.reactor.turn(events.into_iter());
             self.compare_held()?;
+            self.find_forgotten()?;
         }
         Err(format!("it does not end: {:?}", self.company.speakers))
     }
@@ -168,6 +169,22 @@ impl World {
         let bound = self.budget.min(1) * (self.budget + SCRATCH) + tokens.len() * SLIM;
         if self.company.actor.raw && held > bound {
             return Err(format!("{held} bytes are held for {} peers", tokens.len()));
+        }
+        Ok(())
+    }
+
+    /// Whoever was given a time must come up when it is over.
+    fn find_forgotten(&mut self) -> Result<(), String> {
+        let tokens: Vec<Token> = self.reactor.peers.tokens().collect();
+        let now = self.reactor.timing.clock.now();
+        for token in tokens {
+            let peer = self.reactor.peers.get_mut(token).expect("a peer that is in");
+            let waiting = peer.waiting();
+            let limit = waiting.limit(&self.company.timeouts);
+            let overdue = peer.timed.armed.is_none_or(|armed| !armed.age(now).is_zero());
+            if waiting.next_look(limit).is_some() && overdue {
+                return Err(format!("nobody looks at {peer:?}"));
+            }
         }
         Ok(())
     }
