@@ -124,14 +124,13 @@ impl Client for Hose {
         }
     }
 
-    /// It reads whatever there is before it believes that the connection has failed.
     fn ready(&mut self, event: Event, scratch: &mut [u8]) -> Result<Fate> {
         if self.reads && (event.is_readable() || event.is_error()) && self.receive(scratch)? {
             return Ok(Fate::Ends);
         }
-        if event.is_writable() && !event.is_error() && self.send().is_err() {
-            self.broken = true;
-            return Ok(Fate::Ends);
+        if event.is_writable() && self.send().is_err() {
+            // What has come before that can still be read.
+            (self.broken, self.share) = (true, self.sent);
         }
         Ok(Fate::Stays)
     }

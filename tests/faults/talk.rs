@@ -185,7 +185,9 @@ impl Talk {
     }
 
     fn go_on(&mut self, event: Event, scratch: &mut [u8]) -> Result<Fate> {
-        if let Some(error) = self.socket.take_error()?.filter(|_| event.is_error()) {
+        if event.is_error()
+            && let Some(error) = self.socket.take_error()?
+        {
             return Err(error.into());
         }
         if event.is_readable() && self.read(scratch)? == Fate::Ends {
