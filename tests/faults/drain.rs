@@ -68,11 +68,12 @@ fn figure(connections: usize, outcomes: &[Outcome]) -> String {
     let least = outcomes.iter().map(|outcome| outcome.in_flight).min().unwrap_or(0);
     let acked: u64 = outcomes.iter().map(|outcome| outcome.acked).sum();
     let late: usize = outcomes.iter().map(|outcome| outcome.reset_late).sum();
+    let all = connections * outcomes.len();
     let slowest = outcomes.iter().map(|outcome| outcome.took).max().unwrap_or_default();
     format!(
         "{} times with {:.0} MiB and more in flight on {connections} connections: all {:.0} MiB \
-         acknowledged before the signal came back, then a FIN (to {late} late readers a RST); exit 0 \
-         after {slowest:.2?} at most",
+         acknowledged before the signal came back, then a FIN (a RST to {late} of {all} connections); \
+         exit 0 after {slowest:.2?} at most",
         outcomes.len(),
         mebibytes(least),
         mebibytes(acked),
@@ -109,7 +110,7 @@ fn drain(
     outcome.open = swarm.len();
     let (status, took) = end.wait()?;
     outcome.took = took;
-    outcome.judge(connections, status)
+    outcome.judge(status)
 }
 
 /// What the server's side has acknowledged by now.
@@ -193,12 +194,11 @@ fn ends(swarm: &mut Swarm<Hose>, end: &mut End<'_>, pause: Duration) -> Result<V
 }
 
 impl Outcome {
-    /// A client that sends on and is too slow to read that it should not is reset in the
-    /// end, with all its answers at hand: one in twenty may be.
-    fn judge(self, connections: usize, status: ExitStatus) -> Result<Outcome> {
+    /// A client that sends on, and for a second does not read that it should not, may be
+    /// reset once it holds all its answers: that is told, and costs it no byte.
+    fn judge(self, status: ExitStatus) -> Result<Outcome> {
         let Outcome { acked, lost, reset, reset_late, open, took, .. } = self;
-        let bytes_held = lost == 0 && reset == 0 && reset_late <= connections.div_ceil(20);
-        if bytes_held && open == 0 && status.code() == Some(0) && took <= DEADLINE {
+        if lost == 0 && reset == 0 && open == 0 && status.code() == Some(0) && took <= DEADLINE {
             return Ok(self);
         }
         bail!(
