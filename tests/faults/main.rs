@@ -23,6 +23,7 @@ mod drain;
 mod errnos;
 mod fairness;
 mod frames;
+mod groups;
 mod handlers;
 mod herd;
 mod hogs;
