@@ -51,8 +51,10 @@ impl Bench {
             .join("faults")
             .join(std::process::id().to_string());
         fs::create_dir_all(&folder).context("cannot keep output")?;
+        let groups = Groups::default();
+        groups.end_all_on_signal().context("cannot handle signals")?;
         let soak = Duration::from_secs_f64(60.0 * cli.soak);
-        Ok(Bench { command, all: cli.all, soak, folder, groups: Groups::default() })
+        Ok(Bench { command, all: cli.all, soak, folder, groups })
     }
 
     pub fn title(&self) -> String {

@@ -7,6 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::cgroup;
+
+/// What a shell says of a program that was interrupted.
+const INTERRUPTED: i32 = 130;
+
 /// Those that were started and whose first process was not waited for.
 #[derive(Clone, Default)]
 pub struct Groups(Arc<Mutex<Vec<Pid>>>);
@@ -35,6 +40,19 @@ impl Groups {
     /// Ends those that are left.
     pub fn end_all(&self) {
         kill(&self.lock());
+    }
+
+    /// Has a signal that ends the harness end them first. A handler is not passed on to
+    /// the servers, as a blocked signal would be.
+    pub fn end_all_on_signal(&self) -> Result<(), ctrlc::Error> {
+        let groups = self.clone();
+        ctrlc::set_handler(move || {
+            // Held to the end, so that none is started any more.
+            let left = groups.lock();
+            kill(&left);
+            cgroup::remove_left();
+            std::process::exit(INTERRUPTED);
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Pid>> {
