@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts the same faults to this project's server and to others, and draws the table of
-# what each survived. Servers that are not installed are left out, and said.
+# what each survived. Servers that are not installed or ran no row are left out, and said.
 #
 #   scripts/scoreboard.sh [ROW...] [--all]
 #
@@ -12,30 +12,35 @@ out=target/scoreboard peers=tests/faults/peers
 mkdir -p "$out"
 names=()
 
-# score NAME COMMAND...: the rows, for the server of that command line.
+# score NAME [-- COMMAND...]: the rows, for the server of that command line or for ours.
 score() {
     local name=$1
     shift
-    names+=("$name")
     echo "== $name" >&2
     # A row that falls is a result here.
-    scripts/faults.sh "${rows[@]}" -- "$@" | tee "$out/$name" >&2 || true
+    scripts/faults.sh "${rows[@]}" "$@" | tee "$out/$name" >&2 || true
+    if grep -qE '^(F[0-9]+|MEM) ' "$out/$name"; then
+        names+=("$name")
+    else
+        echo "== $name ran no row, and is left out" >&2
+    fi
 }
 
 # has TOOL: whether it is installed.
 has() { command -v "$1" >/dev/null || { echo "== $1 is not installed" >&2; return 1; }; }
 
 rows=("$@")
-names+=(ours)
-scripts/faults.sh "${rows[@]}" | tee "$out/ours" >&2 || true
+score ours
 if cargo build --quiet --release --locked --manifest-path "$peers/tokio/Cargo.toml" --target-dir "$out/tokio-build"; then
-    score tokio "$out/tokio-build/release/tokio-echo" '{port}'
+    score tokio -- "$out/tokio-build/release/tokio-echo" '{port}'
 fi
-if has go && go build -o "$out/go-echo" "$peers/echo.go"; then score go "$out/go-echo" '{port}'; fi
-if has python3; then score asyncio python3 "$peers/echo.py" '{port}'; fi
-if has socat; then score socat socat 'TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr' EXEC:cat; fi
-if has ncat; then score ncat ncat -lk 127.0.0.1 '{port}' --exec /bin/cat; fi
+if has go && go build -o "$out/go-echo" "$peers/echo.go"; then score go -- "$out/go-echo" '{port}'; fi
+if has python3; then score asyncio -- python3 "$peers/echo.py" '{port}'; fi
+# These two as far as they go, not as far as their limits do by default.
+if has socat; then score socat -- socat 'TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=65535' EXEC:cat; fi
+if has ncat; then score ncat -- ncat -lk -m 20000 127.0.0.1 '{port}' --exec /bin/cat; fi
 
+((${#names[@]})) || { echo "no server ran a row" >&2; exit 1; }
 # One line a row, one column a server.
 for name in "${names[@]}"; do sed "s/^/$name /" "$out/$name"; done | awk -v names="${names[*]}" '
     BEGIN { count = split(names, name, " ") }

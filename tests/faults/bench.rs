@@ -2,17 +2,15 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cli::Cli;
+use crate::groups::Groups;
 use crate::row::Skip;
 use crate::server::Server;
 
@@ -26,8 +24,8 @@ pub struct Bench {
     pub soak: Duration,
     /// Where its output and whatever else is kept.
     pub folder: PathBuf,
-    /// The process groups that were started and may still run.
-    started: Mutex<Vec<Pid>>,
+    /// The servers that were started.
+    groups: Groups,
 }
 
 /// A server that is about to be started.
@@ -53,8 +51,10 @@ impl Bench {
             .join("faults")
             .join(std::process::id().to_string());
         fs::create_dir_all(&folder).context("cannot keep output")?;
+        let groups = Groups::default();
+        groups.end_all_on_signal().context("cannot handle signals")?;
         let soak = Duration::from_secs_f64(60.0 * cli.soak);
-        Ok(Bench { command, all: cli.all, soak, folder, started: Mutex::default() })
+        Ok(Bench { command, all: cli.all, soak, folder, groups })
     }
 
     pub fn title(&self) -> String {
@@ -89,10 +89,7 @@ impl Bench {
 
     /// Ends whatever a row has left running.
     pub fn end_all(&self) {
-        for group in self.started.lock().expect("no panic").drain(..) {
-            // It may have ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.groups.end_all();
     }
 }
 
@@ -135,16 +132,11 @@ impl Launch<'_> {
         };
         let words = self.words(address);
         let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr);
-        let child = command.spawn().with_context(|| format!("cannot start {}", words[0]))?;
-        let group = Pid::from_child(&child);
-        self.bench.started.lock().expect("no panic").push(group);
-        Ok(Server::new(child, address))
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let groups = &self.bench.groups;
+        let child =
+            groups.start(&mut command).with_context(|| format!("cannot start {}", words[0]))?;
+        Ok(Server::new(child, groups.clone(), address))
     }
 
     fn words(&self, address: SocketAddr) -> Vec<String> {

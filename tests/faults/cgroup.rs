@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -32,10 +33,9 @@ const V2: Files = Files { limit: "memory.max", peak: "memory.peak", kills: "memo
 impl Cgroup {
     /// Skips the row where there can be none.
     pub fn with_memory(bytes: u64) -> Result<Cgroup> {
-        let name = format!("faults-{}", std::process::id());
         let mut why = "no cgroup has a memory controller".to_owned();
         for (parent, files) in parents() {
-            let folder = parent.join(&name);
+            let folder = parent.join(name());
             match make(&folder, files, bytes) {
                 Ok(()) => return Ok(Cgroup { folder, files }),
                 Err(error) => why = format!("no memory cgroup: {error:#}"),
@@ -68,11 +68,25 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Those who were killed leave it a little later.
-        let _ = within(std::time::Duration::from_secs(5), "it is empty", || {
-            Ok(fs::remove_dir(&self.folder).is_ok() || !self.folder.exists())
-        });
+        remove(&self.folder);
     }
+}
+
+/// Removes the group of a harness that ends before its row does.
+pub fn remove_left() {
+    parents().iter().for_each(|(parent, _)| remove(&parent.join(name())));
+}
+
+fn remove(folder: &Path) {
+    // Those who were killed leave it a little later.
+    let _ = within(Duration::from_secs(5), "it is empty", || {
+        Ok(!folder.exists() || fs::remove_dir(folder).is_ok())
+    });
+}
+
+/// There is one at a time.
+fn name() -> String {
+    format!("faults-{}", std::process::id())
 }
 
 fn make(folder: &Path, files: &Files, bytes: u64) -> Result<()> {

@@ -51,10 +51,26 @@ struct Libtest {
 }
 
 impl Cli {
+    /// A word that can only mean a row, and there is none. What else is no row may be the
+    /// filter that `cargo test NAME` passes to every test program, and selects nothing.
+    pub fn unknown_row<'a>(
+        &'a self,
+        rows: impl Iterator<Item = &'a Row> + Clone,
+    ) -> Option<&'a str> {
+        let is_row = |name: &str| rows.clone().any(|row| name.eq_ignore_ascii_case(row.id));
+        self.rows.iter().map(String::as_str).find(|name| looks_like_a_row(name) && !is_row(name))
+    }
+
     pub fn wants(&self, row: &Row) -> bool {
         let named = self.rows.iter().any(|name| name.eq_ignore_ascii_case(row.id));
         let soak = self.soak > 0.0 && row.id == "F42";
         let unnamed = self.rows.is_empty() && row.id != "F42" && (self.all || !row.long);
         !self.ignored.ignored && (named || soak || unnamed)
     }
+}
+
+/// F, and digits.
+fn looks_like_a_row(name: &str) -> bool {
+    let digits = name.strip_prefix(['F', 'f']).unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -93,14 +93,15 @@ fn stuck(bench: &Bench) -> Result<String> {
     bench.must_be_ours(NEEDS)?;
     let visitors = bench.measure(50, 5_000);
     let (handler, gate) = Obedient::new(1);
-    let second = Some(Duration::from_secs(1));
-    let timeouts = Timeouts { message: second, write: second, idle: None };
+    let second = Duration::from_secs(1);
+    let timeouts = Timeouts { message: Some(second), write: Some(second), idle: None };
     let config = Config { workers: 2, timeouts, ..config(Framing::Len32) };
     let server = Running::start(config, handler);
     let stats = server.handle.stats();
     let closed_for = |reason, count| {
         eventually(&format!("{count} closed: {reason:?}"), || Ok(stats.closed_for(reason) == count))
     };
+    let first_said = Instant::now();
     let _greedy = say(&server, &frame(MUCH))?;
     eventually("a reply that waits", || Ok(stats.sum(|reactor| &reactor.messages) == 1))?;
     let mut stuck = [say(&server, &frame(WAIT))?, say(&server, &frame(WAIT))?];
@@ -108,6 +109,8 @@ fn stuck(bench: &Bench) -> Result<String> {
         gate.arrivals.recv_timeout(PATIENCE)?;
     }
     if stats.closed() > 0 {
+        let passed = first_said.elapsed();
+        ensure!(passed >= second, "a connection was closed within {passed:.2?}");
         return Err(Skip("the machine is too slow for a deadline of a second".into()).into());
     }
     let mut waits = say(&server, &frame(b"in line"))?;

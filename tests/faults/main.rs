@@ -23,6 +23,7 @@ mod drain;
 mod errnos;
 mod fairness;
 mod frames;
+mod groups;
 mod handlers;
 mod herd;
 mod hogs;
@@ -82,8 +83,12 @@ const FAMILIES: &[&[Row]] = &[
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let mut rows: Vec<&Row> =
-        FAMILIES.iter().copied().flatten().filter(|row| cli.wants(row)).collect();
+    let all = FAMILIES.iter().copied().flatten();
+    if let Some(name) = cli.unknown_row(all.clone()) {
+        eprintln!("error: there is no row {name}");
+        return ExitCode::from(2);
+    }
+    let mut rows: Vec<&Row> = all.filter(|row| cli.wants(row)).collect();
     rows.sort_by_key(|row| row.id);
     if cli.list {
         rows.iter().for_each(|row| println!("{}: test", row.id));

@@ -10,10 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, setpriority_process};
 
 use crate::client;
+use crate::groups::Groups;
 
 /// A server that was started by its command line, with all its processes.
 pub struct Server {
     child: RefCell<Child>,
+    groups: Groups,
     pub address: SocketAddr,
 }
 
@@ -24,8 +26,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const FIRST: i32 = -10;
 
 impl Server {
-    pub fn new(child: Child, address: SocketAddr) -> Server {
-        Server { child: RefCell::new(child), address }
+    pub fn new(child: Child, groups: Groups, address: SocketAddr) -> Server {
+        Server { child: RefCell::new(child), groups, address }
     }
 
     pub fn wait_until_it_listens(&self) -> Result<()> {
@@ -182,9 +184,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let group = self.pid();
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.child.get_mut().wait();
+        self.groups.end(self.child.get_mut());
     }
 }
 

@@ -25,6 +25,8 @@ const ROGUES: usize = GUESTS / 20;
 const GROWTH: u64 = GUESTS as u64 * 128 * 1024;
 /// So many looks at memory and descriptors there are, in all.
 const SAMPLES: u32 = 400;
+/// How often those who misbehave are told that time has passed.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A server in the soak.
 struct Stage {
@@ -53,6 +55,7 @@ struct Soak {
     connections: u64,
     verified: u64,
     began: Instant,
+    ticked: Instant,
     /// When something was verified last.
     latest: Instant,
 }
@@ -91,6 +94,7 @@ impl Soak {
             connections: 0,
             verified: 0,
             began: Instant::now(),
+            ticked: Instant::now(),
             latest: Instant::now(),
         })
     }
@@ -113,8 +117,9 @@ impl Soak {
 
     /// Who can go on does, and who has left is replaced.
     fn turn(&mut self) -> Result<()> {
-        let mut ended = self.swarm.turn(Duration::from_millis(100))?;
-        if self.connections & 0xff == 0 || ended.is_empty() {
+        let mut ended = self.swarm.turn(TICK)?;
+        if self.ticked.elapsed() >= TICK {
+            self.ticked = Instant::now();
             ended.extend(self.swarm.each(Guest::tick)?);
         }
         for guest in ended {

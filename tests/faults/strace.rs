@@ -100,10 +100,25 @@ impl Strace {
     pub fn calls(mut self) -> Result<u64> {
         self.let_go()?;
         let text = fs::read_to_string(&self.output)?;
-        // "100.00    0.000004           2         2         1 total"
-        let total = text.lines().find(|line| line.ends_with(" total"));
-        Ok(total.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(0))
+        total(&text).with_context(|| format!("strace's summary is not understood: {text:?}"))
     }
+}
+
+/// Where the summary has its number of calls: below the heading, to the right, because
+/// not all versions have the same columns. It is empty if there were none.
+///
+/// ```text
+/// % time     seconds  usecs/call     calls    errors syscall
+/// 100.00    0.000004           2         2         1 total
+/// ```
+fn total(summary: &str) -> Option<u64> {
+    if summary.trim().is_empty() {
+        return Some(0);
+    }
+    let (before, _) = summary.lines().find_map(|line| line.split_once(" calls"))?;
+    let total = summary.lines().find(|line| line.ends_with(" total"))?;
+    let upto = total.get(..before.len() + " calls".len())?;
+    upto.split_whitespace().last()?.parse().ok()
 }
 
 impl Drop for Strace {
