@@ -19,7 +19,7 @@ mkdir -p "$out"
 echo_calls() {
     local what=$1 messages=30000 tracer server
     shift
-    rm -f "$out/server.log"
+    rm -f "$out/server.log" "$out/address"
     strace -f -c -o "$out/strace" target/release/server 127.0.0.1 0 --io-threads 1 \
         --log-file "$out/server.log" "$@" >"$out/address" &
     tracer=$!

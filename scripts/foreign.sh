@@ -11,9 +11,11 @@ trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true' EXIT
 
 # serve FLAGS...: starts a server; its port is in $port.
 serve() {
+    # The address of the one before is not its own.
+    rm -f "$out/address"
     target/release/server 127.0.0.1 0 --log-file "$out/server.log" "$@" >"$out/address" &
     server=$!
-    until grep -q . "$out/address"; do sleep 0.05; done
+    until grep -q . "$out/address" 2>/dev/null; do sleep 0.05; done
     port=$(sed 's/.*://' "$out/address")
 }
 # stop: it must drain and exit with 0.

@@ -54,7 +54,10 @@ impl Bench {
         let groups = Groups::default();
         groups.end_all_on_signal().context("cannot handle signals")?;
         let soak = Duration::from_secs_f64(60.0 * cli.soak);
-        Ok(Bench { command, all: cli.all, soak, folder, groups })
+        let bench = Bench { command, all: cli.all, soak, folder, groups };
+        // One that does not start at all has not fallen to any fault.
+        bench.server().start().context("the server does not start")?;
+        Ok(bench)
     }
 
     pub fn title(&self) -> String {
