@@ -26,6 +26,9 @@ pub(crate) struct Service<H: Handler> {
     held: usize,
     /// How many they may before each is read from in smaller pieces.
     budget: usize,
+    /// Whether they did since memory was last given back: messages that come in small
+    /// pieces grow through blocks of all sizes, and leave the heap in holes.
+    gorged: bool,
     reactor: usize,
     thread: i32,
     stats: Arc<Stats>,
@@ -40,7 +43,7 @@ impl<H: Handler> Service<H> {
         stats: Arc<Stats>,
     ) -> Service<H> {
         let (scratch, thread) = (vec![0; SCRATCH].into(), sys::thread_id());
-        Service { dispatch, scratch, held: 0, budget, reactor, thread, stats }
+        Service { dispatch, scratch, held: 0, budget, gorged: false, reactor, thread, stats }
     }
 
     /// A peer for a newcomer, unless the handler panics at it.
@@ -166,6 +169,10 @@ impl<H: Handler> Service<H> {
         self.stats().received.add(after.received - before.received);
         self.stats().sent.add(after.sent - before.sent);
         self.held = self.held + connection.held() - held;
+        if self.gorged && self.held <= self.budget / 64 {
+            self.gorged = false;
+            sys::give_back_free_pages();
+        }
     }
 
     /// What this reactor counts.
@@ -226,11 +233,12 @@ impl<H: Handler> Service<H> {
         }
     }
 
-    fn most_at_once(&self) -> usize {
+    fn most_at_once(&mut self) -> usize {
         if self.held < self.budget {
             return SCRATCH;
         }
         self.stats().slim.add(1);
+        self.gorged = true;
         SLIM
     }
 

@@ -136,6 +136,17 @@ pub(crate) fn give_back_blocks_from(size: libc::c_int) {
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, size) };
 }
 
+/// Has the C library give all pages back to the kernel that hold nothing any more.
+#[cfg(target_env = "gnu")]
+pub(crate) fn give_back_free_pages() {
+    // SAFETY: takes a number only, and moves nothing that is in use.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other C libraries give pages back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn give_back_free_pages() {}
+
 /// Other C libraries give large blocks back by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_back_blocks_from(_: libc::c_int) {}
