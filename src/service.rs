@@ -169,7 +169,7 @@ impl<H: Handler> Service<H> {
         self.stats().received.add(after.received - before.received);
         self.stats().sent.add(after.sent - before.sent);
         self.held = self.held + connection.held() - held;
-        if self.gorged && self.held <= self.budget / 64 {
+        if self.gorged && self.held <= self.budget / 1024 {
             self.gorged = false;
             sys::give_back_free_pages();
         }
