@@ -125,9 +125,7 @@ impl Waiting {
             Waiting::Anything => timeouts.idle,
         }
     }
-}
 
-impl Waiting {
     /// In what time it is to be looked at, having `left` of its limit or no limit: where
     /// nobody tells us that what we wait for has come, we look ourselves.
     pub(crate) fn next_look(self, left: Option<Duration>) -> Option<Duration> {
