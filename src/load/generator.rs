@@ -1,83 +1,90 @@
 //! One thread of a load.
 
+mod stages;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
+
 use crate::deadlines::{Clock, Deadlines};
 use crate::load::lane::{Failure, Lane, Phase};
+use crate::load::opener::Opener;
+use crate::load::pace::Turns;
 use crate::load::script::Script;
 use crate::load::talk::{Fate, Talk};
-use crate::load::{Order, Outcome, Plan, Progress};
+use crate::load::{News, Order, Outcome, Plan, Progress};
 use crate::mailbox::{Desk, Inbox};
 use crate::poll::{EVENTS, Event, Events, Poll};
 use crate::slab::Slab;
 use crate::token::Token;
+use stages::Stage;
 
 /// One thread of a load: it opens its share of the connections, and has all of
 /// them talk.
 #[derive(Debug)]
 pub(crate) struct Generator<'a> {
     plan: Plan,
-    /// The number of the first connection; the others follow in steps of the
-    /// number of threads.
-    first: u32,
+    /// Its number among the threads.
+    number: usize,
     poll: Poll,
     inbox: Inbox<Order>,
     lanes: Slab<Lane>,
     talk: Talk,
     progress: &'a Progress,
-    began: Instant,
-    /// How many connections were tried.
-    tried: usize,
-    /// Whether those who had nothing under way when time was up were told.
-    called_time: bool,
+    tell: Sender<News>,
+    stage: Stage,
+    opener: Opener,
+    /// How many connections are held.
+    resting: usize,
+    /// Whether connections are held no longer, although their time is not over.
+    released: bool,
+    turns: Turns,
     clock: Clock,
     deadlines: Deadlines,
 }
-
-/// How many connections are being opened at once, so that the server's queue of
-/// those who wait to be accepted does not run over.
-const CONNECTING: usize = 256;
 
 impl<'a> Generator<'a> {
     pub(crate) fn new(
         desk: Desk<Order>,
         plan: Plan,
         script: Arc<Script>,
-        first: u32,
+        number: usize,
         progress: &'a Progress,
+        tell: Sender<News>,
     ) -> Generator<'a> {
         let Desk { poll, inbox } = desk;
-        let (lanes, tried, called_time) = Default::default();
-        let talk = Talk::new(&plan, script);
-        let (began, clock, deadlines) = (Instant::now(), Clock::new(), Deadlines::new());
+        let (lanes, resting, released, turns) = Default::default();
+        let (talk, opener) = (Talk::new(&plan, script), Opener::new(&plan, number));
         Generator {
             plan,
-            first,
+            number,
             poll,
             inbox,
             lanes,
             talk,
             progress,
-            began,
-            tried,
-            called_time,
-            clock,
-            deadlines,
+            tell,
+            stage: Stage::Opening,
+            opener,
+            resting,
+            released,
+            turns,
+            clock: Clock::new(),
+            deadlines: Deadlines::new(),
         }
     }
 
-    /// Opens connections, says so by `ready`, talks from [`Order::Start`] on, and
-    /// ends with the last connection.
-    pub(crate) fn run(mut self, ready: impl FnOnce()) -> io::Result<Outcome> {
+    /// Opens connections, talks from [`Order::Start`] on, and ends with the last
+    /// connection.
+    pub(crate) fn run(mut self) -> io::Result<Outcome> {
         let mut events = Events::with_capacity(EVENTS);
-        let mut ready = Some(ready);
         while !self.is_over() {
             self.connect_more();
-            if self.connecting() == 0 && self.next_connect().is_none() {
-                ready.take().into_iter().for_each(|ready| ready());
-            }
+            self.keep_pace();
+            self.move_on();
+            self.show_progress();
             self.poll.wait(&mut events, self.timeout())?;
             for event in events.iter() {
                 match event.token() {
@@ -86,55 +93,59 @@ impl<'a> Generator<'a> {
                 }
             }
             self.look_at_the_clock();
-            self.progress.messages.set(self.talk.outcome.messages);
         }
+        self.show_progress();
         Ok(self.talk.outcome)
     }
 
     fn is_over(&self) -> bool {
-        self.talk.outcome.interrupted || self.talk.has_started() && self.lanes.is_empty()
+        let has_started = !matches!(self.stage, Stage::Opening | Stage::Ready);
+        self.talk.outcome.interrupted || has_started && self.lanes.is_empty()
     }
 
     fn read_mail(&mut self) {
         for _ in 0..self.inbox.answer() {
             match self.inbox.take() {
-                Some(Order::Start) => self.start(),
+                Some(Order::Start(start)) => self.start(start),
+                Some(Order::Release) => self.released = true,
                 Some(Order::Stop) => self.stop(),
                 None => break,
             }
         }
     }
 
+    fn show_progress(&self) {
+        let outcome = &self.talk.outcome;
+        self.progress.opened.set(outcome.connections.opened);
+        self.progress.open.set((self.lanes.len() - self.opener.connecting) as u64);
+        self.progress.messages.set(outcome.messages);
+        self.progress.errors.set(outcome.errors + outcome.mismatches);
+    }
+
+    fn say(&self, news: News) {
+        // Nobody hears it if the program ends without waiting for us.
+        let _ = self.tell.send(news);
+    }
+
     /// Opens as many connections as it is time for.
     fn connect_more(&mut self) {
-        // As many tries, too: one that fails at once is no longer connecting.
-        let tries = CONNECTING.saturating_sub(self.connecting());
-        for _ in 0..tries {
-            if !self.next_connect().is_some_and(is_past) {
+        for _ in 0..self.opener.room() {
+            if !self.opener.due().is_some_and(is_past) {
                 break;
             }
-            let number = self.first + (self.tried * self.plan.threads) as u32;
-            self.tried += 1;
-            match Lane::connect(self.plan.target, number, Instant::now()) {
-                Ok(lane) => self.take_in(lane),
-                Err(failure) => self.talk.count(&failure),
+            let number = self.opener.next();
+            match self.opener.connect() {
+                Ok(socket) => self.take_in(Lane::new(number, socket, Instant::now())),
+                Err(failure) => self.fail(&failure),
             }
         }
     }
 
-    fn next_connect(&self) -> Option<Instant> {
-        let is_left = self.tried < self.plan.connections;
-        is_left.then(|| self.began + self.plan.opens_after(self.tried))
-    }
-
-    /// How many connections are neither open nor given up.
-    fn connecting(&self) -> usize {
-        let connections = self.talk.outcome.connections;
-        self.tried - (connections.opened + connections.failed) as usize
-    }
-
     fn take_in(&mut self, lane: Lane) {
+        let place = lane.place;
         let token = self.lanes.insert(lane);
+        self.turns.replace(place, token);
+        self.opener.connecting += 1;
         self.visit(token, |_, _| Ok(Fate::Stays));
         let soon = self.plan.connect_timeout.min(self.plan.timeout);
         let now = self.clock.now();
@@ -149,31 +160,34 @@ impl<'a> Generator<'a> {
     }
 
     fn connected(&mut self, token: Token) {
-        let began = self.began;
+        let (began, is_first) = (self.opener.began, !self.has_started());
+        let mut is_open = false;
         self.visit(token, |talk, lane| {
             lane.connected()?;
-            talk.outcome.connections.opened += 1;
-            talk.outcome.connections.time = began.elapsed();
-            Ok(Fate::Stays)
+            is_open = true;
+            let connections = &mut talk.outcome.connections;
+            if is_first {
+                connections.opened += 1;
+                connections.time = began.elapsed();
+                return Ok(Fate::Stays);
+            }
+            connections.reopened += 1;
+            lane.phase = Phase::Talking;
+            talk.ask(lane, Instant::now())
         });
-        self.progress.opened.set(self.talk.outcome.connections.opened);
-    }
-
-    /// The connections of all threads are open: everybody talks.
-    fn start(&mut self) {
-        self.talk.start(&self.plan, Instant::now());
-        for token in self.lanes.tokens().collect::<Vec<_>>() {
-            self.visit(token, |talk, lane| {
-                lane.phase = Phase::Talking;
-                talk.ask(lane, Instant::now())
-            });
-        }
+        self.opener.connecting -= usize::from(is_open);
     }
 
     fn stop(&mut self) {
         self.talk.interrupt(Instant::now());
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.close(token);
+        }
+    }
+
+    fn visit_all(&mut self, act: impl Fn(&mut Talk, &mut Lane) -> Result<Fate, Failure>) {
+        for token in self.lanes.tokens().collect::<Vec<_>>() {
+            self.visit(token, &act);
         }
     }
 
@@ -189,18 +203,52 @@ impl<'a> Generator<'a> {
         let result = act(&mut self.talk, lane);
         match result.and_then(|fate| watch(&self.poll, lane, token).map(|()| fate)) {
             Ok(Fate::Stays) => {}
+            Ok(Fate::Rests) => self.resting += 1,
+            Ok(Fate::Returns) => self.come_back(token),
             Ok(Fate::Ends) => self.close(token),
             Err(failure) => {
-                self.talk.count(&failure);
+                self.fail(&failure);
                 self.close(token);
             }
         }
     }
 
-    fn close(&mut self, token: Token) {
-        if let Some(lane) = self.lanes.remove(token) {
-            self.talk.closed(&lane);
+    fn fail(&mut self, failure: &Failure) {
+        self.talk.count_failure(failure);
+        if !self.has_started() && failure.to_connect().is_some() {
+            self.talk.outcome.connections.failed += 1;
         }
+    }
+
+    /// A connection has had its messages: another takes its place.
+    fn come_back(&mut self, token: Token) {
+        let Some(mut lane) = self.lanes.remove(token) else {
+            return;
+        };
+        self.talk.closed(&lane);
+        match self.opener.connect() {
+            Ok(socket) => {
+                lane.reopen(socket, Instant::now());
+                self.take_in(lane);
+            }
+            Err(failure) => {
+                self.fail(&failure);
+                self.talk.gone(&lane);
+            }
+        }
+    }
+
+    fn close(&mut self, token: Token) {
+        let Some(lane) = self.lanes.remove(token) else {
+            return;
+        };
+        match lane.phase {
+            Phase::Connecting => self.opener.connecting -= 1,
+            Phase::Ready if self.has_started() => self.resting -= 1,
+            _ => {}
+        }
+        self.talk.closed(&lane);
+        self.talk.gone(&lane);
     }
 
     /// Has a connection come up when what it waits for is overdue, or when there
@@ -227,9 +275,6 @@ impl<'a> Generator<'a> {
             self.deadlines.expire(now, &mut due);
             due.into_iter().for_each(|token| self.look_at(token));
         }
-        if self.talk.until.is_some_and(is_past) && !std::mem::replace(&mut self.called_time, true) {
-            self.call_time();
-        }
     }
 
     fn look_at(&mut self, token: Token) {
@@ -240,18 +285,15 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// It is too late to ask for more: who has all replies takes its leave.
-    fn call_time(&mut self) {
-        let now = Instant::now();
-        for token in self.lanes.tokens().collect::<Vec<_>>() {
-            self.visit(token, |talk, lane| talk.ask(lane, now));
-        }
-    }
-
     fn timeout(&self) -> Option<Duration> {
-        let connect = self.next_connect().filter(|_| self.connecting() < CONNECTING);
-        let call = self.talk.until.filter(|_| !self.called_time);
-        let moment = [connect, call].into_iter().flatten().min();
+        let connect = self.opener.due().filter(|_| self.opener.room() > 0);
+        let stage = match self.stage {
+            Stage::Warming(until) | Stage::Holding(until) => Some(until),
+            Stage::Counting => self.talk.until,
+            _ => None,
+        };
+        let turn = self.schedule().and_then(|schedule| self.turns.due(&schedule));
+        let moment = [connect, stage, turn].into_iter().flatten().min();
         let until = |moment: Instant| moment.saturating_duration_since(Instant::now());
         let deadline = self.deadlines.next().map(|next| self.clock.now().until(next));
         [moment.map(until), deadline].into_iter().flatten().min()

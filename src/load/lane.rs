@@ -3,27 +3,34 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::Instant;
-
-use hdrhistogram::Histogram;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::codec::{Frame, TooLong};
 use crate::connection::{Connection, Received};
 use crate::load::script::Script;
 use crate::poll::Interest;
 
-/// One connection: what it has asked, and what was answered.
+/// One connection, or several one after the other: what it has asked, and what was
+/// answered.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) connection: Connection,
     pub(crate) phase: Phase,
     /// What epoll was told to watch for, once it was told.
     pub(crate) watched: Option<Interest>,
+    /// Its number among the lanes of the program, which its messages carry.
     number: u32,
+    /// Its place among those of its thread that talk.
+    pub(crate) place: u32,
+    /// How many messages it may ever ask.
+    pub(crate) most: u64,
     asked: u64,
     answered: u64,
+    /// How many it had asked when its connection opened.
+    asked_before: u64,
+    /// How many of its first messages do not count.
+    uncounted: u64,
     /// When each message that is not answered yet was sent, oldest first.
     asked_at: VecDeque<Instant>,
     /// When its phase began.
@@ -34,7 +41,7 @@ pub(crate) struct Lane {
 pub(crate) enum Phase {
     /// Until the socket is writable.
     Connecting,
-    /// Open, until all the others are.
+    /// Open, with nothing to say: until all the others are open, or while it is held.
     Ready,
     /// Asking, and waiting for replies.
     Talking,
@@ -43,9 +50,22 @@ pub(crate) enum Phase {
     Leaving,
 }
 
+/// A reply that was as it should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    /// Which message of its lane it is for.
+    pub(crate) index: u64,
+    /// When that was handed to the kernel.
+    pub(crate) sent: Instant,
+    /// Whether it counts.
+    pub(crate) counts: bool,
+}
+
 /// What ends a connection before its time.
 #[derive(Debug)]
 pub(crate) enum Failure {
+    /// The source cannot be used.
+    Source(IpAddr, io::Error),
     Connect(io::Error),
     ConnectTimeout,
     Broken(io::Error),
@@ -59,17 +79,19 @@ pub(crate) enum Failure {
 }
 
 const NO_PORTS: &str = "the local ports are used up (net.ipv4.ip_local_port_range), \
-                        and those of closed connections rest for a minute";
+                        and those of closed connections rest for a minute; --source adds addresses";
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failure::Source(ip, error) => write!(f, "cannot connect from {ip}: {error}"),
             Failure::Connect(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 write!(f, "cannot connect: {error}; {NO_PORTS}")
             }
             Failure::Connect(error) => write!(f, "cannot connect: {error}"),
             Failure::ConnectTimeout => write!(f, "cannot connect: no answer in time"),
             Failure::Broken(error) => write!(f, "the connection broke: {error}"),
+            Failure::Closed(0) => write!(f, "the server closed a connection that was idle"),
             Failure::Closed(missing) => {
                 write!(f, "the server closed a connection that had {missing} unanswered")
             }
@@ -80,19 +102,41 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// Why a connection could not be opened, if that is what has failed.
+    pub(crate) fn to_connect(&self) -> Option<String> {
+        match self {
+            Failure::Source(_, error) | Failure::Connect(error) => Some(error.to_string()),
+            Failure::ConnectTimeout => Some("no answer in time".to_owned()),
+            _ => None,
+        }
+    }
+}
+
 impl Lane {
-    /// Starts to connect.
-    pub(crate) fn connect(target: SocketAddr, number: u32, now: Instant) -> Result<Lane, Failure> {
-        Ok(Lane {
-            connection: Connection::new(connect(target).map_err(Failure::Connect)?),
+    pub(crate) fn new(number: u32, socket: TcpStream, now: Instant) -> Lane {
+        let (asked, answered, asked_before, uncounted, asked_at) = Default::default();
+        Lane {
+            connection: Connection::new(socket),
             phase: Phase::Connecting,
             watched: None,
             number,
-            asked: 0,
-            answered: 0,
-            asked_at: VecDeque::new(),
+            place: 0,
+            most: 0,
+            asked,
+            answered,
+            asked_before,
+            uncounted,
+            asked_at,
             since: now,
-        })
+        }
+    }
+
+    /// Goes on with a new connection.
+    pub(crate) fn reopen(&mut self, socket: TcpStream, now: Instant) {
+        self.connection = Connection::new(socket);
+        (self.phase, self.watched, self.since) = (Phase::Connecting, None, now);
+        self.asked_before = self.asked;
     }
 
     /// The socket is writable for the first time: the connection is open, or not.
@@ -125,50 +169,82 @@ impl Lane {
         }
     }
 
-    /// Asks until `pipeline` messages are unanswered or `most` were ever asked,
-    /// with one write; `out` is room for them. With nothing left to ask or to be
-    /// answered, it takes its leave.
+    /// Asks `count` messages more, with one write; `out` is room for them.
     pub(crate) fn ask(
         &mut self,
         script: &Script,
-        pipeline: usize,
-        most: u64,
+        count: u64,
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
+        if count == 0 {
+            return Ok(());
+        }
         out.clear();
-        while self.asked_at.len() < pipeline && self.asked < most {
-            script.ask(self.number, self.asked, out);
+        for number in self.asked..self.asked + count {
+            script.ask(self.number, number, out);
             self.asked_at.push_back(now);
-            self.asked += 1;
         }
-        if self.asked_at.is_empty() {
-            return self.leave(now);
-        }
-        if out.is_empty() { Ok(()) } else { self.connection.send(out).map_err(Failure::Broken) }
+        self.asked += count;
+        self.connection.send(out).map_err(Failure::Broken)
     }
 
-    /// Reads once, and checks the replies. `None` says that it is over, as it
-    /// should be.
+    /// Reads once, and checks the replies; `answered` hears of each. Says when it was,
+    /// or `None` if it is over, as it should be.
     pub(crate) fn read(
         &mut self,
         script: &Script,
         scratch: &mut [u8],
-        latency: &mut Histogram<u64>,
+        mut answered: impl FnMut(Answer, Instant),
     ) -> Result<Option<Instant>, Failure> {
         let received = self.connection.receive(scratch).map_err(Failure::Broken)?;
         let now = Instant::now();
         match received {
             Received::NotYet => {}
             Received::Eof if self.phase == Phase::Leaving => return Ok(None),
-            Received::Eof => return Err(Failure::Closed(self.asked_at.len() as u64)),
+            Received::Eof => return Err(Failure::Closed(self.unanswered())),
             Received::Bytes(count) => {
-                self.take_in(script, &scratch[..count], |sent| {
-                    latency.saturating_record((now - sent).as_nanos() as u64);
-                })?;
+                self.take_in(script, &scratch[..count], |answer| answered(answer, now))?;
             }
         }
         Ok(Some(now))
+    }
+
+    /// Tells the server that nothing more will come.
+    pub(crate) fn leave(&mut self, now: Instant) -> Result<(), Failure> {
+        (self.phase, self.since) = (Phase::Leaving, now);
+        self.connection.socket().shutdown(Shutdown::Write).map_err(Failure::Broken)
+    }
+
+    /// What it asks does not count, for now.
+    pub(crate) fn warm_up(&mut self) {
+        self.uncounted = u64::MAX;
+    }
+
+    /// Its first so many messages do not count; the others do, at most so many.
+    pub(crate) fn begin_to_count(&mut self, uncounted: u64, most: u64) {
+        self.uncounted = uncounted;
+        self.most = uncounted.saturating_add(most);
+    }
+
+    /// How many messages it has ever asked.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// How many it has asked on this connection.
+    pub(crate) fn asked_here(&self) -> u64 {
+        self.asked - self.asked_before
+    }
+
+    /// How many replies are missing.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.asked - self.answered
+    }
+
+    /// How many of its messages, and of their replies, do not count.
+    pub(crate) fn uncounted(&self) -> (u64, u64) {
+        (self.uncounted.min(self.asked), self.uncounted.min(self.answered))
     }
 
     /// What it means that nothing has come for too long.
@@ -180,25 +256,12 @@ impl Lane {
         }
     }
 
-    /// How many replies have come, all of them right.
-    pub(crate) fn answered(&self) -> u64 {
-        self.answered
-    }
-
-    fn leave(&mut self, now: Instant) -> Result<(), Failure> {
-        if self.phase == Phase::Talking {
-            (self.phase, self.since) = (Phase::Leaving, now);
-            self.connection.socket().shutdown(Shutdown::Write).map_err(Failure::Broken)?;
-        }
-        Ok(())
-    }
-
     /// Checks the whole replies, where they are if it can be, and keeps the rest.
     fn take_in(
         &mut self,
         script: &Script,
         bytes: &[u8],
-        mut answered: impl FnMut(Instant),
+        mut answered: impl FnMut(Answer),
     ) -> Result<(), Failure> {
         let held = self.connection.inbound.len();
         if held == 0 {
@@ -220,15 +283,16 @@ impl Lane {
         script: &Script,
         bytes: &[u8],
         mut searched: usize,
-        answered: &mut impl FnMut(Instant),
+        answered: &mut impl FnMut(Answer),
     ) -> Result<usize, Failure> {
         let mut consumed = 0;
         while let Some(Frame { body, length }) =
             script.codec.decode(&bytes[consumed..], searched).map_err(|TooLong| self.too_long())?
         {
-            let asked_at = self.asked_at.pop_front().ok_or_else(|| self.surplus())?;
-            script.check(self.number, self.answered, body).map_err(Failure::Mismatch)?;
-            answered(asked_at);
+            let sent = self.asked_at.pop_front().ok_or_else(|| self.surplus())?;
+            let index = self.answered;
+            script.check(self.number, index, body).map_err(Failure::Mismatch)?;
+            answered(Answer { index, sent, counts: index >= self.uncounted });
             self.answered += 1;
             consumed += length;
             searched = 0;
@@ -242,16 +306,5 @@ impl Lane {
 
     fn too_long(&self) -> Failure {
         Failure::Mismatch(format!("reply {} is longer than it should be", self.answered))
-    }
-}
-
-/// Starts to connect a non-blocking socket.
-fn connect(target: SocketAddr) -> io::Result<TcpStream> {
-    let domain = Domain::for_address(target);
-    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
-    match socket.connect(&target.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(socket.into()),
     }
 }

@@ -6,9 +6,12 @@
 
 mod generator;
 mod lane;
+mod opener;
 mod outcome;
+mod pace;
 mod plan;
 mod script;
+mod sources;
 mod talk;
 
 use std::io;
@@ -26,23 +29,55 @@ use script::Script;
 
 pub use outcome::{Connections, Outcome};
 pub use plan::{Plan, Verify};
+pub use sources::{Sources, port_range};
 
 /// All that a generator can be told.
 #[derive(Debug)]
 enum Order {
-    /// All connections of all threads are open, as far as they ever will be.
-    Start,
+    /// All connections of all threads are open, as far as they ever will be: talk.
+    Start(Start),
+    /// Hold no longer.
+    Release,
     /// Give up what is under way and report.
     Stop,
+}
+
+/// Where one generator stands among all, when they start.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    at: Instant,
+    /// How many connections are open, of all generators.
+    lanes: u64,
+    /// How many of these come before its own.
+    first: u64,
 }
 
 /// All that a generator tells.
 #[derive(Debug)]
 enum News {
-    /// Its connections are open, or have failed.
-    Ready,
+    /// The generator of this number has so many connections open, and fails to open
+    /// the others.
+    Ready(usize, u64),
+    /// From here on its messages count.
+    Counting,
+    /// All is said, and its connections are held.
+    Holding,
     /// It has ended.
     Done(Box<io::Result<Outcome>>),
+}
+
+/// How far a load has come, all its threads together.
+#[derive(Debug)]
+pub enum Milestone {
+    /// All connections are open, or have failed. Nothing is sent before
+    /// [`Load::talk`].
+    Open,
+    /// From here on messages count: the warm-up is over, if there was one.
+    Counting,
+    /// All is said, and the connections are held.
+    Holding,
+    /// The end.
+    Over(Box<Outcome>),
 }
 
 /// How far a generator has come, for whoever watches.
@@ -50,7 +85,22 @@ enum News {
 #[repr(align(128))]
 struct Progress {
     opened: Counter,
+    open: Counter,
     messages: Counter,
+    errors: Counter,
+}
+
+/// How far a load has come, in figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// How many connections were opened.
+    pub opened: u64,
+    /// How many are open now.
+    pub open: u64,
+    /// How many replies have come, of those that count.
+    pub messages: u64,
+    /// How many connections failed, to open or later, or had wrong bytes.
+    pub errors: u64,
 }
 
 /// A load that is running.
@@ -59,35 +109,46 @@ pub struct Load {
     generators: Vec<Mailbox<Order>>,
     progress: Arc<[Progress]>,
     news: Receiver<News>,
-    ready: usize,
+    /// How many connections each generator has open, once it has said so.
+    ready: Vec<Option<u64>>,
+    counting: usize,
+    holding: usize,
     outcomes: Vec<Outcome>,
 }
 
-/// Stops a load, from any thread.
+/// Gives orders to a load, from any thread.
 #[derive(Debug, Clone)]
-pub struct Stopper(Vec<Mailbox<Order>>);
+pub struct Control(Vec<Mailbox<Order>>);
 
-impl Stopper {
+impl Control {
     /// Has the load give up what is under way and say what it has.
     pub fn stop(&self) {
         self.0.iter().for_each(|generator| generator.send(Order::Stop));
     }
+
+    /// Has the connections held no longer than until now.
+    pub fn release(&self) {
+        self.0.iter().for_each(|generator| generator.send(Order::Release));
+    }
 }
 
 impl Load {
-    /// Starts to connect. The first message is sent when all connections are open.
+    /// Starts to connect.
     ///
     /// # Errors
     /// A thread cannot be started, or descriptors are short.
     pub fn start(plan: &Plan) -> io::Result<Load> {
         let (tell, news) = crossbeam_channel::unbounded();
         let desks: Vec<_> = (0..plan.threads).map(|_| desk()).collect::<io::Result<_>>()?;
+        let (counting, holding, outcomes) = Default::default();
         let load = Load {
             generators: desks.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
             progress: desks.iter().map(|_| Progress::default()).collect(),
             news,
-            ready: 0,
-            outcomes: Vec::new(),
+            ready: vec![None; plan.threads],
+            counting,
+            holding,
+            outcomes,
         };
         let script = Arc::new(Script::new(plan));
         for (number, (desk, _)) in desks.into_iter().enumerate() {
@@ -105,54 +166,92 @@ impl Load {
         tell: Sender<News>,
     ) -> io::Result<()> {
         let progress = Arc::clone(&self.progress);
-        let first = number as u32;
         let run = move || {
-            let generator = Generator::new(desk, plan, script, first, &progress[number]);
-            let run = || generator.run(|| drop(tell.send(News::Ready)));
-            let result = catch_unwind(AssertUnwindSafe(run))
+            let generator =
+                Generator::new(desk, plan, script, number, &progress[number], tell.clone());
+            let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
             let _ = tell.send(News::Done(Box::new(result)));
         };
         thread::Builder::new().name(format!("load-{number}")).spawn(run).map(drop)
     }
 
-    /// For stopping it before its time.
-    pub fn stopper(&self) -> Stopper {
-        Stopper(self.generators.clone())
+    /// For giving it orders.
+    pub fn control(&self) -> Control {
+        Control(self.generators.clone())
     }
 
-    /// How many connections were opened, and how many replies have come, so far.
-    pub fn progress(&self) -> (u64, u64) {
+    /// How far it has come.
+    pub fn figures(&self) -> Figures {
         let sum = |counter: fn(&Progress) -> &Counter| {
             self.progress.iter().map(|progress| counter(progress).get()).sum()
         };
-        (sum(|progress| &progress.opened), sum(|progress| &progress.messages))
+        Figures {
+            opened: sum(|progress| &progress.opened),
+            open: sum(|progress| &progress.open),
+            messages: sum(|progress| &progress.messages),
+            errors: sum(|progress| &progress.errors),
+        }
     }
 
-    /// Waits for the end, but not longer than `patience`: `None` says that it has
-    /// not come yet.
+    /// Has the connections talk. To be called once, at [`Milestone::Open`].
+    pub fn talk(&self) {
+        let lanes = self.ready.iter().flatten().sum();
+        let (at, mut first) = (Instant::now(), 0);
+        for (generator, open) in self.generators.iter().zip(self.ready.iter().flatten()) {
+            generator.send(Order::Start(Start { at, lanes, first }));
+            first += open;
+        }
+    }
+
+    /// Waits for the next milestone, but not longer than `patience`: `None` says that
+    /// it has not come yet. Those between the first and the last are left out if the
+    /// load ends early.
     ///
     /// # Errors
     /// A generator has failed by a mistake of ours.
-    pub fn wait(&mut self, patience: Duration) -> io::Result<Option<Outcome>> {
+    pub fn next(&mut self, patience: Duration) -> io::Result<Option<Milestone>> {
         let until = Instant::now() + patience;
-        while self.outcomes.len() < self.generators.len() {
+        loop {
             match self.news.recv_deadline(until) {
-                Ok(News::Ready) => self.one_more_is_ready(),
-                Ok(News::Done(outcome)) => self.outcomes.push((*outcome)?),
+                Ok(news) => {
+                    if let Some(milestone) = self.hear(news)? {
+                        return Ok(Some(milestone));
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("a load thread has panicked"));
                 }
             }
         }
-        Ok(std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge))
     }
 
-    fn one_more_is_ready(&mut self) {
-        self.ready += 1;
-        if self.ready == self.generators.len() {
-            self.generators.iter().for_each(|generator| generator.send(Order::Start));
-        }
+    fn hear(&mut self, news: News) -> io::Result<Option<Milestone>> {
+        let all = self.generators.len();
+        Ok(match news {
+            News::Ready(number, open) => {
+                self.ready[number] = Some(open);
+                self.ready.iter().all(Option::is_some).then_some(Milestone::Open)
+            }
+            News::Counting => {
+                self.counting += 1;
+                (self.counting == all).then_some(Milestone::Counting)
+            }
+            News::Holding => {
+                self.holding += 1;
+                (self.holding == all).then_some(Milestone::Holding)
+            }
+            News::Done(outcome) => {
+                self.outcomes.push((*outcome)?);
+                self.merged().map(|outcome| Milestone::Over(Box::new(outcome)))
+            }
+        })
+    }
+
+    fn merged(&mut self) -> Option<Outcome> {
+        let is_over = self.outcomes.len() == self.generators.len();
+        let outcomes = is_over.then(|| std::mem::take(&mut self.outcomes))?;
+        outcomes.into_iter().reduce(Outcome::merge)
     }
 }

@@ -1,9 +1,12 @@
 //! What came of a load.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+
+use crate::load::Plan;
+use crate::load::lane::Answer;
 
 /// What came of a load, or of one thread's share in it.
 #[derive(Debug, Clone)]
@@ -18,13 +21,18 @@ pub struct Outcome {
     pub bytes_sent: u64,
     /// Bytes received, framing included.
     pub bytes_received: u64,
+    /// Messages that were due and could not be sent before time was up (open loop).
+    pub unsent: u64,
     /// From the first message to the last reply; or, if none came, to the last
-    /// failure.
+    /// failure. Neither warm-up nor holding is part of it.
     pub time: Duration,
     /// What became of the connections.
     pub connections: Connections,
-    /// From handing a message to the kernel to having its reply, in nanoseconds.
+    /// In nanoseconds, to having the reply: in a closed loop from handing the message
+    /// to the kernel, in an open loop from when it was due.
     pub latency: Histogram<u64>,
+    /// In an open loop: from handing the message to the kernel, too.
+    pub raw: Option<Histogram<u64>>,
     /// What went wrong, in words, and how often.
     pub complaints: BTreeMap<String, u64>,
     /// Whether it was stopped before its time.
@@ -32,7 +40,7 @@ pub struct Outcome {
 }
 
 /// What became of the connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Connections {
     /// How many were to be opened.
     pub requested: u64,
@@ -42,6 +50,10 @@ pub struct Connections {
     pub failed: u64,
     /// From the first attempt until the last was opened.
     pub time: Duration,
+    /// How many were opened in the place of one that was closed as planned.
+    pub reopened: u64,
+    /// Why connections could not be opened, and how often.
+    pub failures: BTreeMap<String, u64>,
 }
 
 /// The longest latency told apart from longer ones: an hour, in nanoseconds.
@@ -53,17 +65,21 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 const COMPLAINTS: usize = 32;
 
 impl Outcome {
-    pub(crate) fn new(connections: usize) -> Outcome {
+    pub(crate) fn new(plan: &Plan) -> Outcome {
         Outcome {
             messages: 0,
             errors: 0,
             mismatches: 0,
             bytes_sent: 0,
             bytes_received: 0,
+            unsent: 0,
             time: Duration::ZERO,
-            connections: Connections { requested: connections as u64, ..Connections::default() },
-            latency: Histogram::new_with_bounds(1, LONGEST, SIGNIFICANT_DIGITS)
-                .expect("the bounds are in order"),
+            connections: Connections {
+                requested: plan.connections as u64,
+                ..Connections::default()
+            },
+            latency: histogram(),
+            raw: plan.rate.map(|_| histogram()),
             complaints: BTreeMap::new(),
             interrupted: false,
         }
@@ -82,6 +98,19 @@ impl Outcome {
         self.errors == 0 && self.mismatches == 0
     }
 
+    /// A reply came, for a message that was due then if it was due at all.
+    pub(crate) fn answered(&mut self, answer: Answer, due: Option<Instant>, now: Instant) {
+        if !answer.counts {
+            return;
+        }
+        self.messages += 1;
+        let since = |moment| now.saturating_duration_since(moment).as_nanos() as u64;
+        self.latency.saturating_record(since(due.unwrap_or(answer.sent)));
+        if let Some(raw) = &mut self.raw {
+            raw.saturating_record(since(answer.sent));
+        }
+    }
+
     /// Something went wrong.
     pub(crate) fn complain(&mut self, complaint: String, times: u64) {
         if self.complaints.len() < COMPLAINTS || self.complaints.contains_key(&complaint) {
@@ -96,9 +125,13 @@ impl Outcome {
         self.mismatches += other.mismatches;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
+        self.unsent += other.unsent;
         self.time = self.time.max(other.time);
         self.connections = self.connections.merge(other.connections);
-        self.latency.add(&other.latency).expect("both have the same bounds");
+        self.latency += other.latency;
+        if let (Some(raw), Some(other)) = (&mut self.raw, other.raw) {
+            *raw += other;
+        }
         for (complaint, times) in other.complaints {
             self.complain(complaint, times);
         }
@@ -108,12 +141,21 @@ impl Outcome {
 }
 
 impl Connections {
-    fn merge(self, other: Connections) -> Connections {
+    fn merge(mut self, other: Connections) -> Connections {
+        for (why, times) in other.failures {
+            *self.failures.entry(why).or_default() += times;
+        }
         Connections {
             requested: self.requested + other.requested,
             opened: self.opened + other.opened,
             failed: self.failed + other.failed,
             time: self.time.max(other.time),
+            reopened: self.reopened + other.reopened,
+            failures: self.failures,
         }
     }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST, SIGNIFICANT_DIGITS).expect("the bounds are in order")
 }

@@ -4,14 +4,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::codec::Framing;
+use crate::load::sources::Sources;
 
-/// What a load is to be like. Every connection asks, waits for the reply, and
-/// asks again: a closed loop.
+/// What a load is to be like.
+///
+/// The connections are opened first, all of them; then they send messages; then,
+/// if they are to be held, they stay open without a word and are echoed once more.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The server.
     pub target: SocketAddr,
-    /// How many connections to open.
+    /// Where connections come from.
+    pub sources: Sources,
+    /// How many connections to open; at least one.
     pub connections: usize,
     /// How many threads share them; at least one.
     pub threads: usize,
@@ -19,6 +24,17 @@ pub struct Plan {
     pub messages: Option<u64>,
     /// For how long messages are sent, if that is what ends it.
     pub duration: Option<Duration>,
+    /// For how long messages are sent before any counts.
+    pub warmup: Duration,
+    /// How many messages are sent a second, on all connections together: an open
+    /// loop, which does not wait for replies before it goes on. Without it every
+    /// connection asks, waits for the reply, and asks again: a closed loop.
+    pub rate: Option<u64>,
+    /// After how many messages a connection is closed and opened anew.
+    pub reconnect_every: Option<u64>,
+    /// How long the connections stay open when all was said, before each is echoed
+    /// once more and closed.
+    pub hold: Option<Duration>,
     /// Bytes of a message, framing not counted; at least one.
     pub size: usize,
     /// How many messages of a connection may be unanswered; at least one.

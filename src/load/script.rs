@@ -59,6 +59,14 @@ impl Script {
         self.codec.encode(&[&head[..self.head_size()], self.tail(connection, number)], out);
     }
 
+    /// Bytes of a message and of a reply on the wire.
+    pub(crate) fn lengths(&self) -> (u64, u64) {
+        let mut frame = Vec::new();
+        self.codec.encode(&[], &mut frame);
+        let message = frame.len() + self.size;
+        (message as u64, (message + self.prefix.len()) as u64)
+    }
+
     /// Whether `reply` is what must come back for message `number`.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! What is done on one connection of a load: read, check, ask on.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::connection::SCRATCH;
-use crate::load::lane::{Failure, Lane, Phase};
+use crate::load::lane::{Answer, Failure, Lane, Phase};
+use crate::load::pace::Pace;
 use crate::load::script::Script;
 use crate::load::{Outcome, Plan};
 use crate::poll::Event;
@@ -13,13 +14,17 @@ use crate::poll::Event;
 #[derive(Debug)]
 pub(crate) struct Talk {
     script: Arc<Script>,
+    pub(crate) pace: Pace,
     /// How many messages of a connection may be unanswered.
-    pipeline: usize,
-    /// How many messages each connection sends.
-    most: u64,
+    pipeline: u64,
+    /// How many messages are sent on a connection before it is opened anew.
+    reconnect_every: u64,
+    /// Whether connections rest when all is said, instead of taking their leave.
+    pub(crate) holds: bool,
     /// When it is too late to send more.
     pub(crate) until: Option<Instant>,
-    started: Option<Instant>,
+    /// Since when time counts, and how much had been counted before.
+    counting: Option<(Instant, Duration)>,
     scratch: Box<[u8]>,
     out: Vec<u8>,
     pub(crate) outcome: Outcome,
@@ -29,33 +34,45 @@ pub(crate) struct Talk {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Stays,
+    /// All is said, and it is to be held.
+    Rests,
+    /// It is over, and another takes its place.
+    Returns,
     /// It is over, as it should be.
     Ends,
 }
 
 impl Talk {
     pub(crate) fn new(plan: &Plan, script: Arc<Script>) -> Talk {
-        let (until, started, out) = Default::default();
+        let (until, counting, out) = Default::default();
         Talk {
             script,
-            pipeline: plan.pipeline,
-            most: plan.messages.unwrap_or(u64::MAX),
+            pace: Pace::Closed,
+            pipeline: plan.pipeline as u64,
+            reconnect_every: plan.reconnect_every.unwrap_or(u64::MAX),
+            holds: plan.hold.is_some(),
             until,
-            started,
+            counting,
             scratch: vec![0; SCRATCH].into(),
             out,
-            outcome: Outcome::new(plan.connections),
+            outcome: Outcome::new(plan),
         }
     }
 
-    /// The time is taken from now on.
-    pub(crate) fn start(&mut self, plan: &Plan, now: Instant) {
-        self.started = Some(now);
-        self.until = plan.duration.map(|duration| now + duration);
+    /// From now on messages and their time count.
+    pub(crate) fn count_from(&mut self, now: Instant) {
+        self.counting = Some((now, self.outcome.time));
     }
 
-    pub(crate) fn has_started(&self) -> bool {
-        self.started.is_some()
+    /// Time does not count, until it does again.
+    pub(crate) fn pause(&mut self) {
+        self.counting = None;
+    }
+
+    /// Connections that were held are to be echoed once more, now, and closed.
+    pub(crate) fn say_one_more(&mut self, now: Instant) {
+        (self.pace, self.until, self.holds) = (Pace::Closed, None, false);
+        self.count_from(now);
     }
 
     /// It was told to stop: what was done so far counts.
@@ -75,23 +92,46 @@ impl Talk {
         Ok(Fate::Stays)
     }
 
-    /// Asks on, if there is something to be asked; or else takes its leave, once
-    /// all is answered.
+    /// Asks on, if there is something to be asked now; with nothing left to ask or to
+    /// be answered, it rests or takes its leave.
     pub(crate) fn ask(&mut self, lane: &mut Lane, now: Instant) -> Result<Fate, Failure> {
-        let is_late = self.until.is_some_and(|until| until <= now);
-        let most = if is_late { 0 } else { self.most };
-        lane.ask(&self.script, self.pipeline, most, now, &mut self.out)?;
-        Ok(Fate::Stays)
+        if lane.phase != Phase::Talking {
+            return Ok(Fate::Stays);
+        }
+        let left = self.left(lane, now);
+        let count = left.min(self.room(lane)).min(self.due(lane, now));
+        lane.ask(&self.script, count, now, &mut self.out)?;
+        match lane.unanswered() {
+            0 if left == 0 && self.holds => {
+                lane.phase = Phase::Ready;
+                Ok(Fate::Rests)
+            }
+            0 if left == 0 || self.room(lane) == 0 => lane.leave(now).map(|()| Fate::Stays),
+            _ => Ok(Fate::Stays),
+        }
+    }
+
+    /// Time is up: in an open loop, what was due before is sent if there is room for it,
+    /// and counted if not.
+    pub(crate) fn call_time(&mut self, lane: &mut Lane, until: Instant) -> Result<Fate, Failure> {
+        let now = Instant::now();
+        if matches!(self.pace, Pace::Open(_)) {
+            let due = self.asked_before(lane, until).min(lane.most).saturating_sub(lane.asked());
+            let room = if lane.phase == Phase::Talking { self.room(lane) } else { 0 };
+            self.outcome.unsent += due.saturating_sub(room);
+            lane.ask(&self.script, due.min(room), now, &mut self.out)?;
+        }
+        self.ask(lane, now)
     }
 
     /// A connection has failed.
-    pub(crate) fn count(&mut self, failure: &Failure) {
+    pub(crate) fn count_failure(&mut self, failure: &Failure) {
         match failure {
             Failure::Mismatch(_) => self.outcome.mismatches += 1,
             _ => self.outcome.errors += 1,
         }
-        if matches!(failure, Failure::Connect(_) | Failure::ConnectTimeout) {
-            self.outcome.connections.failed += 1;
+        if let Some(why) = failure.to_connect() {
+            *self.outcome.connections.failures.entry(why).or_default() += 1;
         }
         self.outcome.complain(failure.to_string(), 1);
         if self.outcome.messages == 0 {
@@ -99,31 +139,76 @@ impl Talk {
         }
     }
 
-    /// A connection is closed, however it went.
+    /// The socket of a connection is closed, however it went.
     pub(crate) fn closed(&mut self, lane: &Lane) {
         let tally = lane.connection.tally();
         self.outcome.bytes_sent += tally.sent;
         self.outcome.bytes_received += tally.received;
     }
 
+    /// A connection is gone for good: what it said while warming up does not count.
+    pub(crate) fn gone(&mut self, lane: &Lane) {
+        let (asked, answered) = lane.uncounted();
+        let (message, reply) = self.script.lengths();
+        let take = |bytes: &mut u64, uncounted| *bytes = bytes.saturating_sub(uncounted);
+        take(&mut self.outcome.bytes_sent, asked * message);
+        take(&mut self.outcome.bytes_received, answered * reply);
+    }
+
+    /// How many messages it has ever asked, or should have asked, before `now`.
+    pub(crate) fn asked_before(&self, lane: &Lane, now: Instant) -> u64 {
+        match &self.pace {
+            Pace::Closed => lane.asked(),
+            Pace::Open(schedule) => {
+                schedule.due_by(lane.place.into(), now - Duration::from_nanos(1))
+            }
+        }
+    }
+
+    /// How many messages it may still ask.
+    fn left(&self, lane: &Lane, now: Instant) -> u64 {
+        let is_late = self.until.is_some_and(|until| until <= now);
+        if is_late { 0 } else { lane.most.saturating_sub(lane.asked()) }
+    }
+
+    /// How many it may ask before it has a reply, or another connection.
+    fn room(&self, lane: &Lane) -> u64 {
+        let here = self.reconnect_every - lane.asked_here();
+        here.min(self.pipeline.saturating_sub(lane.unanswered()))
+    }
+
+    /// How many of these are due.
+    fn due(&self, lane: &Lane, now: Instant) -> u64 {
+        match &self.pace {
+            Pace::Closed => u64::MAX,
+            Pace::Open(schedule) => {
+                schedule.due_by(lane.place.into(), now).saturating_sub(lane.asked())
+            }
+        }
+    }
+
     fn read(&mut self, lane: &mut Lane) -> Result<Fate, Failure> {
-        let before = lane.answered();
-        let latency = &mut self.outcome.latency;
-        let result = lane.read(&self.script, &mut self.scratch, latency);
-        self.outcome.messages += lane.answered() - before;
-        let Some(now) = result? else {
-            return Ok(Fate::Ends);
+        let (pace, place, outcome) = (&self.pace, lane.place.into(), &mut self.outcome);
+        let answered = |answer: Answer, now| {
+            let due = match pace {
+                Pace::Closed => None,
+                Pace::Open(schedule) => Some(schedule.due(place, answer.index)),
+            };
+            outcome.answered(answer, due, now);
+        };
+        let Some(now) = lane.read(&self.script, &mut self.scratch, answered)? else {
+            let goes_on = self.holds || self.left(lane, Instant::now()) > 0;
+            return Ok(if goes_on { Fate::Returns } else { Fate::Ends });
         };
         if lane.phase == Phase::Talking {
             self.time_is(now);
-            return self.ask(lane, now);
         }
-        Ok(Fate::Stays)
+        self.ask(lane, now)
     }
 
     fn time_is(&mut self, now: Instant) {
-        if let Some(started) = self.started {
-            self.outcome.time = now - started;
+        if let Some((since, before)) = self.counting {
+            self.outcome.time = before + (now - since);
         }
     }
 }

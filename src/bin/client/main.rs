@@ -1,69 +1,85 @@
 //! `client`: the load client that checks every byte.
 
 mod cli;
+mod condition;
+mod cost;
+mod distribution;
+mod environment;
+mod preflight;
 mod progress;
 mod report;
+mod run;
+mod summary;
+mod text;
+mod timeline;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::Context;
-use cli::Cli;
-use progress::Progress;
-use reactor_server::load::{Load, Outcome, Plan, Stopper};
+use cli::{Cli, Merge, Results, Task};
+use reactor_server::load::Plan;
 use reactor_server::program::signals::Signals;
 use reactor_server::{connections_possible, raise_descriptor_limit};
+use report::Report;
+use run::Run;
 
 /// The exit code of a shell command that SIGINT has ended.
 const INTERRUPTED: u8 = 130;
-/// How often the progress bar is drawn.
-const FRAME: Duration = Duration::from_millis(100);
+/// The exit code if a `--fail-if` came true.
+const CAME_TRUE: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_or_exit();
-    match run(&cli) {
-        Ok(outcome) if outcome.interrupted => ExitCode::from(INTERRUPTED),
-        Ok(outcome) if outcome.is_clean() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let result = match Task::parse_or_exit() {
+        Task::Run(cli) if cli.check => preflight::check(&cli),
+        Task::Run(cli) => run(&cli),
+        Task::Merge(merge) => merge_files(&merge),
+    };
+    result.unwrap_or_else(|error| {
+        say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
-fn run(cli: &Cli) -> anyhow::Result<Outcome> {
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     // Before the work, so that its results are not lost for want of a place; and
     // before signals are blocked, because a named pipe has it wait for a reader.
-    let mut output = open(cli.output.as_deref())?;
+    let mut output = open(cli.results.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
     let wanted = cli.plan();
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, cli.is_quiet())?;
-    let mut load = Load::start(&plan).context("cannot start the load")?;
-    stop_on_signal(signals, load.stopper()).context("cannot start a thread")?;
-    let progress = Progress::new(&plan, cli.wants_progress());
-    let mut outcome = loop {
-        match load.wait(FRAME)? {
-            Some(outcome) => break outcome,
-            None => progress.draw(load.progress()),
-        }
-    };
-    progress.clear();
-    outcome.connections.requested = requested;
+    let mut report = Run::start(cli, &plan, signals)?.finish()?;
+    report.connections.requested = requested;
     if !cli.is_quiet() {
         let complain = |(complaint, times)| say(&format!("{times} x {complaint}"));
-        outcome.complaints.iter().for_each(complain);
+        report.complaints.iter().for_each(complain);
     }
-    output
-        .write_all(report::render(cli, &plan, &outcome)?.as_bytes())
-        .and_then(|()| output.flush())
-        .context("cannot write the results")?;
-    Ok(outcome)
+    write(&mut output, &report, &cli.results)?;
+    Ok(verdict(&report, &cli.results))
+}
+
+fn merge_files(merge: &Merge) -> anyhow::Result<ExitCode> {
+    let mut merged: Option<Report> = None;
+    for path in &merge.files {
+        let report = read(path)?;
+        merged = Some(match merged {
+            None => report,
+            Some(merged) => merged.merge(report).with_context(|| path.display().to_string())?,
+        });
+    }
+    let report = merged.context("there is nothing to merge")?;
+    let mut output = open(merge.results.output.as_deref())?;
+    write(&mut output, &report, &merge.results)?;
+    Ok(verdict(&report, &merge.results))
+}
+
+fn read(path: &Path) -> anyhow::Result<Report> {
+    let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{} has no results of client --json", path.display()))
 }
 
 fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
@@ -73,6 +89,31 @@ fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
             File::create(path).with_context(|| format!("cannot write to {}", path.display()))?,
         ),
     })
+}
+
+fn write(output: &mut dyn Write, report: &Report, wanted: &Results) -> anyhow::Result<()> {
+    let text = if wanted.json {
+        format!("{:#}\n", report.to_json(&wanted.percentiles)?)
+    } else {
+        text::render(report, &wanted.percentiles)
+    };
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .context("cannot write the results")
+}
+
+/// Says which conditions came true, and what the program's exit code is.
+fn verdict(report: &Report, wanted: &Results) -> ExitCode {
+    let came_true: Vec<_> =
+        wanted.fail_if.iter().filter_map(|condition| condition.verdict(report)).collect();
+    came_true.iter().for_each(|verdict| say(verdict));
+    match report {
+        _ if report.interrupted => ExitCode::from(INTERRUPTED),
+        _ if !report.is_clean() => ExitCode::FAILURE,
+        _ if !came_true.is_empty() => ExitCode::from(CAME_TRUE),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Lowers the number of connections to what there are descriptors for, and says so.
@@ -94,20 +135,6 @@ fn within_limits(mut plan: Plan, quietly: bool) -> anyhow::Result<Plan> {
     plan.connections = plan.connections.min(possible);
     plan.threads = plan.threads.min(plan.connections);
     Ok(plan)
-}
-
-/// The first signal ends the load, whose report is still printed. A second one ends
-/// the program, should the report find no reader.
-fn stop_on_signal(signals: Signals, load: Stopper) -> io::Result<()> {
-    let obey = move || {
-        if signals.wait().is_ok() {
-            load.stop();
-        }
-        if signals.wait().is_ok() {
-            std::process::exit(INTERRUPTED.into());
-        }
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(obey).map(drop)
 }
 
 /// Says something beside the results. Whether anybody hears it is not our concern.

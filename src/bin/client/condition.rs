@@ -1,0 +1,158 @@
+//! `--fail-if`: what must not be true of the results.
+
+use std::fmt;
+
+use reactor_server::program::units;
+
+use crate::report::Report;
+
+/// Something that may be true of results: `p99>5ms`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Condition {
+    text: String,
+    figure: Figure,
+    comparison: Comparison,
+    /// In the unit of the figure; for a latency, in microseconds.
+    limit: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Figure {
+    Percentile(f64),
+    Max,
+    Mean,
+    Rate,
+    Messages,
+    Errors,
+    Mismatches,
+    Failed,
+    Unsent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Comparison {
+    More,
+    AtLeast,
+    Less,
+    AtMost,
+}
+
+/// Those with two characters first, because the others begin like them.
+const COMPARISONS: [(&str, Comparison); 4] = [
+    (">=", Comparison::AtLeast),
+    ("<=", Comparison::AtMost),
+    (">", Comparison::More),
+    ("<", Comparison::Less),
+];
+
+impl Condition {
+    /// # Errors
+    /// A sentence about what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Condition, String> {
+        let (at, sign, comparison) = COMPARISONS
+            .iter()
+            .find_map(|&(sign, comparison)| Some((text.find(sign)?, sign, comparison)))
+            .ok_or("expected a comparison, such as p99>5ms or rate<100k")?;
+        let figure = Figure::parse(text[..at].trim())?;
+        let limit = text[at + sign.len()..].trim();
+        let limit = if figure.is_latency() { microseconds(limit) } else { number(limit) }?;
+        Ok(Condition { text: text.to_owned(), figure, comparison, limit })
+    }
+
+    /// What is said if it is true of these results.
+    pub(crate) fn verdict(&self, report: &Report) -> Option<String> {
+        let value = self.figure.of(report)?;
+        let is_true = match self.comparison {
+            Comparison::More => value > self.limit,
+            Comparison::AtLeast => value >= self.limit,
+            Comparison::Less => value < self.limit,
+            Comparison::AtMost => value <= self.limit,
+        };
+        let unit = if self.figure.is_latency() { " us" } else { "" };
+        is_true.then(|| format!("--fail-if {self} came true: it is {value:.1}{unit}"))
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Figure {
+    fn parse(name: &str) -> Result<Figure, String> {
+        Ok(match name {
+            "max" => Figure::Max,
+            "mean" => Figure::Mean,
+            "rate" => Figure::Rate,
+            "messages" => Figure::Messages,
+            "errors" => Figure::Errors,
+            "mismatches" => Figure::Mismatches,
+            "failed" => Figure::Failed,
+            "unsent" => Figure::Unsent,
+            _ => match name.strip_prefix('p').map(str::parse) {
+                Some(Ok(percentile)) if (0.0..=100.0).contains(&percentile) => {
+                    Figure::Percentile(percentile)
+                }
+                _ => return Err(format!("there is no figure {name:?}: try p99, max or rate")),
+            },
+        })
+    }
+
+    fn is_latency(self) -> bool {
+        matches!(self, Figure::Percentile(_) | Figure::Max | Figure::Mean)
+    }
+
+    /// There is no latency where no reply came.
+    fn of(self, report: &Report) -> Option<f64> {
+        let latency = (!report.histogram.is_empty()).then_some(&report.histogram);
+        match self {
+            Figure::Percentile(percentile) => latency.map(|latency| latency.percentile(percentile)),
+            Figure::Max => latency.map(|latency| latency.max()),
+            Figure::Mean => latency.map(|latency| latency.mean()),
+            Figure::Rate => Some(report.rate()),
+            Figure::Messages => Some(report.messages as f64),
+            Figure::Errors => Some(report.errors as f64),
+            Figure::Mismatches => Some(report.mismatches as f64),
+            Figure::Failed => Some(report.connections.failed as f64),
+            Figure::Unsent => Some(report.unsent as f64),
+        }
+    }
+}
+
+/// A time with its unit, which may be a fraction: `1.5ms`.
+fn microseconds(text: &str) -> Result<f64, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let amount: f64 = text[..text.len() - unit.len()].parse().map_err(|_| unclear(text))?;
+    let unit = units::duration(&format!("1{unit}")).map_err(|_| unclear(text))?;
+    Ok(amount * unit.as_secs_f64() * 1e6)
+}
+
+fn unclear(text: &str) -> String {
+    format!("{text:?} is no time: try 500us, 1.5ms or 1s")
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    units::count(text).map(|count| count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_with_their_units() {
+        let limit = |text| Condition::parse(text).expect("a condition").limit;
+        assert_eq!(limit("p99>5ms"), 5000.0);
+        assert_eq!(limit("p99.9 >= 1.5ms"), 1500.0);
+        assert_eq!((limit("max<1s"), limit("mean<=20us")), (1e6, 20.0));
+        assert_eq!((limit("rate<100k"), limit("errors>0")), (100_000.0, 0.0));
+    }
+
+    #[test]
+    fn what_is_none_is_refused_with_a_reason() {
+        for text in ["", "p99", "p101>1ms", "p99>5", "p99>ms", "rate>5ms", "speed>1", ">1ms"] {
+            assert!(Condition::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Latencies, as they are written into JSON and read back.
+
+use std::ops::AddAssign;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer as HdrDeserializer, Serializer as _, V2Serializer};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// Latencies: a histogram of nanoseconds, whose figures are in microseconds.
+///
+/// In JSON it is HdrHistogram's V2 encoding in base64, so that the results of several
+/// clients can be merged exactly.
+#[derive(Debug, Clone)]
+pub(crate) struct Distribution(pub(crate) Histogram<u64>);
+
+/// The percentiles that are always in the JSON.
+const ALWAYS: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
+
+impl Distribution {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The latency that this percentage of messages did not exceed.
+    pub(crate) fn percentile(&self, percentile: f64) -> f64 {
+        microseconds(self.0.value_at_percentile(percentile))
+    }
+
+    pub(crate) fn max(&self) -> f64 {
+        microseconds(self.0.max())
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.mean() / 1000.0
+    }
+
+    /// `latency_us` of the JSON.
+    pub(crate) fn figures(&self, percentiles: &[f64]) -> Map<String, Value> {
+        let mut figures = Map::new();
+        for &percentile in ALWAYS.iter().chain(percentiles) {
+            let key = format!("p{percentile}").replace('.', "_");
+            figures.insert(key, self.percentile(percentile).into());
+        }
+        figures.insert("max".to_owned(), self.max().into());
+        figures.insert("mean".to_owned(), self.mean().into());
+        figures
+    }
+}
+
+impl AddAssign<&Distribution> for Distribution {
+    fn add_assign(&mut self, other: &Distribution) {
+        // It resizes by itself, so that every histogram fits.
+        self.0.auto(true);
+        self.0 += &other.0;
+    }
+}
+
+impl Serialize for Distribution {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        V2Serializer::new()
+            .serialize(&self.0, &mut bytes)
+            .map_err(|_| S::Error::custom("the histogram cannot be encoded"))?;
+        STANDARD.encode(bytes).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Distribution {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Distribution, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text).map_err(|_| D::Error::custom("no base64"))?;
+        HdrDeserializer::new()
+            .deserialize(&mut &bytes[..])
+            .map(Distribution)
+            .map_err(|_| D::Error::custom("no HdrHistogram V2"))
+    }
+}
+
+fn microseconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1000.0
+}

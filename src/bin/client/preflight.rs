@@ -1,0 +1,133 @@
+//! `--check`: what fits on this machine, and what to do if something does not.
+
+use std::fs;
+use std::process::ExitCode;
+
+use procfs::{Current, Meminfo};
+use reactor_server::load::{Plan, port_range};
+use reactor_server::raise_descriptor_limit;
+use serde::Serialize;
+
+use crate::cli::Cli;
+use crate::environment::is_here;
+
+/// One thing that connections need.
+#[derive(Debug, Serialize)]
+struct Need {
+    what: &'static str,
+    needed: u64,
+    available: u64,
+    /// What to do if there is too little.
+    fix: String,
+}
+
+/// Bytes of a connection: the client's own, and the kernel's for one end of it. Measured
+/// with `scripts/million.sh`.
+const OWN: u64 = 400;
+const KERNEL: u64 = 5_000;
+/// Descriptors for anything but connections.
+const OTHER_DESCRIPTORS: u64 = 32;
+
+/// Says what fits. Exits with 0 if all does, with 1 if not.
+pub(crate) fn check(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let plan = cli.plan();
+    let needs = needs(&plan);
+    let fits = needs.iter().all(Need::is_met);
+    if cli.results.json {
+        println!("{:#}", serde_json::json!({ "fits": fits, "needs": needs }));
+    } else {
+        println!("{} connections to {}", plan.connections, plan.target);
+        needs.iter().for_each(|need| println!("{}", need.line()));
+    }
+    Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Need {
+    fn is_met(&self) -> bool {
+        self.needed <= self.available
+    }
+
+    fn line(&self) -> String {
+        let Need { what, needed, available, fix } = self;
+        let verdict = if self.is_met() { "fits".to_owned() } else { format!("short: {fix}") };
+        format!("{what:<28} {needed:>12} of {available:>12}  {verdict}")
+    }
+}
+
+fn needs(plan: &Plan) -> Vec<Need> {
+    // A server on this machine has the other end of each.
+    let ends = if is_here(plan.target.ip()) { 2 } else { 1 };
+    let connections = plan.connections as u64;
+    let mut needs = vec![descriptors(plan), open_files(connections * ends), ports(plan)];
+    needs.extend(memory(connections, ends));
+    needs.extend(conntrack(connections));
+    needs
+}
+
+fn descriptors(plan: &Plan) -> Need {
+    let needed = (plan.connections + 2 * plan.threads) as u64 + OTHER_DESCRIPTORS;
+    Need {
+        what: "descriptors of a process",
+        needed,
+        available: raise_descriptor_limit().unwrap_or(0),
+        fix: format!(
+            "raise the hard limit (ulimit -Hn {needed}; LimitNOFILE= in systemd; not beyond \
+             fs.nr_open), or share the connections among several clients"
+        ),
+    }
+}
+
+fn open_files(needed: u64) -> Need {
+    let files = numbers("/proc/sys/fs/file-nr");
+    let (used, most) =
+        (files.first().copied().unwrap_or(0), files.get(2).copied().unwrap_or(u64::MAX));
+    Need {
+        what: "open files of the machine",
+        needed,
+        available: most.saturating_sub(used),
+        fix: format!("sysctl fs.file-max={}", used.saturating_add(needed)),
+    }
+}
+
+fn ports(plan: &Plan) -> Need {
+    let each = port_range().count() as u64;
+    let sources = plan.sources.count().max(1);
+    let needed = plan.connections as u64;
+    Need {
+        what: "ports x source addresses",
+        needed,
+        available: each.saturating_mul(sources),
+        fix: format!(
+            "give {} addresses of this machine with --source, or widen net.ipv4.ip_local_port_range",
+            needed.div_ceil(each.max(1))
+        ),
+    }
+}
+
+fn memory(connections: u64, ends: u64) -> Option<Need> {
+    let free = Meminfo::current().ok()?.mem_available?;
+    Some(Need {
+        what: "bytes of memory",
+        needed: connections * (OWN + KERNEL * ends),
+        available: free,
+        fix: "fewer connections, or more memory".to_owned(),
+    })
+}
+
+/// Only where the kernel tracks connections.
+fn conntrack(needed: u64) -> Option<Need> {
+    let folder = "/proc/sys/net/netfilter/nf_conntrack";
+    let most = *numbers(&format!("{folder}_max")).first()?;
+    let used = numbers(&format!("{folder}_count")).first().copied().unwrap_or(0);
+    Some(Need {
+        what: "connections that are tracked",
+        needed,
+        available: most.saturating_sub(used),
+        fix: format!("sysctl net.netfilter.nf_conntrack_max={}", used.saturating_add(needed)),
+    })
+}
+
+fn numbers(path: &str) -> Vec<u64> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+}

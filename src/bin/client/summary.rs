@@ -1,0 +1,92 @@
+//! What was run, as it stands in the results.
+
+use reactor_server::Framing;
+use reactor_server::load::{Plan, Verify};
+use serde::{Deserialize, Serialize};
+
+/// What was run, in words and numbers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    /// The servers.
+    pub(crate) targets: Vec<String>,
+    pub(crate) threads: usize,
+    #[serde(flatten)]
+    pub(crate) shape: Shape,
+}
+
+/// The part of it that must be the same where results are merged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    /// Messages a second, of one client, in an open loop.
+    pub(crate) rate: Option<u64>,
+    /// Messages of each connection.
+    pub(crate) messages: Option<u64>,
+    pub(crate) duration_seconds: Option<f64>,
+    pub(crate) warmup_seconds: f64,
+    pub(crate) hold_seconds: Option<f64>,
+    pub(crate) reconnect_every: Option<u64>,
+    pub(crate) pipeline: usize,
+    pub(crate) size: usize,
+    pub(crate) framing: String,
+    pub(crate) reply_prefix: String,
+    pub(crate) verify: String,
+}
+
+impl Summary {
+    pub(crate) fn of(plan: &Plan) -> Summary {
+        let shape = Shape {
+            rate: plan.rate,
+            messages: plan.messages,
+            duration_seconds: plan.duration.map(|it| it.as_secs_f64()),
+            warmup_seconds: plan.warmup.as_secs_f64(),
+            hold_seconds: plan.hold.map(|it| it.as_secs_f64()),
+            reconnect_every: plan.reconnect_every,
+            pipeline: plan.pipeline,
+            size: plan.size,
+            framing: framing(&plan.framing).to_owned(),
+            reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
+            verify: verify(plan.verify).to_owned(),
+        };
+        Summary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
+    }
+
+    /// `loop` of the JSON.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.shape.rate.is_some() { "open" } else { "closed" }
+    }
+
+    /// What makes another plan than this one of it, if something does.
+    pub(crate) fn difference(&self, other: &Summary) -> Option<String> {
+        let value = |shape: &Shape| serde_json::to_value(shape).unwrap_or_default();
+        let (ours, theirs) = (value(&self.shape), value(&other.shape));
+        let (key, ours) = ours.as_object()?.iter().find(|(key, ours)| theirs[*key] != **ours)?;
+        Some(format!("{key} is {ours} in one and {} in the other", theirs[key]))
+    }
+
+    pub(crate) fn merge(mut self, other: Summary) -> Summary {
+        self.threads += other.threads;
+        for target in other.targets {
+            if !self.targets.contains(&target) {
+                self.targets.push(target);
+            }
+        }
+        self
+    }
+}
+
+fn framing(framing: &Framing) -> &'static str {
+    match framing {
+        Framing::Raw => "raw",
+        Framing::Fixed(_) => "fixed",
+        Framing::Len32 => "len32",
+        Framing::Delimited(_) => "line",
+    }
+}
+
+fn verify(verify: Verify) -> &'static str {
+    match verify {
+        Verify::Full => "full",
+        Verify::Length => "length",
+        Verify::Off => "off",
+    }
+}

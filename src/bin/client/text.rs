@@ -1,0 +1,164 @@
+//! The results for people.
+
+use std::fmt::Write;
+
+use crate::cost::{Cpu, ServerCost};
+use crate::distribution::Distribution;
+use crate::report::Report;
+
+/// With fewer connections, what memory they took is lost in pages.
+const ENOUGH_FOR_MEMORY: u64 = 1000;
+/// Beyond that share of the time of a CPU, the client may have been what is measured.
+const BUSY: f64 = 0.9;
+
+/// The results, in lines for people.
+pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, line: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<9} {line}");
+    };
+    line(&heading(report), &what_was_run(report));
+    line("opened", &connections(report));
+    line("messages", &messages(report));
+    line("bytes", &format!("{} sent, {} received", report.bytes_sent, report.bytes_received));
+    line("latency", basis(report));
+    line("", &latency(&report.histogram, percentiles));
+    if let Some(raw) = &report.histogram_raw {
+        line("", "from when it was sent (raw)");
+        line("", &latency(raw, percentiles));
+    }
+    let cpu = |cpu: Cpu| per_message(cpu.each(report.messages));
+    line("client", &cpu(report.client_cpu));
+    if let Some(cost) = &report.server_cost {
+        line("server", &(cpu(cost.cpu()) + &memory(report, cost)));
+    }
+    for note in notes(report) {
+        line("note", &note);
+    }
+    text
+}
+
+fn heading(report: &Report) -> String {
+    let interrupted = if report.interrupted { "interrupted: " } else { "" };
+    let clients = match report.clients() {
+        1 => String::new(),
+        clients => format!("{clients} clients, "),
+    };
+    format!("{interrupted}{clients}{} connections", report.connections.requested)
+}
+
+/// The plan, in words.
+pub(crate) fn what_was_run(report: &Report) -> String {
+    let (plan, each) = (&report.plan.shape, if report.clients() > 1 { " each" } else { "" });
+    let mut text = match &report.plan.targets[..] {
+        [target] => format!("to {target}: "),
+        targets => format!("to {} servers: ", targets.len()),
+    };
+    text.push_str(&match plan.rate {
+        Some(rate) => format!("open loop, {rate} a second{each}"),
+        None => "closed loop".to_owned(),
+    });
+    let _ = write!(
+        text,
+        ", {}, {} B, pipeline {}, verify {}",
+        plan.framing, plan.size, plan.pipeline, plan.verify
+    );
+    if let Some(every) = plan.reconnect_every {
+        let _ = write!(text, ", reconnect every {every}");
+    }
+    if let Some(hold) = plan.hold_seconds {
+        let _ = write!(text, ", hold {hold} s");
+    }
+    text
+}
+
+fn connections(report: &Report) -> String {
+    let it = &report.connections;
+    let mut text = format!("{} in {:.3} s, {} failed", it.opened, it.seconds, it.failed);
+    if it.reopened > 0 {
+        let _ = write!(text, "; {} in the place of others", it.reopened);
+    }
+    for (why, times) in &it.failures {
+        let _ = write!(text, "; {times} x {why}");
+    }
+    text
+}
+
+fn messages(report: &Report) -> String {
+    let mut text = format!(
+        "{} in {:.3} s, {:.0} a second, {} mismatches, {} errors",
+        report.messages,
+        report.seconds,
+        report.rate(),
+        report.mismatches,
+        report.errors
+    );
+    if report.plan.shape.rate.is_some() {
+        let _ = write!(text, ", {} not sent in time", report.unsent);
+    }
+    text
+}
+
+/// What latency is here.
+pub(crate) fn basis(report: &Report) -> &'static str {
+    match report.histogram_raw {
+        Some(_) => "from when a message was due (open loop, corrected)",
+        None => "service time, not corrected (closed loop)",
+    }
+}
+
+fn latency(latency: &Distribution, percentiles: &[f64]) -> String {
+    if latency.is_empty() {
+        return "no reply came".to_owned();
+    }
+    let mut text = String::new();
+    for &percentile in percentiles {
+        let _ = write!(text, "p{percentile} {:.1} us  ", latency.percentile(percentile));
+    }
+    let _ = write!(text, "max {:.1} us  mean {:.1} us", latency.max(), latency.mean());
+    text
+}
+
+fn per_message(cpu: Cpu) -> String {
+    let (total, user, system) = (cpu.total(), cpu.user, cpu.system);
+    format!("{total:.2} us of CPU a message (user {user:.2}, system {system:.2})")
+}
+
+fn memory(report: &Report, cost: &ServerCost) -> String {
+    match (cost.own_bytes, cost.kernel_bytes) {
+        (Some(own), Some(kernel)) if report.connections.opened >= ENOUGH_FOR_MEMORY => {
+            format!("; {own:.0} B a connection of its own, {kernel:.0} B of the kernel's")
+        }
+        _ => String::new(),
+    }
+}
+
+/// What one should know before one believes the figures.
+pub(crate) fn notes(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    if report.environment.shares_cpus {
+        notes.push(format!(
+            "client and server share {} CPUs: what the one uses, the other lacks",
+            report.environment.cpus
+        ));
+    }
+    let busy = report.client_cpu.total() / report.seconds.max(f64::MIN_POSITIVE);
+    if report.messages > 0 && busy > BUSY * report.plan.threads as f64 {
+        notes.push(format!(
+            "the client's {} threads were busy {:.0} % of the time: it may be the bottleneck",
+            report.plan.threads,
+            100.0 * (busy / report.plan.threads as f64).min(1.0)
+        ));
+    }
+    if let Some(rate) = report.plan.shape.rate {
+        let asked = (rate * report.clients() as u64) as f64;
+        if report.plan.shape.duration_seconds.is_some() && report.rate() < 0.99 * asked {
+            notes.push(format!(
+                "{:.0} messages a second is less than was asked for: {asked:.0}",
+                report.rate()
+            ));
+        }
+    }
+    notes
+}

@@ -1,0 +1,138 @@
+//! How a run went, over time.
+
+use std::time::Duration;
+
+use reactor_server::load::Figures;
+use serde::{Deserialize, Serialize};
+
+/// How many replies came and how many connections were open, over time, in steps that
+/// grow so that there are never many.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Timeline {
+    /// When it began, in seconds since 1970.
+    pub(crate) began: f64,
+    /// How long a step is.
+    pub(crate) step_seconds: f64,
+    /// Replies in each step.
+    pub(crate) messages: Vec<u64>,
+    /// Open connections at the end of each step.
+    pub(crate) connections: Vec<u64>,
+    /// How many replies had come when the last step was written.
+    #[serde(skip)]
+    seen: u64,
+}
+
+/// At most so many steps: more than a chart can show.
+const STEPS: usize = 600;
+
+impl Timeline {
+    pub(crate) fn new(began: f64, step: Duration) -> Timeline {
+        let (messages, connections, seen) = Default::default();
+        Timeline { began, step_seconds: step.as_secs_f64(), messages, connections, seen }
+    }
+
+    /// Notes how far the load has come, so long after the beginning.
+    pub(crate) fn note(&mut self, elapsed: Duration, figures: Figures) {
+        while elapsed.as_secs_f64() >= self.step_seconds * STEPS as f64 {
+            self.halve();
+        }
+        let step = (elapsed.as_secs_f64() / self.step_seconds) as usize;
+        while self.messages.len() <= step {
+            self.messages.push(0);
+            self.connections.push(figures.open);
+        }
+        self.messages[step] += figures.messages - self.seen;
+        self.connections[step] = figures.open;
+        self.seen = figures.messages;
+    }
+
+    fn halve(&mut self) {
+        self.step_seconds *= 2.0;
+        self.messages = self.messages.chunks(2).map(|pair| pair.iter().sum()).collect();
+        self.connections = self.connections.chunks(2).map(|pair| pair[pair.len() - 1]).collect();
+    }
+
+    /// Both together, in the longer of the two steps.
+    pub(crate) fn merge(&self, other: &Timeline) -> Timeline {
+        let step = self.step_seconds.max(other.step_seconds);
+        let began = self.began.min(other.began);
+        let mut sum = Timeline::new(began, Duration::from_secs_f64(step));
+        let end = self.end().max(other.end());
+        let steps = (((end - began) / step).ceil() as usize).max(1);
+        sum.messages = vec![0; steps];
+        sum.connections = vec![0; steps];
+        self.add_to(&mut sum);
+        other.add_to(&mut sum);
+        while sum.messages.len() > STEPS {
+            sum.halve();
+        }
+        sum
+    }
+
+    fn end(&self) -> f64 {
+        self.began + self.step_seconds * self.messages.len() as f64
+    }
+
+    /// Adds the replies of each step where its middle is, and the connections of each
+    /// step of `sum` as they were in its middle.
+    fn add_to(&self, sum: &mut Timeline) {
+        let middle = |began: f64, index: usize, step: f64| began + (index as f64 + 0.5) * step;
+        for (index, messages) in self.messages.iter().enumerate() {
+            let at = middle(self.began, index, self.step_seconds) - sum.began;
+            let last = sum.messages.len() - 1;
+            sum.messages[((at / sum.step_seconds) as usize).min(last)] += messages;
+        }
+        for (index, connections) in sum.connections.iter_mut().enumerate() {
+            let at = middle(sum.began, index, sum.step_seconds) - self.began;
+            if at >= 0.0 {
+                let here = self.connections.get((at / self.step_seconds) as usize);
+                *connections += here.copied().unwrap_or(0);
+            }
+        }
+    }
+
+    /// For each step: seconds since the beginning, replies a second, open connections.
+    pub(crate) fn points(&self) -> impl Iterator<Item = (f64, f64, u64)> {
+        let step = self.step_seconds;
+        self.messages.iter().zip(&self.connections).enumerate().map(
+            move |(index, (&messages, &connections))| {
+                ((index + 1) as f64 * step, messages as f64 / step, connections)
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(messages: u64, open: u64) -> Figures {
+        Figures { messages, open, ..Figures::default() }
+    }
+
+    #[test]
+    fn however_long_it_runs_there_are_few_steps_and_no_message_is_lost() {
+        let mut timeline = Timeline::new(0.0, Duration::from_millis(100));
+        for tick in 1..=100_000 {
+            timeline.note(Duration::from_millis(100) * tick, figures(u64::from(tick) * 3, 7));
+        }
+        assert!(timeline.messages.len() <= STEPS && timeline.messages.len() > STEPS / 4);
+        assert_eq!(timeline.messages.iter().sum::<u64>(), 300_000);
+        assert!(timeline.connections.iter().all(|&open| open == 7));
+    }
+
+    #[test]
+    fn two_together_have_the_messages_of_both_and_their_connections_while_both_run() {
+        let mut first = Timeline::new(100.0, Duration::from_millis(100));
+        let mut second = Timeline::new(105.0, Duration::from_millis(400));
+        for tick in 1..=100 {
+            first.note(Duration::from_millis(100) * tick, figures(u64::from(tick), 10));
+            second.note(Duration::from_millis(100) * tick, figures(2 * u64::from(tick), 5));
+        }
+        let both = first.merge(&second);
+        assert_eq!((both.began, both.step_seconds), (100.0, 0.4));
+        assert_eq!(both.messages.iter().sum::<u64>(), 300);
+        let at = |seconds: f64| both.connections[(seconds / 0.4) as usize];
+        assert_eq!((at(2.0), at(7.0), at(12.0)), (10, 15, 5));
+    }
+}

@@ -1,0 +1,154 @@
+//! Where connections come from.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+/// Where connections come from: addresses that they take turns with.
+///
+/// A source address has as many connections to one server as it has ports, some
+/// 28,000, and the kernel is slow to find the second half of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources(Vec<Span>);
+
+/// Addresses in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    first: IpAddr,
+    count: u64,
+}
+
+/// How many sources are taken in turn while connections come and go: each leaves
+/// its port unused for up to a minute.
+const FOR_CHURN: usize = 256;
+
+impl Sources {
+    /// The address that the kernel chooses.
+    pub fn any() -> Sources {
+        Sources::default()
+    }
+
+    /// Takes turns with the addresses from `first` to `last`, too; both are of one
+    /// family and in order, or else nothing is added and `false` is returned.
+    pub fn add(&mut self, first: IpAddr, last: IpAddr) -> bool {
+        let count = match (first, last) {
+            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+                number(last).checked_sub(number(first)).map(|more| more.saturating_add(1))
+            }
+            _ => None,
+        };
+        let count = count.and_then(|count| u64::try_from(count).ok());
+        self.0.extend(count.map(|count| Span { first, count }));
+        count.is_some()
+    }
+
+    /// The sources for connections to `target` where none were asked for: the whole of
+    /// 127.0.0.0/8 is this machine, so that connections to it need not run out of
+    /// ports. Programs that load one server at a time begin at different places.
+    pub fn by_themselves(target: SocketAddr, connections: usize, churn: bool) -> Sources {
+        let easily_found = port_range().count() / 2;
+        let count = if churn { FOR_CHURN } else { connections.div_ceil(easily_found.max(1)) };
+        match target.ip() {
+            IpAddr::V4(ip) if ip.is_loopback() && count > 1 => {
+                let place = RandomState::new().hash_one(std::process::id()) as u32 % (1 << 16);
+                let first = Ipv4Addr::from(0x7f01_0000 + (place << 7));
+                Sources(vec![Span { first: first.into(), count: count as u64 }])
+            }
+            _ => Sources::any(),
+        }
+    }
+
+    /// How many addresses there are; none if the kernel chooses.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|span| span.count).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a connection to `target` can come from each.
+    pub fn suit(&self, target: IpAddr) -> bool {
+        self.0.iter().all(|span| span.first.is_ipv4() == target.is_ipv4())
+    }
+
+    /// The source of the connection with this number.
+    pub(crate) fn of(&self, number: u64) -> Option<IpAddr> {
+        let mut index = number.checked_rem(self.count())?;
+        for span in &self.0 {
+            if index < span.count {
+                return Some(span.at(index));
+            }
+            index -= span.count;
+        }
+        None
+    }
+}
+
+impl Span {
+    fn at(&self, index: u64) -> IpAddr {
+        let address = number(self.first) + u128::from(index);
+        match self.first {
+            IpAddr::V4(_) => Ipv4Addr::from(address as u32).into(),
+            IpAddr::V6(_) => Ipv6Addr::from(address).into(),
+        }
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+/// The ports that the kernel gives to connections: what it says, or else what it
+/// says by default.
+pub fn port_range() -> RangeInclusive<u16> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ports = text.split_whitespace().filter_map(|port| port.parse().ok());
+    match (ports.next(), ports.next()) {
+        (Some(first), Some(last)) => first..=last,
+        _ => 32768..=60999,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_take_turns() {
+        let mut sources = Sources::any();
+        assert_eq!(sources.of(7), None);
+        assert!(sources.add(ip("127.0.0.254"), ip("127.0.1.1")));
+        assert!(sources.add(ip("10.0.0.1"), ip("10.0.0.1")));
+        let turns: Vec<_> = (0..6).filter_map(|number| sources.of(number)).collect();
+        let expected = ["127.0.0.254", "127.0.0.255", "127.0.1.0", "127.0.1.1", "10.0.0.1"];
+        assert_eq!(turns[..5], expected.map(ip));
+        assert_eq!(turns[5], turns[0]);
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        let mut sources = Sources::any();
+        assert!(!sources.add(ip("127.0.0.2"), ip("127.0.0.1")));
+        assert!(!sources.add(ip("127.0.0.1"), ip("::1")));
+        assert!(sources.add(ip("fd00::1"), ip("fd00::ffff")) && sources.count() == 0xffff);
+        assert!(!sources.suit(ip("127.0.0.1")) && sources.suit(ip("::1")));
+    }
+
+    #[test]
+    fn they_rotate_by_themselves_where_the_ports_of_one_would_run_short() {
+        let local = SocketAddr::new(ip("127.0.0.1"), 9009);
+        assert_eq!(Sources::by_themselves(local, 100, false), Sources::any());
+        let many = Sources::by_themselves(local, 1_000_000, false);
+        assert!(many.count() as usize * port_range().count() / 2 >= 1_000_000);
+        let last = many.of(many.count() - 1).expect("one");
+        assert!(many.of(0).is_some_and(|ip| ip.is_loopback()) && last.is_loopback());
+        assert!(Sources::by_themselves(local, 1, true).count() > 1);
+        let far = SocketAddr::new(ip("192.0.2.1"), 9009);
+        assert_eq!(Sources::by_themselves(far, 1_000_000, true), Sources::any());
+    }
+}
