@@ -91,20 +91,23 @@ read_log() {
         }' "$1"
 }
 
-# From the results of the clients: sums, and the worst percentiles of any client.
+# From the results of the clients, merged: all messages together.
 read_clients() {
-    cat "$out"/client-*.json | awk -v expected=$((clients * messages)) '
+    "$bin/client" report "$out"/client-*.json --json --output "$out/clients.json" || return 1
+    awk -v expected=$((clients * messages)) '
         function number() { gsub(/[^0-9.]/, "", $2); return $2 + 0 }
-        /^  "messages":/ { verified += number() }
-        /^  "errors":/ { errors += number() }
-        /^  "mismatches":/ { wrong += number() }
-        /^    "p50":/ { value = number(); if (value > p50) p50 = value }
-        /^    "p99":/ { value = number(); if (value > p99) p99 = value }
+        /^  "messages":/ { verified = number() }
+        /^  "errors":/ { errors = number() }
+        /^  "mismatches":/ { wrong = number() }
+        /^  "latency_us":/ { corrected = 1 }
+        /^  }/ { corrected = 0 }
+        corrected && /^    "p50":/ { p50 = number() }
+        corrected && /^    "p99":/ { p99 = number() }
         END {
             printf "verified             %d of %d\nwrong                %d\nerrors               %d\n", verified, expected, wrong, errors
-            printf "p50 / p99, worst     %.0f us / %.0f us\n", p50, p99
+            printf "p50 / p99            %.0f us / %.0f us\n", p50, p99
             exit verified != expected || wrong || errors
-        }'
+        }' "$out/clients.json"
 }
 
 # chart: the table on standard input, "threads messages-a-second" a line, as SVG.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use procfs::process::Process;
 use procfs::{Current, Meminfo, WithCurrentSystemInfo};
+use reactor_server::program::cpu;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -69,29 +70,17 @@ impl Meter {
     pub(crate) fn read(&self) -> anyhow::Result<Reading> {
         let stat = self.0.stat().with_context(|| format!("cannot read /proc/{}", self.0.pid))?;
         Ok(Reading {
-            cpu: self.cpu(stat.utime as f64, stat.stime as f64),
+            cpu: self.cpu(stat.utime as f64, stat.stime as f64)?,
             own: stat.rss_bytes().get(),
             kernel: kernel_bytes()?,
         })
     }
 
-    /// The kernel counts the two in hundredths of a second, and their sum, by thread, in
-    /// nanoseconds.
-    fn cpu(&self, user: f64, system: f64) -> Cpu {
-        let exactly: u64 = self
-            .0
-            .tasks()
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|task| task.schedstat().ok())
-            .map(|times| times.sum_exec_runtime)
-            .sum();
-        let ticks = procfs::ticks_per_second() as f64;
-        // Threads that have ended are in the coarse sum alone.
-        let total = (exactly as f64 / 1e9).max((user + system - 2.0) / ticks);
+    /// The kernel counts the two in hundredths of a second, and their sum in nanoseconds.
+    fn cpu(&self, user: f64, system: f64) -> anyhow::Result<Cpu> {
+        let total = cpu::time_of_process(self.0.pid)?.as_secs_f64();
         let share = if user + system > 0.0 { user / (user + system) } else { 0.0 };
-        Cpu { user: total * share, system: total * (1.0 - share) }
+        Ok(Cpu { user: total * share, system: total * (1.0 - share) })
     }
 }
 

@@ -114,11 +114,11 @@ fn memory(connections: u64, ends: u64) -> Option<Need> {
     })
 }
 
-/// Only where the kernel tracks connections.
+/// Only where the kernel tracks connections, which it does if a firewall has asked it to.
 fn conntrack(needed: u64) -> Option<Need> {
     let folder = "/proc/sys/net/netfilter/nf_conntrack";
     let most = *numbers(&format!("{folder}_max")).first()?;
-    let used = numbers(&format!("{folder}_count")).first().copied().unwrap_or(0);
+    let used = *numbers(&format!("{folder}_count")).first().filter(|&&used| used > 0)?;
     Some(Need {
         what: "connections that are tracked",
         needed,
