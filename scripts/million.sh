@@ -89,7 +89,16 @@ rss() {
 }
 # Both ends of a connection are on this machine.
 established() { awk '/^TCP:/ { print int($3 / 2) }' /proc/net/sockstat; }
-show() { if [ -t 2 ]; then printf '\r%-70s' "$*" >&2; fi; }
+# show TEXT: how far it has come; a line now and then where there is no terminal.
+shown=0
+show() {
+    if [ -t 2 ]; then
+        printf '\r%-70s' "$*" >&2
+    elif [ -n "$*" ] && ((SECONDS >= shown + 5)); then
+        echo "$*" >&2
+        shown=$SECONDS
+    fi
+}
 
 # ---- the servers
 echo "$connections connections, $processes servers and $processes clients with up to $per each"

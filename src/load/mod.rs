@@ -240,13 +240,22 @@ impl Load {
             }
             News::Holding => {
                 self.holding += 1;
-                (self.holding == all).then_some(Milestone::Holding)
+                self.all_hold().then_some(Milestone::Holding)
             }
             News::Done(outcome) => {
                 self.outcomes.push((*outcome)?);
-                self.merged().map(|outcome| Milestone::Over(Box::new(outcome)))
+                match self.merged() {
+                    Some(outcome) => Some(Milestone::Over(Box::new(outcome))),
+                    None => self.all_hold().then_some(Milestone::Holding),
+                }
             }
         })
+    }
+
+    /// Whether every generator has just come to hold its connections, but those that have
+    /// none left.
+    fn all_hold(&self) -> bool {
+        self.holding > 0 && self.holding + self.outcomes.len() == self.generators.len()
     }
 
     fn merged(&mut self) -> Option<Outcome> {
