@@ -99,8 +99,7 @@ impl<'a> Generator<'a> {
     }
 
     fn is_over(&self) -> bool {
-        let has_started = !matches!(self.stage, Stage::Opening | Stage::Ready);
-        self.talk.outcome.interrupted || has_started && self.lanes.is_empty()
+        self.talk.outcome.interrupted || self.has_started() && self.lanes.is_empty()
     }
 
     fn read_mail(&mut self) {

@@ -91,8 +91,18 @@ impl Generator<'_> {
         }
     }
 
-    /// Goes on to the next stage, if it is time for that.
+    /// Goes on to the next stage, if it is time for that, and from there to the next.
     pub(super) fn move_on(&mut self) {
+        loop {
+            let before = self.stage;
+            self.step();
+            if self.stage == before {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self) {
         let holds = self.talk.holds && self.resting == self.lanes.len() && self.resting > 0;
         match self.stage {
             Stage::Opening if self.opener.is_done() => {
