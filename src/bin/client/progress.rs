@@ -80,6 +80,8 @@ impl Progress {
     /// A stage begins.
     pub(crate) fn enter(&mut self, stage: Stage) {
         (self.stage, self.since) = (stage, Instant::now());
+        // The rate of the next line is that of this stage.
+        self.last.0 = self.since;
         let style = ProgressStyle::with_template(stage.template());
         self.bar.set_style(style.expect("the template is well-formed"));
         self.bar.reset();
