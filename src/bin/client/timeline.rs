@@ -17,9 +17,12 @@ pub(crate) struct Timeline {
     pub(crate) messages: Vec<u64>,
     /// Open connections at the end of each step.
     pub(crate) connections: Vec<u64>,
-    /// How many replies had come when the last step was written.
+    /// How many replies had come at the last note.
     #[serde(skip)]
     seen: u64,
+    /// When that was, in seconds since the beginning.
+    #[serde(skip)]
+    noted: f64,
 }
 
 /// At most so many steps: more than a chart can show.
@@ -27,23 +30,41 @@ const STEPS: usize = 600;
 
 impl Timeline {
     pub(crate) fn new(began: f64, step: Duration) -> Timeline {
-        let (messages, connections, seen) = Default::default();
-        Timeline { began, step_seconds: step.as_secs_f64(), messages, connections, seen }
+        let (messages, connections, seen, noted) = Default::default();
+        Timeline { began, step_seconds: step.as_secs_f64(), messages, connections, seen, noted }
     }
 
     /// Notes how far the load has come, so long after the beginning.
     pub(crate) fn note(&mut self, elapsed: Duration, figures: Figures) {
-        while elapsed.as_secs_f64() >= self.step_seconds * STEPS as f64 {
+        let now = elapsed.as_secs_f64();
+        while now >= self.step_seconds * STEPS as f64 {
             self.halve();
         }
-        let step = (elapsed.as_secs_f64() / self.step_seconds) as usize;
+        let step = (now / self.step_seconds) as usize;
         while self.messages.len() <= step {
             self.messages.push(0);
             self.connections.push(figures.open);
         }
-        self.messages[step] += figures.messages - self.seen;
         self.connections[step] = figures.open;
-        self.seen = figures.messages;
+        self.spread(figures.messages - self.seen, now);
+        (self.seen, self.noted) = (figures.messages, now);
+    }
+
+    /// Adds replies that came since the last note: evenly, as far as is known.
+    ///
+    /// All in the step of this note would be late by one, and would leave a step without
+    /// replies wherever a note comes a little late.
+    fn spread(&mut self, mut messages: u64, now: f64) {
+        let (mut from, step) = (self.noted, self.step_seconds);
+        let last = (now / step) as usize;
+        for index in (from / step) as usize..last {
+            let end = (step * (index + 1) as f64).clamp(from, now);
+            let share = (messages as f64 * (end - from) / (now - from)) as u64;
+            self.messages[index] += share.min(messages);
+            messages -= share.min(messages);
+            from = end;
+        }
+        self.messages[last] += messages;
     }
 
     fn halve(&mut self) {
@@ -134,5 +155,18 @@ mod tests {
         assert_eq!(both.messages.iter().sum::<u64>(), 300);
         let at = |seconds: f64| both.connections[(seconds / 0.4) as usize];
         assert_eq!((at(2.0), at(7.0), at(12.0)), (10, 15, 5));
+    }
+
+    #[test]
+    fn replies_are_in_the_step_they_came_in_however_late_they_are_noted() {
+        let mut timeline = Timeline::new(0.0, Duration::from_millis(100));
+        for tick in 1..=50_u64 {
+            let late = 100 * tick + 7 * tick % 90;
+            timeline.note(Duration::from_millis(late), figures(10 * late, 1));
+        }
+        let last = timeline.messages.len() - 1;
+        for (step, messages) in timeline.messages[..last].iter().enumerate() {
+            assert!((999..=1001).contains(messages), "{messages} in step {step}");
+        }
     }
 }
