@@ -26,6 +26,11 @@ impl Distribution {
         self.0.is_empty()
     }
 
+    /// How many messages it is of.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
     /// The latency that this percentage of messages did not exceed.
     pub(crate) fn percentile(&self, percentile: f64) -> f64 {
         microseconds(self.0.value_at_percentile(percentile))

@@ -1,14 +1,19 @@
 //! `client`: the load client that checks every byte.
 
+mod axis;
+mod chart;
 mod cli;
 mod condition;
 mod cost;
 mod distribution;
 mod environment;
+mod html;
+mod page;
 mod preflight;
 mod progress;
 mod report;
 mod run;
+mod series;
 mod summary;
 mod text;
 mod timeline;
@@ -62,6 +67,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn merge_files(merge: &Merge) -> anyhow::Result<ExitCode> {
+    // Before the work, so that nothing is printed if it can have no place.
+    let page = merge.html.as_deref().map(create).transpose()?;
     let mut merged: Option<Report> = None;
     for path in &merge.files {
         let report = read(path)?;
@@ -73,6 +80,10 @@ fn merge_files(merge: &Merge) -> anyhow::Result<ExitCode> {
     let report = merged.context("there is nothing to merge")?;
     let mut output = open(merge.results.output.as_deref())?;
     write(&mut output, &report, &merge.results)?;
+    if let Some(mut page) = page {
+        let html = page::render(&report, &merge.results.percentiles);
+        page.write_all(html.as_bytes()).context("cannot write the page")?;
+    }
     Ok(verdict(&report, &merge.results))
 }
 
@@ -85,10 +96,12 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
     Ok(match path {
         None => Box::new(io::stdout()),
-        Some(path) => Box::new(
-            File::create(path).with_context(|| format!("cannot write to {}", path.display()))?,
-        ),
+        Some(path) => Box::new(create(path)?),
     })
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("cannot write to {}", path.display()))
 }
 
 fn write(output: &mut dyn Write, report: &Report, wanted: &Results) -> anyhow::Result<()> {

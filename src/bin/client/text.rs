@@ -28,10 +28,8 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
         line("", "from when it was sent (raw)");
         line("", &latency(raw, percentiles));
     }
-    let cpu = |cpu: Cpu| per_message(cpu.each(report.messages));
-    line("client", &cpu(report.client_cpu));
-    if let Some(cost) = &report.server_cost {
-        line("server", &(cpu(cost.cpu()) + &memory(report, cost)));
+    for (whose, cost) in costs(report) {
+        line(whose, &cost);
     }
     for note in notes(report) {
         line("note", &note);
@@ -39,7 +37,8 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     text
 }
 
-fn heading(report: &Report) -> String {
+/// How many connections, and of whom.
+pub(crate) fn heading(report: &Report) -> String {
     let interrupted = if report.interrupted { "interrupted: " } else { "" };
     let clients = match report.clients() {
         1 => String::new(),
@@ -118,6 +117,15 @@ fn latency(latency: &Distribution, percentiles: &[f64]) -> String {
     }
     let _ = write!(text, "max {:.1} us  mean {:.1} us", latency.max(), latency.mean());
     text
+}
+
+/// What the messages cost whom.
+pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
+    let cpu = |cpu: Cpu| per_message(cpu.each(report.messages));
+    let server = |cost: &ServerCost| ("server", cpu(cost.cpu()) + &memory(report, cost));
+    let mut costs = vec![("client", cpu(report.client_cpu))];
+    costs.extend(report.server_cost.as_ref().map(server));
+    costs
 }
 
 fn per_message(cpu: Cpu) -> String {

@@ -112,14 +112,55 @@ impl Timeline {
         }
     }
 
-    /// For each step: seconds since the beginning, replies a second, open connections.
-    pub(crate) fn points(&self) -> impl Iterator<Item = (f64, f64, u64)> {
-        let step = self.step_seconds;
-        self.messages.iter().zip(&self.connections).enumerate().map(
-            move |(index, (&messages, &connections))| {
-                ((index + 1) as f64 * step, messages as f64 / step, connections)
-            },
-        )
+    /// The steps, if all was over then, in seconds since 1970.
+    ///
+    /// The last is as long as there was time left for it, so that its rate is right. If that
+    /// is less than half of a step, which says little of a rate, it is part of the one before.
+    pub(crate) fn steps(&self, ended: f64) -> Vec<Step> {
+        let (step, end) = (self.step_seconds, ended - self.began);
+        let from = (0..).map(|index| f64::from(index) * step);
+        let counts = self.messages.iter().zip(&self.connections);
+        let mut steps: Vec<_> = from
+            .zip(counts)
+            .map(|(from, (&messages, &open))| Step { from, to: from + step, messages, open })
+            .collect();
+        // Where clients are merged whose steps do not begin together, two may be too many.
+        for _ in 0..2 {
+            if let [.., before, last] = &mut steps[..]
+                && end - last.from < step / 2.0
+            {
+                *before = before.and(last);
+                steps.pop();
+            }
+        }
+        if let Some(last) = steps.last_mut().filter(|last| last.from < end) {
+            last.to = last.to.min(end);
+        }
+        steps
+    }
+}
+
+/// A stretch of time, in seconds since the beginning.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Step {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    /// Replies that came in it.
+    pub(crate) messages: u64,
+    /// Open connections at its end.
+    pub(crate) open: u64,
+}
+
+impl Step {
+    /// This one and the next, as one.
+    pub(crate) fn and(&self, next: &Step) -> Step {
+        Step { from: self.from, messages: self.messages + next.messages, ..*next }
+    }
+
+    /// Replies a second.
+    pub(crate) fn rate(&self) -> f64 {
+        let seconds = self.to - self.from;
+        if seconds > 0.0 { self.messages as f64 / seconds } else { 0.0 }
     }
 }
 
@@ -168,5 +209,21 @@ mod tests {
         for (step, messages) in timeline.messages[..last].iter().enumerate() {
             assert!((999..=1001).contains(messages), "{messages} in step {step}");
         }
+    }
+
+    #[test]
+    fn the_last_step_is_as_long_as_there_was_time_left_for_it() {
+        let mut timeline = Timeline::new(100.0, Duration::from_millis(100));
+        for tick in 1..=36 {
+            timeline.note(Duration::from_millis(10) * tick, figures(u64::from(tick), 1));
+        }
+        let whole = timeline.steps(100.36);
+        assert_eq!(whole.len(), 4);
+        assert!((whole[3].to - 0.36).abs() < 1e-6 && (whole[3].rate() - 100.0).abs() < 1.0);
+        let short = timeline.steps(100.32);
+        assert_eq!((short.len(), short.iter().map(|it| it.messages).sum()), (3, 36));
+        assert!((short[2].to - 0.32).abs() < 1e-6);
+        // A clock that was set back meanwhile does no more harm than that.
+        assert_eq!(timeline.steps(0.0).len(), 2);
     }
 }

@@ -1,0 +1,174 @@
+//! Charts, as SVG.
+
+use std::ops::Range;
+
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::prelude::*;
+
+use crate::axis::{self, Axis};
+use crate::distribution::Distribution;
+use crate::timeline::Step;
+
+/// In units of the page's own, which scales it. The narrower, the larger is the text of a
+/// chart that must fit a telephone.
+const SIZE: (u32, u32) = (640, 300);
+/// What labels need: those of latency and counts, and those of time with their title.
+const MARGINS: (u32, u32) = (70, 58);
+/// Half of the last label of an axis is beyond its end.
+const BEYOND: u32 = 26;
+/// More points than that cannot be told apart.
+const POINTS: usize = 300;
+
+// The page says by its style sheet what these are where it is light, and where it is dark.
+const FIRST: RGBColor = RGBColor(0x00, 0x72, 0xB2);
+const SECOND: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
+const FRAME: RGBColor = RGBColor(0x88, 0x88, 0x88);
+
+type Line = Vec<(f64, f64)>;
+type Drawn<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Result<'a> =
+    std::result::Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
+
+/// Latencies by percentile, a line for each distribution.
+pub(crate) fn latency(distributions: &[&Distribution]) -> String {
+    let messages = distributions.iter().map(|it| it.len()).max().unwrap_or(0);
+    let least = distributions.iter().map(|it| it.percentile(0.0)).fold(f64::INFINITY, f64::min);
+    let most = distributions.iter().map(|it| it.max()).fold(0.0, f64::max);
+    let lines: Vec<Line> = distributions.iter().map(|it| to_the_nines(it)).collect();
+    svg(Axis::percentiles(messages), Axis::latency(least, most), &lines)
+}
+
+/// Latencies by percentile, both as they are on their axes, up to the slowest message.
+fn to_the_nines(distribution: &Distribution) -> Line {
+    let end = axis::position(distribution.len()).max(1.0);
+    let height = |latency: f64| latency.max(axis::LEAST).log10();
+    let point = |index: usize| {
+        let position = end * index as f64 / POINTS as f64;
+        (position, height(distribution.percentile(axis::percentile(position))))
+    };
+    (0..=POINTS).map(point).chain([(end, height(distribution.max()))]).collect()
+}
+
+/// Messages a second over time. A rate holds for a whole step.
+pub(crate) fn rate(steps: &[Step]) -> String {
+    let line: Line =
+        steps.iter().flat_map(|it| [(it.from, it.rate()), (it.to, it.rate())]).collect();
+    over_time(line)
+}
+
+/// Open connections over time. They are known at the end of a step, and at the beginning
+/// of the first there are none.
+pub(crate) fn connections(steps: &[Step]) -> String {
+    let known = steps.iter().map(|it| (it.to, it.open as f64));
+    over_time([(0.0, 0.0)].into_iter().chain(known).collect())
+}
+
+fn over_time(line: Line) -> String {
+    let end = line.last().map_or(0.0, |point| point.0);
+    let most = line.iter().map(|point| point.1).fold(0.0, f64::max);
+    svg(Axis::time(end), Axis::count(most), &[line])
+}
+
+fn svg(x: Axis, y: Axis, lines: &[Line]) -> String {
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    draw(&area, x, y, lines).expect("drawing into a string cannot fail");
+    drop(area);
+    svg
+}
+
+fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Line]) -> Result<'a> {
+    let title = x.title.clone();
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(10)
+        .margin_right(BEYOND)
+        .y_label_area_size(MARGINS.0)
+        .x_label_area_size(MARGINS.1)
+        .build_cartesian_2d(x, y)?;
+    chart.configure_mesh().bold_line_style(GRID).axis_style(FRAME).x_desc(title).draw()?;
+    for (line, colour) in lines.iter().zip([FIRST, SECOND]) {
+        chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
+    }
+    area.present()
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, at: &f64, (from, to): (i32, i32)) -> i32 {
+        let share = (at - self.range.start) / (self.range.end - self.range.start);
+        from + (share * f64::from(to - from)).round() as i32
+    }
+
+    /// Nothing is drawn where there is no label.
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match hint.weight().allow_light_points() {
+            true => Vec::new(),
+            false => self.labels.iter().map(|label| label.0).collect(),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, at: &f64) -> String {
+        let label = self.labels.iter().find(|label| label.0 == *at);
+        label.map_or(String::new(), |label| label.1.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::Histogram;
+
+    fn of(latencies: &[u64]) -> Distribution {
+        let mut histogram = Histogram::new(3).expect("a histogram");
+        latencies.iter().for_each(|&it| histogram.record(it).expect("it fits"));
+        Distribution(histogram)
+    }
+
+    fn step(from: f64, to: f64, messages: u64, open: u64) -> Step {
+        Step { from, to, messages, open }
+    }
+
+    /// The lines, which are the only ones of that width.
+    fn lines(svg: &str) -> usize {
+        svg.lines().filter(|it| it.contains("stroke-width=\"2\"")).count()
+    }
+
+    #[test]
+    fn whatever_there_is_of_latencies_can_be_drawn() {
+        for latencies in [&[][..], &[0], &[5_000_000], &[70_000; 1000], &[1, 3_600_000_000_000]] {
+            let (one, other) = (of(latencies), of(latencies));
+            assert_eq!(lines(&latency(&[&one, &other])), 2, "{latencies:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_there_is_over_time_can_be_drawn() {
+        let endless = step(0.0, f64::MAX, u64::MAX, u64::MAX);
+        for steps in [vec![], vec![step(0.0, 0.1, 1, 0)], vec![step(0.0, 0.0, 0, 0)], vec![endless]]
+        {
+            assert!(rate(&steps).ends_with("</svg>\n"), "{steps:?}");
+            assert!(connections(&steps).ends_with("</svg>\n"), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_a_say_in_every_colour() {
+        let style = include_str!("page.css");
+        let steps = [step(0.0, 0.1, 1, 0)];
+        let (one, other) = (of(&[1]), of(&[2]));
+        let charts = rate(&steps) + &connections(&steps) + &latency(&[&one, &other]);
+        for colour in charts.split("stroke=\"").skip(1).filter_map(|it| it.split('"').next()) {
+            assert!(style.contains(&format!("[stroke=\"{colour}\"]")), "{colour}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The results as a page: one file that needs nothing else, and runs nothing.
+
+use crate::axis;
+use crate::chart;
+use crate::distribution::Distribution;
+use crate::environment::Environment;
+use crate::html::{details, escape, figure, legend, list, paragraph, section, table};
+use crate::report::Report;
+use crate::series::Series;
+use crate::text;
+
+/// What it looks like where it is light, dark, narrow, or paper.
+const STYLE: &str = include_str!("page.css");
+
+type Row = Vec<String>;
+
+/// The results, as a page.
+pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
+    let what = format!("{} {}", text::heading(report), text::what_was_run(report));
+    let what = escape(&what);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>client report: {what}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <h1>Echo load</h1>\n<p>{what}</p>\n{}</main>\n</body>\n</html>\n",
+        sections(report, percentiles)
+    )
+}
+
+fn sections(report: &Report, percentiles: &[f64]) -> String {
+    let (steps, step) = (report.timeline.steps(report.ended), report.timeline.step_seconds);
+    let rate = warmup(report) + &Series::rate().render(&steps, step);
+    [
+        section("Figures", &(table(&[], &figures(report)) + &list(&notes(report)))),
+        section("Latency", &latency(report, percentiles)),
+        section("Messages a second", &rate),
+        section("Open connections", &Series::connections().render(&steps, step)),
+        section("Environment", &environments(report)),
+    ]
+    .concat()
+}
+
+/// The main figures, each with its name.
+fn figures(report: &Report) -> Vec<Row> {
+    let connections = &report.connections;
+    let mut rows = vec![
+        ("messages", report.messages.to_string()),
+        ("messages a second", format!("{:.0}", report.rate())),
+        ("seconds", format!("{:.3}", report.seconds)),
+        ("mismatches", report.mismatches.to_string()),
+        ("errors", report.errors.to_string()),
+    ];
+    if report.plan.shape.rate.is_some() {
+        rows.push(("not sent in time", report.unsent.to_string()));
+    }
+    rows.push(("connections opened", connections.opened.to_string()));
+    rows.push(("connections failed", connections.failed.to_string()));
+    if connections.reopened > 0 {
+        rows.push(("in the place of others", connections.reopened.to_string()));
+    }
+    if report.messages > 0 {
+        rows.extend(text::costs(report));
+    }
+    rows.into_iter().map(|(name, figure)| vec![name.to_owned(), figure]).collect()
+}
+
+/// What went wrong, and what one should know before one believes the figures.
+fn notes(report: &Report) -> Vec<String> {
+    let wrong = report.complaints.iter().map(|(why, times)| format!("{times} x {why}"));
+    wrong.chain(text::notes(report)).collect()
+}
+
+/// Why there may be no messages at first.
+fn warmup(report: &Report) -> String {
+    match report.plan.shape.warmup_seconds {
+        0.0 => String::new(),
+        seconds => paragraph(&format!("Messages of the warm-up, {seconds} s, do not count.")),
+    }
+}
+
+fn latency(report: &Report, percentiles: &[f64]) -> String {
+    let corrected = &report.histogram;
+    if corrected.is_empty() {
+        return paragraph("No reply came.");
+    }
+    let (mut all, mut names, mut head) =
+        (vec![corrected], vec![text::basis(report)], vec!["percentile", "latency, us"]);
+    if let Some(raw) = &report.histogram_raw {
+        all.push(raw);
+        names.push("from when it was sent (raw)");
+        head = vec!["percentile", "corrected, us", "raw, us"];
+    }
+    let chart = figure(&chart::latency(&all), &in_words(corrected, &names));
+    legend(&names) + &chart + &table(&head, &latency_rows(&all, percentiles))
+}
+
+fn in_words(latency: &Distribution, names: &[&str]) -> String {
+    format!(
+        "Latency by percentile, {}: half of the messages within {:.1} us, 99 % within {:.1} us, \
+         all within {:.1} us",
+        names.join(", and "),
+        latency.percentile(50.0),
+        latency.percentile(99.0),
+        latency.max()
+    )
+}
+
+/// The percentiles on the axis, those that were asked for, and what is beyond them.
+fn latency_rows(latencies: &[&Distribution], asked: &[f64]) -> Vec<Row> {
+    let messages = latencies.iter().map(|it| it.len()).max().unwrap_or(0);
+    let row = |name: String, figure: &dyn Fn(&Distribution) -> f64| {
+        let figures = latencies.iter().map(|it| format!("{:.1}", figure(it)));
+        [name].into_iter().chain(figures).collect()
+    };
+    let mut rows: Vec<Row> = axis::percentiles(messages, asked)
+        .into_iter()
+        .map(|percentile| row(percentile.to_string(), &|it| it.percentile(percentile)))
+        .collect();
+    rows.push(row("max".to_owned(), &Distribution::max));
+    rows.push(row("mean".to_owned(), &Distribution::mean));
+    rows
+}
+
+/// Where every client ran.
+fn environments(report: &Report) -> String {
+    match &report.environments[..] {
+        [] => environment(&report.environment),
+        others => [&report.environment]
+            .into_iter()
+            .chain(others)
+            .map(|it| details(&format!("on {}, started {}", it.host, it.started), &environment(it)))
+            .collect(),
+    }
+}
+
+fn environment(it: &Environment) -> String {
+    let rows = [
+        ("host", it.host.clone()),
+        ("kernel", it.kernel.clone()),
+        ("CPUs", it.cpus.to_string()),
+        ("CPU model", it.cpu_model.clone()),
+        ("version", it.version.clone()),
+        ("started", it.started.clone()),
+        ("command", it.command.clone()),
+    ];
+    let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
+    table(&[], &rows)
+}
