@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::codec::{Frame, TooLong};
 use crate::connection::{Connection, Received};
-use crate::load::script::Script;
+use crate::load::script::{Script, hex};
 use crate::poll::Interest;
 
 /// One connection, or several one after the other: what it has asked, and what was
@@ -274,8 +274,9 @@ impl Lane {
             self.connection.inbound = inbound;
         }
         // The server says more than it was asked.
-        let surplus = self.asked_at.is_empty() && !self.connection.inbound.is_empty();
-        if surplus { Err(self.surplus()) } else { Ok(()) }
+        let rest = self.connection.inbound.as_slice();
+        let is_surplus = self.asked_at.is_empty() && !rest.is_empty();
+        if is_surplus { Err(self.surplus(rest)) } else { Ok(()) }
     }
 
     fn check(
@@ -287,9 +288,13 @@ impl Lane {
     ) -> Result<usize, Failure> {
         let mut consumed = 0;
         while let Some(Frame { body, length }) =
-            script.codec.decode(&bytes[consumed..], searched).map_err(|TooLong| self.too_long())?
+            script
+                .codec
+                .decode(&bytes[consumed..], searched)
+                .map_err(|TooLong| self.too_long(&bytes[consumed..]))?
         {
-            let sent = self.asked_at.pop_front().ok_or_else(|| self.surplus())?;
+            let sent = self.asked_at.pop_front();
+            let sent = sent.ok_or_else(|| self.surplus(&bytes[consumed..]))?;
             let index = self.answered;
             script.check(self.number, index, body).map_err(Failure::Mismatch)?;
             answered(Answer { index, sent, counts: index >= self.uncounted });
@@ -300,11 +305,13 @@ impl Lane {
         Ok(consumed)
     }
 
-    fn surplus(&self) -> Failure {
-        Failure::Mismatch(format!("bytes after the last reply, of {}", self.answered))
+    fn surplus(&self, bytes: &[u8]) -> Failure {
+        let begin = hex(bytes);
+        Failure::Mismatch(format!("bytes after the last reply, of {}: {begin}", self.answered))
     }
 
-    fn too_long(&self) -> Failure {
-        Failure::Mismatch(format!("reply {} is longer than it should be", self.answered))
+    fn too_long(&self, bytes: &[u8]) -> Failure {
+        let begin = hex(bytes);
+        Failure::Mismatch(format!("reply {} is longer than it should be: {begin}", self.answered))
     }
 }

@@ -116,13 +116,16 @@ impl Script {
 /// Says where two messages of one length begin to differ, and how.
 fn difference(number: u64, reply: &[u8], expected: &[u8]) -> String {
     let at = reply.iter().zip(expected).take_while(|(a, b)| a == b).count();
-    let hex = |bytes: &[u8]| {
-        bytes.iter().skip(at).take(16).fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-    };
-    format!("reply {number} differs at byte {at}: expected {}, got {}", hex(expected), hex(reply))
+    let (expected, got) = (hex(&expected[at..]), hex(&reply[at..]));
+    format!("reply {number} differs at byte {at}: expected {expected}, got {got}")
+}
+
+/// The first bytes of these, for people.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(16).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// SplitMix64, whose every output bit depends on every input bit.
