@@ -3,34 +3,17 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output, Stdio};
-use std::thread;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 use base64::Engine;
+use common::client::{client, run, run_json};
+use common::liar::{liar, send};
 use common::{Running, config};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use reactor_server::{Echo, Framing};
 use serde_json::Value;
-
-fn client(target: SocketAddr, flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-    command.args([target.ip().to_string(), target.port().to_string()]).args(flags);
-    command
-}
-
-fn run(target: SocketAddr, flags: &[&str]) -> Output {
-    client(target, flags).output().expect("it runs")
-}
-
-/// Runs it with `--json` and returns the exit code and the object.
-fn run_json(target: SocketAddr, flags: &[&str]) -> (i32, Value) {
-    let output = run(target, &[flags, &["--json"]].concat());
-    let value = serde_json::from_slice(&output.stdout).expect("one valid object");
-    (output.status.code().expect("an exit code"), value)
-}
 
 #[test]
 fn every_framing_size_and_depth_is_verified() {
@@ -101,85 +84,6 @@ fn nothing_done_is_still_valid_json() {
     );
 }
 
-/// An echo server that does something to what it sends back.
-fn liar(lie: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let talk = move |mut stream: TcpStream| {
-        let mut buffer = [0; 4096];
-        // It ends with its peer, or with a peer that has had enough of it.
-        while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            lie(&mut stream, buffer[..count].to_vec());
-        }
-    };
-    thread::spawn(move || listener.incoming().flatten().for_each(&talk));
-    address
-}
-
-/// What the client makes of a lie on its one connection.
-fn caught(lie: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static) -> (i32, Value) {
-    run_json(liar(lie), &["-c", "1", "-n", "5", "--timeout", "200ms"])
-}
-
-fn send(stream: &mut TcpStream, bytes: &[u8]) {
-    // A client that has noticed may be gone.
-    let _ = stream.write_all(bytes);
-}
-
-#[test]
-fn a_changed_a_foreign_and_a_doubled_byte_are_mismatches() {
-    let changed = caught(|stream, mut bytes| {
-        bytes[20] ^= 1;
-        send(stream, &bytes);
-    });
-    assert_eq!((changed.0, &changed.1["mismatches"]), (1, &1.into()));
-    let complaint = changed.1["complaints"].as_object().expect("an object").keys().next();
-    assert!(complaint.expect("one").contains("reply 0 differs at byte 20: expected"));
-
-    let swapped = caught(|stream, mut bytes| {
-        bytes.swap(17, 18);
-        send(stream, &bytes);
-    });
-    assert_eq!((swapped.0, &swapped.1["mismatches"]), (1, &1.into()));
-
-    let foreign = caught(|stream, mut bytes| {
-        // As if it were for another connection.
-        bytes[..8].copy_from_slice(b"0badf00d");
-        send(stream, &bytes);
-    });
-    assert_eq!((foreign.0, &foreign.1["mismatches"]), (1, &1.into()));
-
-    let doubled = caught(|stream, bytes| {
-        send(stream, &bytes);
-        send(stream, &bytes[23..]);
-    });
-    assert_eq!((doubled.0, &doubled.1["mismatches"]), (1, &1.into()));
-}
-
-#[test]
-fn a_lost_byte_a_lost_reply_and_a_lost_connection_are_errors() {
-    let short = caught(|stream, bytes| send(stream, &bytes[..23]));
-    assert_eq!((short.0, &short.1["errors"]), (1, &1.into()));
-    let silent = caught(|_, _| {});
-    assert_eq!((silent.0, &silent.1["errors"]), (1, &1.into()));
-    assert_eq!(silent.1["complaints"]["no reply in time"], 1);
-    let gone = caught(|stream, _| drop(stream.shutdown(std::net::Shutdown::Both)));
-    assert_eq!((gone.0, &gone.1["errors"]), (1, &1.into()));
-    assert_eq!(gone.1["complaints"]["the server closed a connection that had 1 unanswered"], 1);
-}
-
-#[test]
-fn a_byte_after_the_last_reply_is_one_too_many() {
-    let (code, result) = run_json(
-        liar(|stream, bytes| {
-            send(stream, &bytes);
-            send(stream, b"!");
-        }),
-        &["-c", "1", "-n", "1"],
-    );
-    assert_eq!((code, &result["mismatches"]), (1, &1.into()));
-}
-
 #[test]
 fn length_is_content_with_the_length_and_off_with_anything() {
     let lie = liar(|stream, bytes| send(stream, &vec![b'x'; bytes.len()]));
@@ -241,8 +145,8 @@ fn variables_stand_for_flags() {
 #[test]
 fn a_reply_that_does_not_come_is_given_up_in_time() {
     let began = std::time::Instant::now();
-    let silent = caught(|_, _| {});
-    assert_eq!(silent.0, 1);
+    let (code, _) = run_json(liar(|_, _| {}), &["-c", "1", "-n", "5", "--timeout", "200ms"]);
+    assert_eq!(code, 1);
     // It was given 200 ms; five times that is the gate on a loaded machine.
     assert!(began.elapsed().as_millis() < 1000, "{:?}", began.elapsed());
 }

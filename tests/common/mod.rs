@@ -1,6 +1,10 @@
 //! A server to test against, and ways to talk to it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod client;
+pub mod liar;
+pub mod lie;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};

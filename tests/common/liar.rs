@@ -1,0 +1,128 @@
+//! Servers that are not what they should be.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// How the messages of the client are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// By their size.
+    Raw(usize),
+    Len32,
+    Line,
+}
+
+/// Which message it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The number of its connection, in the order in which they were accepted.
+    pub connection: usize,
+    /// Its number among those of its connection.
+    pub number: usize,
+    /// Its number among those of all connections.
+    pub index: usize,
+}
+
+/// A server with a thread for each connection, which does this with it.
+pub fn server(talk: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (address, talk) = (listener.local_addr().expect("an address"), Arc::new(talk));
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let talk = Arc::clone(&talk);
+            stream.set_nodelay(true).expect("no delay");
+            thread::spawn(move || talk(number, stream));
+        }
+    });
+    address
+}
+
+/// A server that sends for each message, framing included, what `answer` makes of it.
+pub fn answering(
+    wire: Wire,
+    answer: impl Fn(Place, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
+) -> SocketAddr {
+    let count = AtomicUsize::new(0);
+    server(move |connection, mut stream| {
+        let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+        for number in 0.. {
+            let Some(message) = wire.read(&mut reader) else {
+                return;
+            };
+            let index = count.fetch_add(1, Ordering::Relaxed);
+            send(&mut stream, &answer(Place { connection, number, index }, message));
+        }
+    })
+}
+
+/// An echo server that does something to whatever bytes it has just read.
+pub fn liar(lie: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static) -> SocketAddr {
+    server(move |_, mut stream| {
+        let mut buffer = [0; 4096];
+        // It ends with its peer, or with a peer that has had enough of it.
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            lie(&mut stream, buffer[..count].to_vec());
+        }
+    })
+}
+
+pub fn send(stream: &mut TcpStream, bytes: &[u8]) {
+    // A client that has noticed may be gone.
+    let _ = stream.write_all(bytes);
+}
+
+impl Wire {
+    pub fn name(self) -> &'static str {
+        match self {
+            Wire::Raw(_) => "raw",
+            Wire::Len32 => "len32",
+            Wire::Line => "line",
+        }
+    }
+
+    /// How many bytes of framing come before the message.
+    pub fn head(self) -> usize {
+        if self == Wire::Len32 { 4 } else { 0 }
+    }
+
+    /// The next message with its framing, or `None` at the end.
+    fn read(self, reader: &mut impl BufRead) -> Option<Vec<u8>> {
+        let mut message = Vec::new();
+        match self {
+            Wire::Raw(size) => message.resize(size, 0),
+            Wire::Len32 => {
+                let mut length = [0; 4];
+                reader.read_exact(&mut length).ok()?;
+                message.resize(4 + u32::from_le_bytes(length) as usize, 0);
+                message[..4].copy_from_slice(&length);
+            }
+            Wire::Line => {
+                reader.read_until(b'\n', &mut message).ok()?;
+                return message.ends_with(b"\n").then_some(message);
+            }
+        }
+        reader.read_exact(&mut message[self.head()..]).ok()?;
+        Some(message)
+    }
+}
+
+/// Numbers that are the same in every run: SplitMix64.
+#[derive(Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit as u64) as usize
+    }
+
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs of the client with one lie in each.
+
+use std::sync::{Arc, Mutex};
+
+use super::client::{Told, told};
+use super::liar::{Place, Random, Wire, answering};
+
+pub const SEEDS: u64 = 20;
+pub const MESSAGES: usize = 20;
+
+/// How the client is to ask.
+pub const LOOPS: [&[&str]; 4] =
+    [&[], &["--rate", "5k"], &["--reconnect-every", "3"], &["--threads", "2"]];
+
+/// One run of the client, with one lie in it.
+pub struct Case {
+    pub connections: usize,
+    pub random: Random,
+    pub wire: Wire,
+    pub size: usize,
+    pub depth: usize,
+    pub flags: Vec<&'static str>,
+    /// Which of the messages is answered by a lie.
+    pub index: usize,
+}
+
+impl Case {
+    pub fn new(seed: u64, wires: &[&str], sizes: &[usize]) -> Case {
+        let mut random = Random(seed);
+        let size = random.pick(sizes);
+        let wire = match random.pick(wires) {
+            "raw" => Wire::Raw(size),
+            "len32" => Wire::Len32,
+            _ => Wire::Line,
+        };
+        let (depth, flags) = (random.pick(&[1, 4]), random.pick(&LOOPS).to_vec());
+        let index = random.below(MESSAGES);
+        Case { connections: 1, random, wire, size, depth, flags, index }
+    }
+
+    /// Runs the client against a server that answers like this.
+    pub fn run(
+        &self,
+        answer: impl Fn(Place, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
+        more: &[&str],
+    ) -> Told {
+        let (size, depth) = (self.size.to_string(), self.depth.to_string());
+        let (connections, messages) = (self.connections.to_string(), MESSAGES.to_string());
+        let flags = ["--framing", self.wire.name(), "-s", &size, "--pipeline", &depth];
+        let flags =
+            [&["-c", &connections, "-n", &messages], &flags[..], &self.flags, more].concat();
+        told(answering(self.wire, answer), &flags)
+    }
+
+    /// Runs it against a server that lies once. Returns what the server should have
+    /// sent, too, and what it did send.
+    pub fn run_with(&mut self, lie: Lie, more: &[&str]) -> (Told, Vec<u8>, Vec<u8>) {
+        let random = Mutex::new(Random(self.random.below(usize::MAX) as u64));
+        let (wire, index) = (self.wire, self.index);
+        let note = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+        let both = Arc::clone(&note);
+        let answer = move |place: Place, message: Vec<u8>| {
+            if place.index != index {
+                return message;
+            }
+            let lie = lie(&mut random.lock().expect("no panic"), wire, message.clone());
+            *both.lock().expect("no panic") = (message, lie.clone());
+            lie
+        };
+        let told = self.run(answer, more);
+        let (truth, lie) = std::mem::take(&mut *note.lock().expect("no panic"));
+        assert_ne!(truth, lie, "that is no lie");
+        (told, truth, lie)
+    }
+
+    /// What is said if the reply has this body instead of that.
+    pub fn difference(&self, index: usize, truth: &[u8], lie: &[u8]) -> String {
+        let body = |message: &[u8]| message[self.wire.head()..].to_vec();
+        let (truth, lie) = (body(truth), body(lie));
+        let at = truth.iter().zip(&lie).position(|(a, b)| a != b).expect("a lie");
+        let end = self.size.min(at + 16);
+        let (truth, lie) = (hex(&truth[at..end]), hex(&lie[at..end]));
+        format!("wrong bytes: reply {index} differs at byte {at}: expected {truth}, got {lie}")
+    }
+}
+
+pub type Lie = fn(&mut Random, Wire, Vec<u8>) -> Vec<u8>;
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
