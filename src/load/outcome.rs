@@ -63,6 +63,8 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// How many different complaints are kept, so that a long run's memory is bounded.
 const COMPLAINTS: usize = 32;
+/// What stands for all others.
+const OTHERS: &str = "others, of too many kinds to list";
 
 impl Outcome {
     pub(crate) fn new(plan: &Plan) -> Outcome {
@@ -113,9 +115,10 @@ impl Outcome {
 
     /// Something went wrong.
     pub(crate) fn complain(&mut self, complaint: String, times: u64) {
-        if self.complaints.len() < COMPLAINTS || self.complaints.contains_key(&complaint) {
-            *self.complaints.entry(complaint).or_default() += times;
-        }
+        let has_room = self.complaints.len() < COMPLAINTS;
+        let is_kept = has_room || self.complaints.contains_key(&complaint);
+        let complaint = if is_kept { complaint } else { OTHERS.to_owned() };
+        *self.complaints.entry(complaint).or_default() += times;
     }
 
     /// The outcome of both.
