@@ -4,6 +4,7 @@
 pub mod client;
 pub mod liar;
 pub mod lie;
+pub mod server;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
