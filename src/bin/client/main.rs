@@ -110,6 +110,10 @@ fn write(output: &mut dyn Write, report: &Report, wanted: &Results) -> anyhow::R
     } else {
         text::render(report, &wanted.percentiles)
     };
+    put(output, &text)
+}
+
+fn put(output: &mut dyn Write, text: &str) -> anyhow::Result<()> {
     output
         .write_all(text.as_bytes())
         .and_then(|()| output.flush())

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::Cli;
 use crate::environment::is_here;
+use crate::{open, put};
 
 /// One thing that connections need.
 #[derive(Debug, Serialize)]
@@ -30,15 +31,17 @@ const OTHER_DESCRIPTORS: u64 = 32;
 
 /// Says what fits. Exits with 0 if all does, with 1 if not.
 pub(crate) fn check(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let mut output = open(cli.results.output.as_deref())?;
     let plan = cli.plan();
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
-    if cli.results.json {
-        println!("{:#}", serde_json::json!({ "fits": fits, "needs": needs }));
+    let text = if cli.results.json {
+        format!("{:#}\n", serde_json::json!({ "fits": fits, "needs": needs }))
     } else {
-        println!("{} connections to {}", plan.connections, plan.target);
-        needs.iter().for_each(|need| println!("{}", need.line()));
-    }
+        let lines: String = needs.iter().map(Need::line).collect();
+        format!("{} connections to {}\n{lines}", plan.connections, plan.target)
+    };
+    put(&mut output, &text)?;
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -50,7 +53,7 @@ impl Need {
     fn line(&self) -> String {
         let Need { what, needed, available, fix } = self;
         let verdict = if self.is_met() { "fits".to_owned() } else { format!("short: {fix}") };
-        format!("{what:<28} {needed:>12} of {available:>12}  {verdict}")
+        format!("{what:<28} {needed:>12} of {available:>12}  {verdict}\n")
     }
 }
 
