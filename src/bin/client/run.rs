@@ -56,6 +56,7 @@ impl<'a> Run<'a> {
     /// Starts it.
     pub(crate) fn start(cli: &'a Cli, plan: &'a Plan, signals: Signals) -> anyhow::Result<Run<'a>> {
         let server = cli.server_pid.map(|pid| Meter::of(pid).and_then(Watch::begin));
+        let server = server.transpose()?;
         let client = Watch::begin(Meter::of_this_process()?)?;
         let load = Load::start(plan).context("cannot start the load")?;
         obey(signals, load.control()).context("cannot start a thread")?;
@@ -67,7 +68,7 @@ impl<'a> Run<'a> {
             progress: Progress::new(cli.wants_bar(), cli.wants_lines(), plan.connections as u64),
             timeline: Timeline::new(seconds_since_1970(), FRAME),
             client,
-            server: server.transpose()?,
+            server,
         })
     }
 
