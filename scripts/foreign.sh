@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
-# Clients that are not ours, against a server of its own: socat, which sends 64 MiB
-# and half-closes, and twenty lines of Python, which speak len32. Needs both.
+# Ours against programs that are not ours: their clients against our server, then our
+# client against their echo servers, and through their proxies to our server. Tools
+# that are not there are skipped, and it says so.
+#
+# Our client needs no flags for any of them: it half-closes only when it has all
+# replies, so that a proxy that then closes both ways has nothing left to lose. What
+# differs is opening: a queue of 10 (ncat) has clients of a burst come back a second
+# later, and --connect-rate does without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --quiet --bins
-out=target/foreign
+out=$PWD/target/foreign
 mkdir -p "$out"
-server=''
-trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true' EXIT
+server='' theirs=''
+trap 'for pid in $theirs $server; do kill -KILL "$pid" 2>/dev/null || true; done' EXIT
 
-# serve FLAGS...: starts a server; its port is in $port.
+# has TOOL: says so if it is not there.
+has() { command -v "$1" >/dev/null || { echo "$1: skipped, it is not installed"; false; }; }
+# serve FLAGS...: starts our server; its port is in $port.
 serve() {
     # The address of the one before is not its own.
     rm -f "$out/address"
@@ -20,15 +28,37 @@ serve() {
 }
 # stop: it must drain and exit with 0.
 stop() { kill -TERM "$server"; wait "$server"; server=''; }
+# pick: a port that is free, for those that cannot pick one; in $free.
+pick() { free=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'); }
+# ask NAME COMMAND...: starts their program and has our client verify what comes back.
+ask() {
+    local name=$1
+    "${@:2}" </dev/null >"$out/theirs.log" 2>&1 &
+    theirs=$!
+    until (exec 3<>"/dev/tcp/127.0.0.1/$free") 2>/dev/null; do
+        kill -0 "$theirs" || { cat "$out/theirs.log" >&2; exit 1; }
+        sleep 0.05
+    done
+    for flags in '' '--pipeline 8 -s 1k --reconnect-every 100' '--rate 5k -d 1s'; do
+        # shellcheck disable=SC2086 # They are several.
+        timeout 60 target/release/client 127.0.0.1 "$free" -q -c 20 -n 1000 --timeout 5s $flags >"$out/report"
+        echo "our client, $name${flags:+, $flags}: $(sed -n 's/^messages *//p' "$out/report")"
+    done
+    # It ends as it likes.
+    kill -TERM "$theirs" && wait "$theirs" || true
+    theirs=''
+}
 
-head -c 67108864 /dev/urandom >"$out/sent"
-for workers in 0 2; do
-    serve --workers "$workers"
-    timeout 60 socat -t 30 - "TCP:127.0.0.1:$port" <"$out/sent" >"$out/received"
-    cmp "$out/sent" "$out/received"
-    stop
-    echo "socat: 64 MiB behind a half-close are back, byte for byte, with $workers workers"
-done
+if has socat; then
+    head -c 67108864 /dev/urandom >"$out/sent"
+    for workers in 0 2; do
+        serve --workers "$workers"
+        timeout 60 socat -t 30 - "TCP:127.0.0.1:$port" <"$out/sent" >"$out/received"
+        cmp "$out/sent" "$out/received"
+        stop
+        echo "socat: 64 MiB behind a half-close are back, byte for byte, with $workers workers"
+    done
+fi
 
 serve --framing len32 --reply-prefix reply:
 python3 - "$port" <<'PYTHON'
@@ -53,4 +83,47 @@ for number in range(10_000):
     assert receive(length) == b"reply:" + message, number
 print("python: 10000 len32 replies, each with its prefix")
 PYTHON
+stop
+
+if has socat; then
+    for what in PIPE EXEC:cat; do
+        pick
+        ask "socat $what" socat "TCP-LISTEN:$free,bind=127.0.0.1,fork,reuseaddr,backlog=128" "$what"
+    done
+fi
+if has ncat; then
+    pick
+    ask 'ncat --exec cat' ncat -l -k --exec /bin/cat 127.0.0.1 "$free"
+fi
+pick
+ask asyncio python3 tests/faults/peers/echo.py "$free"
+
+serve
+module=/usr/lib/nginx/modules/ngx_stream_module.so
+if has nginx && { [ -e "$module" ] || { echo "nginx: skipped, it has no $module"; false; }; }; then
+    pick
+    cat >"$out/nginx.conf" <<NGINX
+load_module $module;
+daemon off;
+pid $out/nginx.pid;
+error_log $out/nginx.log;
+events {}
+stream { server { listen 127.0.0.1:$free; proxy_pass 127.0.0.1:$port; } }
+NGINX
+    ask 'nginx, our server' nginx -p "$out" -e "$out/nginx.log" -c "$out/nginx.conf"
+fi
+if has haproxy; then
+    pick
+    cat >"$out/haproxy.cfg" <<HAPROXY
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+listen echo
+    bind 127.0.0.1:$free
+    server ours 127.0.0.1:$port
+HAPROXY
+    ask 'HAProxy, our server' haproxy -db -f "$out/haproxy.cfg"
+fi
 stop
