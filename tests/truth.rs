@@ -134,8 +134,11 @@ fn an_open_loop_shows_a_stall_that_a_closed_one_hides() {
     assert_eq!((open.code, open.number("messages"), open.number("unsent")), (0, 3000, 0));
     let (p95, p99, max) =
         (percentile_95(&open, "latency_us"), latency(&open, "p99"), latency(&open, "max"));
-    assert!(latency(&open, "p90") < 30.0 && (40.0..80.0).contains(&p95), "{p95}");
-    assert!((80.0..130.0).contains(&p99) && (95.0..200.0).contains(&max), "{p99} {max}");
+    // Nothing can make a stall shorter. A busy machine may make it longer.
+    assert!((40.0..5.0 * 50.0).contains(&p95), "{p95}");
+    assert!((80.0..5.0 * 90.0).contains(&p99), "{p99}");
+    assert!((95.0..5.0 * 100.0).contains(&max), "{max}");
+    assert!(latency(&open, "p50") < p95 / 2.0);
     assert!(percentile_95(&open, "latency_raw_us") < p95 / 2.0);
     assert!(closed.number("messages") > 3000, "{closed:?}");
     assert!(latency(&closed, "p99") < p99 / 3.0, "{closed:?}");
