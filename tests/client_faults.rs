@@ -152,11 +152,11 @@ fn descriptors_that_run_out_all_the_same_are_counted() {
         let number = |key: &str| connections[key].as_u64().expect("a number");
         let (opened, failed) = (number("opened"), number("failed"));
         assert!(opened > 5 && opened + failed == 50, "{told:?}");
-        // One that comes back does so before its old socket is gone, and with none left
-        // it may find none.
+        // One that comes back needs the descriptor that it has just given back, which
+        // those may have at that moment who read what the client has used.
         let errors = told.number("errors");
         let lost = errors - failed;
-        assert!(lost == 0 || mode.contains(&"--reconnect-every"), "{told:?}");
+        assert!(lost <= if mode.contains(&"--reconnect-every") { 2 } else { 0 }, "{told:?}");
         told.assert_complaints(&[(&format!("cannot connect: {TOO_MANY}"), errors)]);
         assert_eq!(connections["failures"], serde_json::json!({ TOO_MANY: errors }));
         assert!((5 * (opened - lost)..=5 * opened).contains(&told.number("messages")));

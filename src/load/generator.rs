@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 
 use crate::deadlines::{Clock, Deadlines};
-use crate::load::lane::{Failure, Lane, Phase};
+use crate::load::lane::{Failure, Lane, Part, Phase};
 use crate::load::opener::Opener;
 use crate::load::pace::Turns;
 use crate::load::script::Script;
@@ -134,14 +134,14 @@ impl<'a> Generator<'a> {
             }
             let number = self.opener.next();
             match self.opener.connect() {
-                Ok(socket) => self.take_in(Lane::new(number, socket, Instant::now())),
+                Ok(socket) => self.take_in(Lane::new(socket, Part::new(number), Instant::now())),
                 Err(failure) => self.fail(&failure),
             }
         }
     }
 
     fn take_in(&mut self, lane: Lane) {
-        let place = lane.place;
+        let place = lane.part.place;
         let token = self.lanes.insert(lane);
         self.turns.replace(place, token);
         self.opener.connecting += 1;
@@ -221,18 +221,18 @@ impl<'a> Generator<'a> {
 
     /// A connection has had its messages: another takes its place.
     fn come_back(&mut self, token: Token) {
-        let Some(mut lane) = self.lanes.remove(token) else {
+        let Some(lane) = self.lanes.remove(token) else {
             return;
         };
         self.talk.closed(&lane);
+        // Its descriptor is free before the next is asked for.
+        let Lane { connection, part, .. } = lane;
+        drop(connection);
         match self.opener.connect() {
-            Ok(socket) => {
-                lane.reopen(socket, Instant::now());
-                self.take_in(lane);
-            }
+            Ok(socket) => self.take_in(Lane::new(socket, part, Instant::now())),
             Err(failure) => {
                 self.fail(&failure);
-                self.talk.gone(&lane);
+                self.talk.gone(&part);
             }
         }
     }
@@ -247,7 +247,7 @@ impl<'a> Generator<'a> {
             _ => {}
         }
         self.talk.closed(&lane);
-        self.talk.gone(&lane);
+        self.talk.gone(&lane.part);
     }
 
     /// Has a connection come up when what it waits for is overdue, or when there

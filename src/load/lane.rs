@@ -11,15 +11,26 @@ use crate::connection::{Connection, Received};
 use crate::load::script::{Script, hex};
 use crate::poll::Interest;
 
-/// One connection, or several one after the other: what it has asked, and what was
-/// answered.
+/// One connection, and the part that is played on it.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) connection: Connection,
+    pub(crate) part: Part,
     pub(crate) phase: Phase,
     /// What epoll was told to watch for, once it was told.
     pub(crate) watched: Option<Interest>,
-    /// Its number among the lanes of the program, which its messages carry.
+    /// How many messages had been asked when it opened.
+    asked_before: u64,
+    /// When each message that is not answered yet was sent, oldest first.
+    asked_at: VecDeque<Instant>,
+    /// When its phase began.
+    since: Instant,
+}
+
+/// What is said on one connection, or on several one after the other.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Its number among those of the program, which its messages carry.
     number: u32,
     /// Its place among those of its thread that talk.
     pub(crate) place: u32,
@@ -27,14 +38,8 @@ pub(crate) struct Lane {
     pub(crate) most: u64,
     asked: u64,
     answered: u64,
-    /// How many it had asked when its connection opened.
-    asked_before: u64,
     /// How many of its first messages do not count.
     uncounted: u64,
-    /// When each message that is not answered yet was sent, oldest first.
-    asked_at: VecDeque<Instant>,
-    /// When its phase began.
-    since: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,30 +118,45 @@ impl Failure {
     }
 }
 
+impl Part {
+    pub(crate) fn new(number: u32) -> Part {
+        Part { number, place: 0, most: 0, asked: 0, answered: 0, uncounted: 0 }
+    }
+
+    /// What it asks does not count, for now.
+    pub(crate) fn warm_up(&mut self) {
+        self.uncounted = u64::MAX;
+    }
+
+    /// Its first so many messages do not count; the others do, at most so many.
+    pub(crate) fn begin_to_count(&mut self, uncounted: u64, most: u64) {
+        self.uncounted = uncounted;
+        self.most = uncounted.saturating_add(most);
+    }
+
+    /// How many messages it has ever asked.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// How many of its messages, and of their replies, do not count.
+    pub(crate) fn uncounted(&self) -> (u64, u64) {
+        (self.uncounted.min(self.asked), self.uncounted.min(self.answered))
+    }
+}
+
 impl Lane {
-    pub(crate) fn new(number: u32, socket: TcpStream, now: Instant) -> Lane {
-        let (asked, answered, asked_before, uncounted, asked_at) = Default::default();
+    /// A connection that is being opened, for a part to be begun or gone on with.
+    pub(crate) fn new(socket: TcpStream, part: Part, now: Instant) -> Lane {
         Lane {
             connection: Connection::new(socket),
             phase: Phase::Connecting,
             watched: None,
-            number,
-            place: 0,
-            most: 0,
-            asked,
-            answered,
-            asked_before,
-            uncounted,
-            asked_at,
+            asked_before: part.asked,
+            asked_at: VecDeque::new(),
             since: now,
+            part,
         }
-    }
-
-    /// Goes on with a new connection.
-    pub(crate) fn reopen(&mut self, socket: TcpStream, now: Instant) {
-        self.connection = Connection::new(socket);
-        (self.phase, self.watched, self.since) = (Phase::Connecting, None, now);
-        self.asked_before = self.asked;
     }
 
     /// The socket is writable for the first time: the connection is open, or not.
@@ -181,11 +201,11 @@ impl Lane {
             return Ok(());
         }
         out.clear();
-        for number in self.asked..self.asked + count {
-            script.ask(self.number, number, out);
+        for number in self.part.asked..self.part.asked + count {
+            script.ask(self.part.number, number, out);
             self.asked_at.push_back(now);
         }
-        self.asked += count;
+        self.part.asked += count;
         self.connection.send(out).map_err(Failure::Broken)
     }
 
@@ -216,35 +236,14 @@ impl Lane {
         self.connection.socket().shutdown(Shutdown::Write).map_err(Failure::Broken)
     }
 
-    /// What it asks does not count, for now.
-    pub(crate) fn warm_up(&mut self) {
-        self.uncounted = u64::MAX;
-    }
-
-    /// Its first so many messages do not count; the others do, at most so many.
-    pub(crate) fn begin_to_count(&mut self, uncounted: u64, most: u64) {
-        self.uncounted = uncounted;
-        self.most = uncounted.saturating_add(most);
-    }
-
-    /// How many messages it has ever asked.
-    pub(crate) fn asked(&self) -> u64 {
-        self.asked
-    }
-
     /// How many it has asked on this connection.
     pub(crate) fn asked_here(&self) -> u64 {
-        self.asked - self.asked_before
+        self.part.asked - self.asked_before
     }
 
     /// How many replies are missing.
     pub(crate) fn unanswered(&self) -> u64 {
-        self.asked - self.answered
-    }
-
-    /// How many of its messages, and of their replies, do not count.
-    pub(crate) fn uncounted(&self) -> (u64, u64) {
-        (self.uncounted.min(self.asked), self.uncounted.min(self.answered))
+        self.part.asked - self.part.answered
     }
 
     /// What it means that nothing has come for too long.
@@ -295,10 +294,10 @@ impl Lane {
         {
             let sent = self.asked_at.pop_front();
             let sent = sent.ok_or_else(|| self.surplus(&bytes[consumed..]))?;
-            let index = self.answered;
-            script.check(self.number, index, body).map_err(Failure::Mismatch)?;
-            answered(Answer { index, sent, counts: index >= self.uncounted });
-            self.answered += 1;
+            let index = self.part.answered;
+            script.check(self.part.number, index, body).map_err(Failure::Mismatch)?;
+            answered(Answer { index, sent, counts: index >= self.part.uncounted });
+            self.part.answered += 1;
             consumed += length;
             searched = 0;
         }
@@ -307,11 +306,14 @@ impl Lane {
 
     fn surplus(&self, bytes: &[u8]) -> Failure {
         let begin = hex(bytes);
-        Failure::Mismatch(format!("bytes after the last reply, of {}: {begin}", self.answered))
+        Failure::Mismatch(format!("bytes after the last reply, of {}: {begin}", self.part.answered))
     }
 
     fn too_long(&self, bytes: &[u8]) -> Failure {
         let begin = hex(bytes);
-        Failure::Mismatch(format!("reply {} is longer than it should be: {begin}", self.answered))
+        Failure::Mismatch(format!(
+            "reply {} is longer than it should be: {begin}",
+            self.part.answered
+        ))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::connection::SCRATCH;
-use crate::load::lane::{Answer, Failure, Lane, Phase};
+use crate::load::lane::{Answer, Failure, Lane, Part, Phase};
 use crate::load::pace::Pace;
 use crate::load::script::Script;
 use crate::load::{Outcome, Plan};
@@ -116,7 +116,10 @@ impl Talk {
     pub(crate) fn call_time(&mut self, lane: &mut Lane, until: Instant) -> Result<Fate, Failure> {
         let now = Instant::now();
         if matches!(self.pace, Pace::Open(_)) {
-            let due = self.asked_before(lane, until).min(lane.most).saturating_sub(lane.asked());
+            let due = self
+                .asked_before(&lane.part, until)
+                .min(lane.part.most)
+                .saturating_sub(lane.part.asked());
             let room = if lane.phase == Phase::Talking { self.room(lane) } else { 0 };
             self.outcome.unsent += due.saturating_sub(room);
             lane.ask(&self.script, due.min(room), now, &mut self.out)?;
@@ -146,9 +149,9 @@ impl Talk {
         self.outcome.bytes_received += tally.received;
     }
 
-    /// A connection is gone for good: what it said while warming up does not count.
-    pub(crate) fn gone(&mut self, lane: &Lane) {
-        let (asked, answered) = lane.uncounted();
+    /// A part is played to its end: what was said while warming up does not count.
+    pub(crate) fn gone(&mut self, part: &Part) {
+        let (asked, answered) = part.uncounted();
         let (message, reply) = self.script.lengths();
         let take = |bytes: &mut u64, uncounted| *bytes = bytes.saturating_sub(uncounted);
         take(&mut self.outcome.bytes_sent, asked * message);
@@ -156,11 +159,11 @@ impl Talk {
     }
 
     /// How many messages it has ever asked, or should have asked, before `now`.
-    pub(crate) fn asked_before(&self, lane: &Lane, now: Instant) -> u64 {
+    pub(crate) fn asked_before(&self, part: &Part, now: Instant) -> u64 {
         match &self.pace {
-            Pace::Closed => lane.asked(),
+            Pace::Closed => part.asked(),
             Pace::Open(schedule) => {
-                schedule.due_by(lane.place.into(), now - Duration::from_nanos(1))
+                schedule.due_by(part.place.into(), now - Duration::from_nanos(1))
             }
         }
     }
@@ -168,7 +171,7 @@ impl Talk {
     /// How many messages it may still ask.
     fn left(&self, lane: &Lane, now: Instant) -> u64 {
         let is_late = self.until.is_some_and(|until| until <= now);
-        if is_late { 0 } else { lane.most.saturating_sub(lane.asked()) }
+        if is_late { 0 } else { lane.part.most.saturating_sub(lane.part.asked()) }
     }
 
     /// How many it may ask before it has a reply, or another connection.
@@ -182,13 +185,13 @@ impl Talk {
         match &self.pace {
             Pace::Closed => u64::MAX,
             Pace::Open(schedule) => {
-                schedule.due_by(lane.place.into(), now).saturating_sub(lane.asked())
+                schedule.due_by(lane.part.place.into(), now).saturating_sub(lane.part.asked())
             }
         }
     }
 
     fn read(&mut self, lane: &mut Lane) -> Result<Fate, Failure> {
-        let (pace, place, outcome) = (&self.pace, lane.place.into(), &mut self.outcome);
+        let (pace, place, outcome) = (&self.pace, lane.part.place.into(), &mut self.outcome);
         let answered = |answer: Answer, now| {
             let due = match pace {
                 Pace::Closed => None,

@@ -42,8 +42,9 @@ impl Generator<'_> {
         self.turns = Turns::new(self.lanes.tokens().collect());
         for (place, &token) in self.turns.order().iter().enumerate() {
             if let Some(lane) = self.lanes.get_mut(token) {
-                (lane.phase, lane.place, lane.most) = (Phase::Talking, place as u32, u64::MAX);
-                lane.warm_up();
+                lane.phase = Phase::Talking;
+                (lane.part.place, lane.part.most) = (place as u32, u64::MAX);
+                lane.part.warm_up();
             }
         }
         self.stage = Stage::Warming(at + self.plan.warmup);
@@ -60,8 +61,8 @@ impl Generator<'_> {
         self.talk.until = self.plan.duration.map(|duration| now + duration);
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             if let Some(lane) = self.lanes.get_mut(token) {
-                let uncounted = self.talk.asked_before(lane, now);
-                lane.begin_to_count(uncounted, self.plan.messages.unwrap_or(u64::MAX));
+                let uncounted = self.talk.asked_before(&lane.part, now);
+                lane.part.begin_to_count(uncounted, self.plan.messages.unwrap_or(u64::MAX));
             }
         }
         self.say(News::Counting);
@@ -140,7 +141,7 @@ impl Generator<'_> {
         self.resting = 0;
         self.talk.say_one_more(Instant::now());
         self.visit_all(|talk, lane| {
-            (lane.phase, lane.most) = (Phase::Talking, lane.asked() + 1);
+            (lane.phase, lane.part.most) = (Phase::Talking, lane.part.asked() + 1);
             talk.ask(lane, Instant::now())
         });
     }
