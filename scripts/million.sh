@@ -80,7 +80,7 @@ trap 'exit 130' INT TERM
 # ---- figures of the machine
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
-kernel() { awk '/^Slab/ { printf "%d\n", $2 * 1024 }' /proc/meminfo; }
+kernel() { awk '/^Slab/ { printf "%.0f\n", $2 * 1024 }' /proc/meminfo; }
 # rss PID...: bytes of memory that they have together.
 rss() {
     local pid sum=0 pages
@@ -170,8 +170,9 @@ opened=$(figure opened)
 printf '%-24s %s of %s, %s held at once, %s failed\n' opened "$opened" "$connections" "$held" "$((connections - opened))"
 printf '%-24s %s s, %.0f connections a second\n' "opening took" "$opening" "$(awk -v n="$opened" -v s="$opening" 'BEGIN { print n / s }')"
 printf '%-24s server %d, client %d, kernel (both ends) %d\n' "bytes a connection" "$server_each" "$client_each" "$kernel_each"
-printf '%-24s %s of %s, %s mismatches, %s errors\n' "echoes verified" "$(figure messages)" "$opened" "$(figure mismatches)" "$(figure errors)"
-printf '%-24s %s s\n' "echoing and closing took" "$echoing"
+printf '%-24s %s of %s in %.1f s, %s mismatches, %s errors\n' "echoes verified" "$(figure messages)" "$opened" \
+    "$(grep -m1 '^  "seconds":' "$out/all.json" | tr -dc 0-9.)" "$(figure mismatches)" "$(figure errors)"
+printf '%-24s %s s\n' "echoing and closing" "$echoing"
 printf '%-24s %s s\n' "all of it took" "$(since "$started")"
 ((opened == connections && held >= connections)) || failed=1
 exit "$failed"
