@@ -10,9 +10,10 @@ while read -r lines file; do
     ((lines <= 400)) || complain "$file has $lines lines"
 done < <(find src tests examples benches scripts -type f \( -name '*.rs' -o -name '*.sh' -o -name '*.py' \) -exec wc -l {} + | grep -v ' total$')
 
+# What ours is compared with is no part of it: the floor is raw system calls on purpose.
 while read -r file; do
     complain "$file: unsafe code outside src/sys.rs"
-done < <(grep -rlE '\bunsafe\b *(\{|fn|impl)|allow\(unsafe_code\)' --include='*.rs' src tests examples benches | grep -vxE 'src/sys.rs|tests/unsafe_code.rs')
+done < <(grep -rlE '\bunsafe\b *(\{|fn|impl)|allow\(unsafe_code\)' --include='*.rs' src tests examples benches | grep -vxE 'src/sys.rs|tests/unsafe_code.rs|benches/peers/.*')
 
 # The floors, from the ground up; a file may import from below its own.
 floors=(

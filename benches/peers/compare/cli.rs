@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) const USAGE: &str = "\
+Compares this project's server with others, shape by shape, in one run.
+
+    scripts/compare.sh [FLAGS]
+
+  --shapes LIST    A,B,C,D,E,F,hop,seed,threads,memory           [all]
+  --servers LIST   ours,floor,tokio,mio,monoio,compio,smol,may,std,go,asio,libuv,libevent;
+                   ours-len32 and the like alone, ours with all of them    [all]
+  --rounds N       each forwards or backwards through all that is measured [5]
+  --seconds S      of a measurement, after a fifth of it to warm up        [1]
+  --quick          3 rounds of 0.2 s, 2,000 idle connections; about three minutes
+  -h, --help       this
+
+CHARTS=img in the environment has the charts drawn there instead of in target/compare.
+Tables and verdicts go to standard output, every measurement to target/compare/results.csv.
+Exits with 1 if this project's server failed anywhere, 2 for wrong usage, 130 if interrupted.
+";
+
+/// Names of the groups of shapes.
+pub(crate) const GROUPS: [&str; 10] =
+    ["A", "B", "C", "D", "E", "F", "hop", "seed", "threads", "memory"];
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Options {
+    /// All, if there is none.
+    pub(crate) shapes: Vec<String>,
+    /// All, if there is none.
+    pub(crate) servers: Vec<String>,
+    pub(crate) rounds: usize,
+    pub(crate) time: Duration,
+    pub(crate) is_quick: bool,
+    pub(crate) charts: PathBuf,
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Request {
+    Help,
+    Compare(Options),
+}
+
+impl Options {
+    fn new() -> Options {
+        Options {
+            shapes: Vec::new(),
+            servers: Vec::new(),
+            rounds: 5,
+            time: Duration::from_secs(1),
+            is_quick: false,
+            charts: env::var_os("CHARTS").unwrap_or_else(|| "target/compare".into()).into(),
+        }
+    }
+
+    fn quick(self) -> Options {
+        Options { rounds: 3, time: Duration::from_millis(200), is_quick: true, ..self }
+    }
+
+    pub(crate) fn warmup(&self) -> Duration {
+        self.time / 5
+    }
+
+    /// Whether a group of shapes is to be run.
+    pub(crate) fn wants_shape(&self, group: &str) -> bool {
+        self.shapes.is_empty() || self.shapes.iter().any(|wanted| wanted == group)
+    }
+
+    /// Whether a server is to be run: by its name, or by that of which it is a variant.
+    pub(crate) fn wants_server(&self, name: &str) -> bool {
+        let family = name.split('-').next().unwrap_or(name);
+        self.servers.is_empty() || self.servers.iter().any(|it| it == name || it == family)
+    }
+}
+
+/// Reads the words of the command line.
+///
+/// # Errors
+/// What makes no sense, in words.
+pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Request, String> {
+    let words: Vec<String> = words.collect();
+    let mut options = Options::new();
+    // Whatever is asked for beside it overrides it, wherever it stands.
+    if words.iter().any(|word| word == "--quick") {
+        options = options.quick();
+    }
+    let mut words = words.into_iter();
+    while let Some(flag) = words.next() {
+        match flag.as_str() {
+            "-h" | "--help" => return Ok(Request::Help),
+            "--quick" => continue,
+            "--shapes" | "--servers" | "--rounds" | "--seconds" => {}
+            _ => return Err(format!("there is no flag {flag}")),
+        }
+        let value = words.next().ok_or_else(|| format!("{flag} needs a value"))?;
+        options.set(&flag, &value)?;
+    }
+    Ok(Request::Compare(options))
+}
+
+impl Options {
+    fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
+        match flag {
+            "--shapes" => self.shapes = list(value, |name| GROUPS.contains(&name))?,
+            "--servers" => self.servers = list(value, |name| !name.is_empty())?,
+            "--rounds" => self.rounds = number(value, 1.0, 1000.0)? as usize,
+            _ => self.time = Duration::from_secs_f64(number(value, 0.05, 600.0)?),
+        }
+        Ok(())
+    }
+}
+
+fn list(value: &str, is_known: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
+    let names = value.split(',').map(str::trim);
+    match names.clone().find(|name| !is_known(name)) {
+        Some(name) => Err(format!("there is no {name:?}")),
+        None => Ok(names.map(str::to_owned).collect()),
+    }
+}
+
+fn number(value: &str, least: f64, most: f64) -> Result<f64, String> {
+    match value.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("{value:?} is no number from {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Result<Request, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    fn options(line: &str) -> Options {
+        match of(line) {
+            Ok(Request::Compare(options)) => options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for line in
+            ["--fast", "--rounds", "--rounds x", "--rounds 0", "--shapes A,G", "A", "--seconds 0"]
+        {
+            assert!(of(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn quick_gives_way_to_what_is_said_beside_it() {
+        let options = options("--rounds 7 --quick --shapes A,seed");
+        assert_eq!((options.rounds, options.is_quick), (7, true));
+        assert!(options.wants_shape("seed") && !options.wants_shape("B"));
+    }
+
+    #[test]
+    fn a_server_is_wanted_by_its_name_and_by_its_family() {
+        let ours = options("--servers ours,go");
+        assert!(ours.wants_server("ours-len32") && ours.wants_server("go"));
+        let one = options("--servers ours-len32");
+        assert!(one.wants_server("ours-len32") && !one.wants_server("ours"));
+    }
+}

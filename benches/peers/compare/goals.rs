@@ -1,0 +1,218 @@
+//! Whether ours is as good as it is to be: side by side with the others of the same run.
+
+use crate::contender::is_ours;
+use crate::measurement::Measurement;
+use crate::series::Series;
+use crate::shape::threads_enough;
+
+/// Ours may take this much more CPU an echo than the best of the others.
+const CPU: f64 = 1.05;
+/// System calls an echo, when each comes alone.
+const CALLS: f64 = 2.05;
+/// Microseconds of the median latency with one connection and spinning.
+const SPINNING: f64 = 26.0;
+/// Microseconds that a worker may cost, with all on one core and with cores to spare.
+const HOP: [(&str, &str, f64); 2] = [("A", "ours-w1", 3.1), ("hop", "ours-w4", 1.8)];
+/// Bytes of RSS a connection.
+const BYTES: f64 = 150.0;
+/// Rates, and times, closer than this are the same.
+const TIE: f64 = 0.10;
+/// How much less many threads may do than enough of them.
+const THREADS: f64 = 0.05;
+
+type Field = fn(&Measurement) -> Option<f64>;
+
+/// Everything that was measured, to be judged.
+#[derive(Debug)]
+pub(crate) struct Goals<'a> {
+    all: &'a [Measurement],
+    servers: &'a [&'static str],
+}
+
+impl<'a> Goals<'a> {
+    pub(crate) fn new(all: &'a [Measurement], servers: &'a [&'static str]) -> Goals<'a> {
+        Goals { all, servers }
+    }
+
+    /// Prints a line for each goal of which enough was measured.
+    pub(crate) fn print(&self, cpus: usize) {
+        let mut lines: Vec<String> = Vec::new();
+        for shape in ["A", "C", "D", "E"] {
+            lines.extend(self.cpu(shape, "ours"));
+        }
+        lines.extend(self.cpu("A", "ours-len32"));
+        lines.extend(self.calls());
+        lines.extend(self.latency());
+        lines.extend(self.spinning());
+        lines.extend(self.rate("F"));
+        lines.extend(["seed-2", "seed-32"].iter().filter_map(|shape| self.seed(shape)));
+        lines.extend(HOP.iter().filter_map(|hop| self.hop(hop)));
+        lines.extend(self.memory());
+        lines.extend(self.threads(cpus));
+        if lines.is_empty() {
+            return;
+        }
+        println!("\n## Goals\n\n| goal | ours | beside | verdict |\n|---|---|---|---|");
+        lines.iter().for_each(|line| println!("{line}"));
+    }
+
+    fn series(&self, shape: &'a str, server: &'a str) -> Series<'a> {
+        Series::new(self.all, shape, server)
+    }
+
+    fn least(&self, shape: &'a str, server: &'a str, field: Field) -> Option<f64> {
+        self.series(shape, server).least(field)
+    }
+
+    fn median(&self, shape: &'a str, server: &'a str, field: Field) -> Option<f64> {
+        self.series(shape, server).median(field)
+    }
+
+    /// The others' figures, and whose they are.
+    fn others(&self, of: impl Fn(&'static str) -> Option<f64>) -> Vec<(f64, &'static str)> {
+        let others = self.servers.iter().filter(|name| !is_ours(name));
+        let mut figures: Vec<_> = others.filter_map(|&name| Some((of(name)?, name))).collect();
+        figures.sort_by(|one, other| one.0.total_cmp(&other.0));
+        figures
+    }
+
+    fn cpu(&self, shape: &'a str, server: &'a str) -> Option<String> {
+        let ours = self.least(shape, server, |it| it.cpu)?;
+        let others = self.others(|name| self.least(shape, name, |it| it.cpu));
+        let &(best, name) = others.first()?;
+        Some(line(
+            &format!("{shape}: CPU an echo (min) of {server} <= {CPU} x the best"),
+            &format!("{ours:.2} us, {:.3} x", ours / best),
+            &format!("{name} {best:.2} us"),
+            verdict(ours <= CPU * best, false),
+        ))
+    }
+
+    fn calls(&self) -> Option<String> {
+        let ours = self.least("A", "ours", |it| it.calls)?;
+        let goal = format!("A: system calls an echo <= {CALLS}");
+        Some(line(&goal, &format!("{ours:.3}"), "", verdict(ours <= CALLS, false)))
+    }
+
+    fn latency(&self) -> Option<String> {
+        let ours = self.median("B", "ours", |it| it.p50)?;
+        let others = self.others(|name| self.median("B", name, |it| it.p50));
+        let &(best, name) = others.first()?;
+        Some(line(
+            "B: p50 (median) no worse than the best",
+            &format!("{ours:.1} us"),
+            &format!("{name} {best:.1} us"),
+            verdict(ours <= best, ours <= best * (1.0 + TIE)),
+        ))
+    }
+
+    fn spinning(&self) -> Option<String> {
+        let ours = self.median("B", "ours-busy", |it| it.p50)?;
+        let goal = format!("B: p50 (median) when it spins <= {SPINNING} us");
+        Some(line(&goal, &format!("{ours:.1} us"), "", verdict(ours <= SPINNING, false)))
+    }
+
+    fn rate(&self, shape: &'a str) -> Option<String> {
+        let ours = self.median(shape, "ours", |it| it.rate)?;
+        let others = self.others(|name| self.median(shape, name, |it| it.rate));
+        let &(best, name) = others.last()?;
+        Some(rates(&format!("{shape}: rate (median) >= the best"), ours, name, best))
+    }
+
+    fn seed(&self, shape: &'a str) -> Option<String> {
+        let ours = self.median(shape, "ours", |it| it.rate)?;
+        let go = self.median(shape, "go", |it| it.rate)?;
+        Some(rates(&format!("{shape}: faster than Go (median)"), ours, "go", go))
+    }
+
+    fn hop(&self, &(shape, server, goal): &(&'static str, &'static str, f64)) -> Option<String> {
+        let inline = self.least(shape, "ours", |it| it.cpu)?;
+        let worker = self.least(shape, server, |it| it.cpu)?;
+        let how = if shape == "A" { "on one core" } else { "unpinned" };
+        Some(line(
+            &format!("hop to a worker ({server}, {how}) <= {goal} us of CPU (min)"),
+            &format!("{:+.2} us", worker - inline),
+            &format!("inline {inline:.2} us"),
+            verdict(worker - inline <= goal, false),
+        ))
+    }
+
+    fn memory(&self) -> Option<String> {
+        let idle = self.median("memory", "ours", |it| it.idle)?;
+        let used = self.median("memory", "ours", |it| it.used)?;
+        Some(line(
+            &format!("memory a connection <= {BYTES} B, idle and after an echo"),
+            &format!("{idle:.0} B, {used:.0} B"),
+            "",
+            verdict(idle <= BYTES && used <= BYTES, false),
+        ))
+    }
+
+    fn threads(&self, cpus: usize) -> Option<String> {
+        let enough = threads_enough(cpus);
+        let rate = |threads: usize| {
+            let shape = format!("threads-{threads}");
+            Series::new(self.all, &shape, "ours").median(|it| it.rate)
+        };
+        let (many, few) = (rate(64)?, rate(enough)?);
+        Some(line(
+            &format!("64 threads within {:.0} % of {enough} (median)", 100.0 * THREADS),
+            &format!("{:.1} k/s, {:+.1} %", many / 1e3, 100.0 * (many / few - 1.0)),
+            &format!("{enough} threads {:.1} k/s", few / 1e3),
+            verdict(many >= few * (1.0 - THREADS), many >= few * (1.0 - TIE)),
+        ))
+    }
+}
+
+fn rates(goal: &str, ours: f64, name: &str, best: f64) -> String {
+    line(
+        goal,
+        &format!("{:.1} k/s, {:.2} x", ours / 1e3, ours / best),
+        &format!("{name} {:.1} k/s", best / 1e3),
+        verdict(ours >= best, ours >= best * (1.0 - TIE)),
+    )
+}
+
+fn line(goal: &str, ours: &str, beside: &str, verdict: &str) -> String {
+    format!("| {goal} | {ours} | {beside} | {verdict} |")
+}
+
+/// What one run can say. What is missed by less than runs differ is no more than a tie.
+fn verdict(is_met: bool, is_tie: bool) -> &'static str {
+    match (is_met, is_tie) {
+        (true, _) => "met",
+        (false, true) => "tie",
+        (false, false) => "**missed**",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(shape: &str, server: &'static str, cpu: f64) -> Measurement {
+        let shape = shape.to_owned();
+        Measurement { shape, server, cpu: Some(cpu), ..Measurement::default() }
+    }
+
+    #[test]
+    fn ours_is_held_against_the_best_of_the_others_and_not_against_its_variants() {
+        let all = [
+            of("A", "ours", 5.3),
+            of("A", "ours-len32", 1.0),
+            of("A", "go", 7.0),
+            of("A", "floor", 5.2),
+        ];
+        let servers = ["ours", "ours-len32", "go", "floor"];
+        let goals = Goals::new(&all, &servers);
+        let line = goals.cpu("A", "ours").expect("a verdict");
+        assert!(line.contains("floor 5.20 us") && line.ends_with("| met |"), "{line}");
+        assert_eq!(goals.cpu("C", "ours"), None);
+    }
+
+    #[test]
+    fn a_goal_without_anybody_beside_is_not_judged() {
+        let all = [of("A", "ours", 5.3)];
+        assert_eq!(Goals::new(&all, &["ours"]).cpu("A", "ours"), None);
+    }
+}

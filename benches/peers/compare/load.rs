@@ -1,0 +1,136 @@
+//! Has the product's client load a server, and reads what it says.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::child::Process;
+use crate::contender::{CLIENT, Contender};
+use crate::measurement::Measurement;
+use crate::server::Server;
+use crate::shape::Shape;
+use crate::trouble::{Result, Trouble, failed};
+
+const OUTPUT: &str = "target/compare/client.json";
+/// How long a client may take beyond what it was told to.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How much is said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Amount {
+    /// For so long, after a warm-up of so long.
+    Time(Duration, Duration),
+    /// So many messages on each connection.
+    Messages(u64),
+}
+
+impl Amount {
+    fn flags(self) -> Vec<String> {
+        match self {
+            Amount::Messages(count) => vec!["--messages".to_owned(), count.to_string()],
+            Amount::Time(time, warmup) => {
+                let ms = |time: Duration| format!("{}ms", time.as_millis());
+                ["--duration", &ms(time), "--warmup", &ms(warmup)].map(str::to_owned).to_vec()
+            }
+        }
+    }
+
+    fn patience(self) -> Duration {
+        match self {
+            Amount::Messages(_) => PATIENCE,
+            Amount::Time(time, warmup) => time + warmup + PATIENCE,
+        }
+    }
+}
+
+/// Measures a server once.
+pub(crate) fn measure(contender: &Contender, shape: &Shape, amount: Amount) -> Result<Measurement> {
+    let mut server = Server::start(contender, shape)?;
+    let result = run(&mut server, contender, shape, amount);
+    let death = server.death();
+    server.stop();
+    match death {
+        Some(death) => failed(death),
+        None => read(&result?),
+    }
+}
+
+/// Runs the client against a server that is there already, and returns its results.
+///
+/// # Errors
+/// A byte was wrong, or a connection failed.
+pub(crate) fn run(
+    server: &mut Server,
+    contender: &Contender,
+    shape: &Shape,
+    amount: Amount,
+) -> Result<Value> {
+    let mut command = Command::new(CLIENT);
+    command.args(["127.0.0.1", &server.port.to_string(), "--server-pid", &server.id().to_string()]);
+    command.args(shape.flags().into_iter().flatten()).args(amount.flags());
+    command.args(["--json", "--quiet", "--timeout", "5s", "--output", OUTPUT]);
+    if contender.is_framed() {
+        command.args(["--framing", "len32"]);
+    }
+    // An answer that is not of this run must not be taken for one.
+    let _ = fs::remove_file(OUTPUT);
+    let mut client = Process::start(command.stderr(Stdio::null()), shape.is_pinned.then_some(1))?;
+    client.wait(amount.patience())?;
+    let text = fs::read(OUTPUT).map_err(|_| trouble("the client has no results"))?;
+    let results = serde_json::from_slice(&text).map_err(|error| trouble(&error.to_string()))?;
+    check(&results)?;
+    Ok(results)
+}
+
+fn trouble(why: &str) -> Trouble {
+    Trouble::Failed(why.to_owned())
+}
+
+/// Whether every byte was right and every connection opened.
+fn check(results: &Value) -> Result<()> {
+    let count = |pointer: &str| results.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let bad = [count("/mismatches"), count("/errors"), count("/connections/failed")];
+    if bad == [0, 0, 0] && count("/messages") > 0 {
+        return Ok(());
+    }
+    let why = results.get("complaints").map(Value::to_string).unwrap_or_default();
+    let [wrong, errors, unopened] = bad;
+    failed(format!("{wrong} wrong replies, {errors} errors, {unopened} not connected: {why}"))
+}
+
+fn read(results: &Value) -> Result<Measurement> {
+    let figure = |pointer: &str| {
+        let value = results.pointer(pointer).and_then(Value::as_f64);
+        value.ok_or_else(|| Trouble::Failed(format!("the client says no {pointer}")))
+    };
+    Ok(Measurement {
+        rate: Some(figure("/rate")?),
+        cpu: Some(figure("/server/cpu_us_per_message/total")?),
+        p50: Some(figure("/latency_us/p50")?),
+        p99: Some(figure("/latency_us/p99")?),
+        echoes: Some(figure("/messages")?),
+        seconds: Some(figure("/seconds")?),
+        ..Measurement::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_wrong_byte_an_error_and_silence_are_failures() {
+        let results = |messages: u64, errors: u64, wrong: u64| {
+            let connections = json!({ "failed": 0 });
+            let rest = json!({ "mismatches": wrong, "complaints": {}, "connections": connections });
+            let mut all = json!({ "messages": messages, "errors": errors });
+            all.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            check(&all).is_ok()
+        };
+        assert!(results(1, 0, 0));
+        assert!(!results(1, 1, 0) && !results(1, 0, 1) && !results(0, 0, 0));
+    }
+}

@@ -1,0 +1,60 @@
+//! The original's own workload: thirty processes of its client at once.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::child::Process;
+use crate::contender::Contender;
+use crate::measurement::Measurement;
+use crate::server::Server;
+use crate::shape::Shape;
+use crate::sys;
+use crate::trouble::{Result, failed};
+
+const PROCESSES: u64 = 30;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Measures a server once, with so many messages of each process.
+///
+/// What counts is the time from starting the first to the end of the last.
+pub(crate) fn measure(
+    contender: &Contender,
+    shape: &Shape,
+    folder: &Path,
+    messages: u64,
+) -> Result<Measurement> {
+    let mut server = Server::start(contender, shape)?;
+    let (before, began) = (sys::processor_time(server.id())?, Instant::now());
+    let outcome = run(&folder.join("seed"), server.port, messages);
+    let seconds = began.elapsed().as_secs_f64();
+    if let Some(death) = server.death() {
+        return failed(death);
+    }
+    outcome?;
+    let used = sys::processor_time(server.id())?.saturating_sub(before);
+    server.stop();
+    let echoes = (PROCESSES * messages) as f64;
+    Ok(Measurement {
+        rate: Some(echoes / seconds),
+        cpu: Some(used.as_secs_f64() * 1e6 / echoes),
+        echoes: Some(echoes),
+        seconds: Some(seconds),
+        ..Measurement::default()
+    })
+}
+
+fn run(program: &Path, port: u16, messages: u64) -> Result<()> {
+    let mut seeds = Vec::new();
+    for _ in 0..PROCESSES {
+        let mut command = Command::new(program);
+        command.args(["127.0.0.1", &port.to_string(), &messages.to_string()]);
+        seeds.push(Process::start(command.stderr(Stdio::null()), None)?);
+    }
+    for seed in &mut seeds {
+        if !seed.wait(PATIENCE)?.success() {
+            return failed("a seed client had an error or a wrong reply");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! A server that is running.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::child::{Process, until};
+use crate::contender::Contender;
+use crate::shape::Shape;
+use crate::trouble::{Result, Trouble, failed};
+
+/// Where the ports begin that are tried: below those that the kernel gives to clients.
+const FIRST: u16 = 20_000;
+const LAST: u16 = 32_000;
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// Starts it with as many threads and where the shape says, and waits until it echoes.
+    pub(crate) fn start(contender: &Contender, shape: &Shape) -> Result<Server> {
+        Server::start_under(&[], contender, shape)
+    }
+
+    /// The same, under a tool that starts it as itself.
+    pub(crate) fn start_under(
+        tool: &[&str],
+        contender: &Contender,
+        shape: &Shape,
+    ) -> Result<Server> {
+        let port = free_port()?;
+        let mut words: Vec<String> = tool.iter().map(ToString::to_string).collect();
+        words.extend(contender.words(port, shape.threads));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stderr(std::process::Stdio::null());
+        contender.prepare(&mut command);
+        let process = Process::start(&mut command, shape.is_pinned.then_some(0))?;
+        let mut server = Server { process, port };
+        let greeting = greeting(contender);
+        until(PATIENCE, "no answer", || server.answers(greeting))?;
+        Ok(server)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn stop(self) {
+        self.process.stop();
+    }
+
+    fn answers(&mut self, greeting: &[u8]) -> Result<Option<()>> {
+        if let Some(status) = self.process.ended()? {
+            return failed(format!("it ended by itself ({status})"));
+        }
+        let Ok(mut stream) = TcpStream::connect(self.address()) else { return Ok(None) };
+        let mut reply = vec![0; greeting.len()];
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(greeting)?;
+        stream.read_exact(&mut reply).map_err(|error| unanswered(&error))?;
+        match reply == greeting {
+            true => Ok(Some(())),
+            false => failed("the first byte came back as another"),
+        }
+    }
+
+    /// What has become of it, if it is no more: that explains what the client complains of.
+    pub(crate) fn death(&mut self) -> Option<String> {
+        let status = self.process.ended().ok()??;
+        Some(format!("the server ended by itself ({status})"))
+    }
+}
+
+fn unanswered(error: &std::io::Error) -> Trouble {
+    Trouble::Failed(format!("it accepts, and does not echo: {error}"))
+}
+
+/// A message that any server of that framing echoes.
+fn greeting(contender: &Contender) -> &'static [u8] {
+    if contender.is_framed() { b"\x01\0\0\0?" } else { b"?" }
+}
+
+/// A port that nobody listens on. No two servers get the same until all have been had, so
+/// that the connections of one are not in the way of the next.
+fn free_port() -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = (std::process::id() % 50) as u16 * 200;
+    for _ in FIRST..LAST {
+        let offset = (spread + NEXT.fetch_add(1, Relaxed)) % (LAST - FIRST);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST + offset)).is_ok() {
+            return Ok(FIRST + offset);
+        }
+    }
+    failed(format!("no port from {FIRST} to {LAST} is free"))
+}

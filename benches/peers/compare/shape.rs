@@ -1,0 +1,121 @@
+//! What is asked of the servers.
+
+/// One kind of load on a server with so many threads.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    /// As it is called in the tables: `A`, `seed-32`, `threads-8`.
+    pub(crate) name: String,
+    /// As it is asked for: `A`, `seed`, `threads`.
+    pub(crate) group: &'static str,
+    pub(crate) title: String,
+    pub(crate) threads: usize,
+    /// Whether the server has core 0 and the client core 1, both to themselves.
+    pub(crate) is_pinned: bool,
+    pub(crate) work: Work,
+}
+
+/// Who makes the load.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Work {
+    /// The product's client with these flags.
+    Client(&'static str),
+    /// Thirty processes that do as the original's client did.
+    Seeds,
+    /// Connections that are held.
+    Memory,
+}
+
+/// Shape A: what most of the others are compared with.
+const MANY: &str = "--connections 30 --size 24";
+
+/// Those of one thread, pinned: name, title, flags of the client.
+const PINNED: [(&str, &str, &str); 6] = [
+    ("A", "30 connections, 24 B", MANY),
+    ("B", "1 connection, 24 B", "--connections 1 --size 24"),
+    ("C", "1000 connections, 64 B", "--connections 1000 --size 64"),
+    ("D", "30 connections, 16 KiB", "--connections 30 --size 16k"),
+    ("E", "30 connections, 64 B, 16 at a time", "--connections 30 --size 64 --pipeline 16"),
+    ("F", "connect, echo once, close", "--connections 30 --size 24 --reconnect-every 1"),
+];
+
+/// Numbers of server threads that are compared; the CPUs twice over are among them anyway.
+const THREADS: [usize; 5] = [1, 2, 8, 32, 64];
+const SEED_THREADS: [usize; 2] = [2, 32];
+
+impl Shape {
+    fn pinned((name, title, flags): (&'static str, &str, &'static str)) -> Shape {
+        Shape {
+            name: name.to_owned(),
+            group: name,
+            title: title.to_owned(),
+            threads: 1,
+            is_pinned: true,
+            work: Work::Client(flags),
+        }
+    }
+
+    fn free(group: &'static str, title: &str, threads: usize, work: Work) -> Shape {
+        let name = match group {
+            "seed" | "threads" => format!("{group}-{threads}"),
+            _ => group.to_owned(),
+        };
+        let title =
+            format!("{title}, {threads} server thread{}", if threads > 1 { "s" } else { "" });
+        Shape { name, group, title, threads, is_pinned: false, work }
+    }
+
+    /// The flags of the client, if that is what makes the load.
+    pub(crate) fn flags(&self) -> Option<impl Iterator<Item = &'static str>> {
+        match self.work {
+            Work::Client(flags) => Some(flags.split(' ')),
+            _ => None,
+        }
+    }
+}
+
+/// Twice the CPUs: as many threads as can be of use to anybody.
+pub(crate) fn threads_enough(cpus: usize) -> usize {
+    2 * cpus
+}
+
+/// All of them.
+pub(crate) fn all(cpus: usize) -> Vec<Shape> {
+    let mut shapes: Vec<Shape> = PINNED.into_iter().map(Shape::pinned).collect();
+    shapes.push(Shape::free("hop", "30 connections, 24 B, unpinned", 1, Work::Client(MANY)));
+    for threads in SEED_THREADS {
+        shapes.push(Shape::free("seed", "30 seed processes, unpinned", threads, Work::Seeds));
+    }
+    let mut counts = [&THREADS[..], &[threads_enough(cpus)]].concat();
+    counts.sort_unstable();
+    counts.dedup();
+    for threads in counts {
+        let title = "30 connections, 24 B, unpinned";
+        shapes.push(Shape::free("threads", title, threads, Work::Client(MANY)));
+    }
+    shapes.push(Shape::free("memory", "bytes of RSS a connection", 1, Work::Memory));
+    shapes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::GROUPS;
+
+    #[test]
+    fn every_group_that_can_be_asked_for_has_a_shape() {
+        let shapes = all(2);
+        for group in GROUPS {
+            assert!(shapes.iter().any(|shape| shape.group == group), "{group}");
+        }
+        assert!(shapes.iter().all(|shape| GROUPS.contains(&shape.group)));
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names: Vec<_> = all(4).into_iter().map(|shape| shape.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,24 @@
+//! Why something could not be measured.
+
+use std::io;
+
+pub(crate) type Result<T> = std::result::Result<T, Trouble>;
+
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// A server or a client did not do what it should: noted, and the comparison goes on.
+    Failed(String),
+    /// The comparison itself is to end.
+    Interrupted,
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        Trouble::Failed(error.to_string())
+    }
+}
+
+/// The comparison goes on without what has failed.
+pub(crate) fn failed<T>(why: impl Into<String>) -> Result<T> {
+    Err(Trouble::Failed(why.into()))
+}

@@ -1,0 +1,44 @@
+//! tokio, as its documentation has it: a task a connection.
+
+use std::io;
+
+use peers::{Arguments, BUFFER_EACH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; BUFFER_EACH];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            count => stream.write_all(&buffer[..count]).await?,
+        }
+    }
+}
+
+async fn serve(arguments: Arguments) -> io::Result<()> {
+    let listener = arguments.listen()?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(echo(stream));
+    }
+}
+
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    match threads {
+        1 => Builder::new_current_thread().enable_io().build(),
+        _ => Builder::new_multi_thread().worker_threads(threads).enable_io().build(),
+    }
+}
+
+fn main() -> io::Result<()> {
+    let arguments = Arguments::from_command_line();
+    runtime(arguments.threads)?.block_on(async move {
+        // As a task of its own: what `block_on` is given runs beside the worker threads.
+        tokio::spawn(serve(arguments)).await.map_err(io::Error::other)?
+    })
+}
