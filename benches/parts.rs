@@ -1,11 +1,33 @@
-//! What the parts cost: framing, the slab, and a round trip over loopback.
+//! What the parts cost: framing, the slab, mail between threads, the client's histogram, and
+//! a round trip over loopback.
+
+// What is not public is measured as it stands, on what it stands on.
+#[allow(dead_code, unused_imports)]
+#[path = "../src/mailbox.rs"]
+mod mailbox;
+#[path = "../src/sync.rs"]
+mod sync;
+mod poll {
+    pub(crate) use reactor_server::{Events, Interest, Poll};
+}
+mod sys {
+    use rustix::event::{EventfdFlags, eventfd as new};
+
+    pub(crate) fn eventfd() -> std::io::Result<std::fs::File> {
+        Ok(std::fs::File::from(new(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+}
+mod token {
+    pub(crate) use reactor_server::Token;
+}
 
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use reactor_server::{Codec, Config, Echo, Framing, Server, Slab};
+use hdrhistogram::Histogram;
+use reactor_server::{Codec, Config, Echo, Events, Framing, Server, Slab};
 
 fn framing(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode 64 KiB of 24-byte messages");
@@ -40,6 +62,35 @@ fn slab(c: &mut Criterion) {
     });
 }
 
+fn mail(c: &mut Criterion) {
+    let (desk, mailbox) = mailbox::desk().expect("a desk");
+    let mut events = Events::with_capacity(8);
+    let mut group = c.benchmark_group("letters to a thread, and one wake-up");
+    for count in [1, 16] {
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(count.to_string(), |bencher| {
+            bencher.iter(|| {
+                (0..count).for_each(|letter| mailbox.send(black_box(letter)));
+                desk.poll.wait(&mut events, None).expect("a wait");
+                (0..desk.inbox.answer()).map_while(|_| desk.inbox.take()).sum::<u64>()
+            });
+        });
+    }
+}
+
+/// As the load client has it: an hour in nanoseconds, to three digits.
+fn histogram(c: &mut Criterion) {
+    let mut latency = Histogram::<u64>::new_with_bounds(1, 3_600_000_000_000, 3).expect("bounds");
+    let mut value = 1;
+    c.bench_function("record a latency", |bencher| {
+        bencher.iter(|| {
+            // From 20 us on, spread over half a millisecond.
+            value = (value * 7919) % 500_009;
+            latency.saturating_record(black_box(20_000 + value));
+        });
+    });
+}
+
 fn round_trip(c: &mut Criterion) {
     for workers in [0, 1] {
         let config = Config { io_threads: 1, workers, ..Config::default() };
@@ -59,5 +110,5 @@ fn round_trip(c: &mut Criterion) {
     }
 }
 
-criterion_group!(parts, framing, slab, round_trip);
+criterion_group!(parts, framing, slab, mail, histogram, round_trip);
 criterion_main!(parts);
