@@ -107,6 +107,7 @@ pub(crate) fn lines(path: &Path, title: &str, unit: &str, lines: &[Line]) -> Res
         .light_line_style(TRANSPARENT)
         .x_labels(counts.len())
         .x_label_formatter(&name)
+        .y_label_formatter(&|value| format!("{value:.0}"))
         .x_desc("server threads")
         .y_desc(unit)
         .draw()?;

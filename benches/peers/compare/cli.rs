@@ -4,6 +4,8 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::contender;
+
 pub(crate) const USAGE: &str = "\
 Compares this project's server with others, shape by shape, in one run.
 
@@ -106,7 +108,7 @@ impl Options {
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
             "--shapes" => self.shapes = list(value, |name| GROUPS.contains(&name))?,
-            "--servers" => self.servers = list(value, |name| !name.is_empty())?,
+            "--servers" => self.servers = list(value, contender::is_known)?,
             "--rounds" => self.rounds = number(value, 1.0, 1000.0)? as usize,
             _ => self.time = Duration::from_secs_f64(number(value, 0.05, 600.0)?),
         }
@@ -146,9 +148,16 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for line in
-            ["--fast", "--rounds", "--rounds x", "--rounds 0", "--shapes A,G", "A", "--seconds 0"]
-        {
+        for line in [
+            "--fast",
+            "--rounds",
+            "--rounds x",
+            "--rounds 0",
+            "--servers nobody",
+            "--shapes A,G",
+            "A",
+            "--seconds 0",
+        ] {
             assert!(of(line).is_err(), "{line}");
         }
     }

@@ -98,6 +98,12 @@ pub(crate) fn is_ours(name: &str) -> bool {
     name == "ours" || name.starts_with("ours-")
 }
 
+/// Whether there is such a server, built or not, or such a family of them.
+pub(crate) fn is_known(name: &str) -> bool {
+    let variants = VARIANTS.iter().map(|variant| variant.0);
+    name == "ours" || PEERS.iter().map(|peer| peer.0).chain(variants).any(|it| it == name)
+}
+
 /// All servers that can be run, and the names of those that are not there.
 pub(crate) fn all(folder: &Path, help: &str) -> (Vec<Contender>, Vec<&'static str>) {
     let (there, missing): (Vec<_>, Vec<_>) = PEERS

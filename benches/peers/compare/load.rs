@@ -95,9 +95,13 @@ fn check(results: &Value) -> Result<()> {
     if bad == [0, 0, 0] && count("/messages") > 0 {
         return Ok(());
     }
-    let why = results.get("complaints").map(Value::to_string).unwrap_or_default();
+    if bad == [0, 0, 0] {
+        return failed("no echo in all that time");
+    }
+    let complaints = results.get("complaints").and_then(Value::as_object);
+    let first = complaints.and_then(|it| it.keys().next()).map_or("", String::as_str);
     let [wrong, errors, unopened] = bad;
-    failed(format!("{wrong} wrong replies, {errors} errors, {unopened} not connected: {why}"))
+    failed(format!("{wrong} wrong replies, {errors} errors, {unopened} not connected: {first}"))
 }
 
 fn read(results: &Value) -> Result<Measurement> {

@@ -24,7 +24,7 @@ impl Pictures<'_> {
     pub(crate) fn draw(&self, folder: &Path) -> Result<Vec<String>, Box<dyn Error>> {
         let rate = |series: Series<'_>| Some(series.median(|it| it.rate)? / 1000.0);
         let cpu = |series: Series<'_>| series.least(|it| it.cpu);
-        let title = "Thousands of echoes a second, one server core and one client core (median)";
+        let title = "Thousands of echoes a second (median)";
         let drawings = [
             ("compare-rate.svg", title, self.panels(1, &rate)),
             ("compare-cpu.svg", "Server CPU an echo, microseconds (minimum)", self.panels(2, &cpu)),
