@@ -9,13 +9,13 @@ use tokio::runtime::{Builder, Runtime};
 
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = vec![0; BUFFER_EACH];
-    loop {
-        match stream.read(&mut buffer).await? {
-            0 => return Ok(()),
-            count => stream.write_all(&buffer[..count]).await?,
-        }
+    // Read into without being cleared before.
+    let mut buffer = Vec::with_capacity(BUFFER_EACH);
+    while stream.read_buf(&mut buffer).await? > 0 {
+        stream.write_all(&buffer).await?;
+        buffer.clear();
     }
+    Ok(())
 }
 
 async fn serve(arguments: Arguments) -> io::Result<()> {
