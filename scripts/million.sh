@@ -29,7 +29,7 @@ done
 out=target/million
 bin=target/release
 # Bytes a connection takes, both ends: the kernel's, the server's and the client's.
-each=10400
+each=10800
 # Descriptors of a process that are no connections.
 other=300
 servers=() clients=()

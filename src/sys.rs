@@ -104,7 +104,8 @@ fn epoll_wait_exactly(
         )
     };
     match check(result as libc::c_int) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+        // Sandboxes may answer that what they do not know is not permitted.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
             epoll_wait_milliseconds(epoll, events, Some(time))
         }
         result => result,

@@ -276,3 +276,30 @@ fn conditions_and_exit_codes_are_those_of_one_client_with_these_results() {
     let text = String::from_utf8(report(&files, &[]).stdout).expect("a text");
     assert!(text.starts_with("2 clients, 4 connections"), "{text}");
 }
+
+#[test]
+fn results_that_are_there_twice_or_cannot_be_true_are_refused() {
+    let server = Running::echo(config(Framing::Raw));
+    let file = format!("{}/once.json", env!("CARGO_TARGET_TMPDIR"));
+    let output = run(server.address, &["-c", "1", "-n", "5", "--json", "-o", &file]);
+    assert!(output.status.success());
+    let said = |files: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_client")).arg("report").args(files).output();
+        let output = output.expect("it runs");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+        String::from_utf8(output.stderr).expect("text")
+    };
+    assert!(said(&[&file, &file]).contains("its results are among the others already"));
+    let text = fs::read_to_string(&file).expect("a file");
+    for (right, wrong) in [
+        ("\"messages\": 5,", "\"messages\": 6,"),
+        ("\"step_seconds\": 0.1", "\"step_seconds\": 0.0"),
+        ("\"ended\": 1", "\"ended\": 1e300"),
+    ] {
+        assert!(text.contains(right), "{right} in {text}");
+        let other = format!("{}/wrong.json", env!("CARGO_TARGET_TMPDIR"));
+        fs::write(&other, text.replacen(right, wrong, 1)).expect("a file");
+        let said = said(&[&other]);
+        assert!(said.contains("wrong.json has no results of client --json"), "{said}");
+    }
+}

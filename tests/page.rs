@@ -168,6 +168,7 @@ fn long(name: &str) -> (String, Value) {
     });
     json["ended"] = json!(1059.95);
     (json["histogram"], json["histogram_raw"]) = (latencies(), latencies());
+    json["messages"] = json!(10_000_000);
     fs::write(&file, json.to_string()).expect("a file");
     (file, json)
 }
@@ -195,12 +196,12 @@ fn a_table_over_time_is_short_and_leaves_nothing_out() {
 }
 
 #[test]
-fn where_the_page_cannot_be_written_it_says_so_before_anything_else() {
-    let output = report(&["/no/such/file"], "/no/such/folder/page.html");
+fn where_the_page_cannot_be_written_it_says_so_before_anything_is_printed() {
+    let file = results("full", nobody(), &["-c", "1", "-n", "1"]);
+    let output = report(&[&file], "/no/such/folder/page.html");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(stderr.contains("error: cannot write to /no/such/folder/page.html"), "{stderr}");
-    let file = results("full", nobody(), &["-c", "1", "-n", "1"]);
     let full = report(&[&file], "/dev/full");
     assert_eq!(full.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&full.stderr).contains("error: cannot write the page"));

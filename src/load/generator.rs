@@ -14,7 +14,7 @@ use crate::load::opener::Opener;
 use crate::load::pace::Turns;
 use crate::load::script::Script;
 use crate::load::talk::{Fate, Talk};
-use crate::load::{News, Order, Outcome, Plan, Progress};
+use crate::load::{News, Order, Outcome, Plan, Progress, Stretch};
 use crate::mailbox::{Desk, Inbox};
 use crate::poll::{EVENTS, Event, Events, Poll};
 use crate::slab::Slab;
@@ -38,8 +38,6 @@ pub(crate) struct Generator<'a> {
     opener: Opener,
     /// How many connections are held.
     resting: usize,
-    /// Whether connections are held no longer, although their time is not over.
-    released: bool,
     turns: Turns,
     clock: Clock,
     deadlines: Deadlines,
@@ -55,7 +53,7 @@ impl<'a> Generator<'a> {
         tell: Sender<News>,
     ) -> Generator<'a> {
         let Desk { poll, inbox } = desk;
-        let (lanes, resting, released, turns) = Default::default();
+        let (lanes, resting, turns) = Default::default();
         let (talk, opener) = (Talk::new(&plan, script), Opener::new(&plan, number));
         Generator {
             plan,
@@ -69,7 +67,6 @@ impl<'a> Generator<'a> {
             stage: Stage::Opening,
             opener,
             resting,
-            released,
             turns,
             clock: Clock::new(),
             deadlines: Deadlines::new(),
@@ -82,8 +79,10 @@ impl<'a> Generator<'a> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.is_over() {
             self.connect_more();
-            self.keep_pace();
-            self.move_on();
+            // By one clock: no turn of a stage is taken in the one before.
+            let now = Instant::now();
+            self.move_on(now);
+            self.keep_pace(now);
             self.show_progress();
             self.poll.wait(&mut events, self.timeout())?;
             for event in events.iter() {
@@ -93,6 +92,9 @@ impl<'a> Generator<'a> {
                 }
             }
             self.look_at_the_clock();
+        }
+        if self.stage == Stage::Counting && !self.talk.outcome.interrupted {
+            self.count_unsent(self.talk.until);
         }
         self.show_progress();
         Ok(self.talk.outcome)
@@ -106,7 +108,7 @@ impl<'a> Generator<'a> {
         for _ in 0..self.inbox.answer() {
             match self.inbox.take() {
                 Some(Order::Start(start)) => self.start(start),
-                Some(Order::Release) => self.released = true,
+                Some(Order::LastEcho) => self.echo_once_more(),
                 Some(Order::Stop) => self.stop(),
                 None => break,
             }
@@ -121,9 +123,9 @@ impl<'a> Generator<'a> {
         self.progress.errors.set(outcome.errors + outcome.mismatches);
     }
 
-    fn say(&self, news: News) {
+    fn say(&self, reached: Stretch) {
         // Nobody hears it if the program ends without waiting for us.
-        let _ = self.tell.send(news);
+        let _ = self.tell.send(News::Reached(self.number, reached));
     }
 
     /// Opens as many connections as it is time for.
@@ -178,7 +180,11 @@ impl<'a> Generator<'a> {
     }
 
     fn stop(&mut self) {
-        self.talk.interrupt(Instant::now());
+        let now = Instant::now();
+        if self.stage == Stage::Counting {
+            self.count_unsent(Some(now));
+        }
+        self.talk.interrupt(now);
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.close(token);
         }
@@ -221,12 +227,11 @@ impl<'a> Generator<'a> {
 
     /// A connection has had its messages: another takes its place.
     fn come_back(&mut self, token: Token) {
-        let Some(lane) = self.lanes.remove(token) else {
+        let Some(Lane { connection, mut part, .. }) = self.lanes.remove(token) else {
             return;
         };
-        self.talk.closed(&lane);
+        part.add(connection.tally());
         // Its descriptor is free before the next is asked for.
-        let Lane { connection, part, .. } = lane;
         drop(connection);
         match self.opener.connect() {
             Ok(socket) => self.take_in(Lane::new(socket, part, Instant::now())),
@@ -238,7 +243,7 @@ impl<'a> Generator<'a> {
     }
 
     fn close(&mut self, token: Token) {
-        let Some(lane) = self.lanes.remove(token) else {
+        let Some(mut lane) = self.lanes.remove(token) else {
             return;
         };
         match lane.phase {
@@ -246,7 +251,7 @@ impl<'a> Generator<'a> {
             Phase::Ready if self.has_started() => self.resting -= 1,
             _ => {}
         }
-        self.talk.closed(&lane);
+        lane.part.add(lane.connection.tally());
         self.talk.gone(&lane.part);
     }
 
@@ -278,16 +283,28 @@ impl<'a> Generator<'a> {
 
     fn look_at(&mut self, token: Token) {
         match self.due(token) {
+            // Perhaps it is we who are late.
+            Some(due) if is_past(due) && self.is_open_by_now(token) => {
+                self.connected(token);
+                self.time(token);
+            }
             Some(due) if is_past(due) => self.visit(token, |_, lane| Err(lane.overdue())),
             Some(_) => self.time(token),
             None => {}
         }
     }
 
+    /// Whether a connection that we take to be opening is open.
+    fn is_open_by_now(&mut self, token: Token) -> bool {
+        self.lanes.get_mut(token).is_some_and(|lane| {
+            lane.phase == Phase::Connecting && lane.connection.socket().peer_addr().is_ok()
+        })
+    }
+
     fn timeout(&self) -> Option<Duration> {
         let connect = self.opener.due().filter(|_| self.opener.room() > 0);
         let stage = match self.stage {
-            Stage::Warming(until) | Stage::Holding(until) => Some(until),
+            Stage::Warming(until) => Some(until),
             Stage::Counting => self.talk.until,
             _ => None,
         };

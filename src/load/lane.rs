@@ -7,7 +7,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::Instant;
 
 use crate::codec::{Frame, TooLong};
-use crate::connection::{Connection, Received};
+use crate::connection::{Connection, Received, Tally};
 use crate::load::script::{Script, hex};
 use crate::poll::Interest;
 
@@ -40,6 +40,10 @@ pub(crate) struct Part {
     answered: u64,
     /// How many of its first messages do not count.
     uncounted: u64,
+    /// How many messages were left out, because they were due in the warm-up.
+    skipped: u64,
+    /// Bytes of all its connections that were closed.
+    tally: Tally,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +62,8 @@ pub(crate) enum Phase {
 /// A reply that was as it should be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answer {
-    /// Which message of its lane it is for.
-    pub(crate) index: u64,
+    /// The place in the schedule of the message that it is for.
+    pub(crate) turn: u64,
     /// When that was handed to the kernel.
     pub(crate) sent: Instant,
     /// Whether it counts.
@@ -120,7 +124,8 @@ impl Failure {
 
 impl Part {
     pub(crate) fn new(number: u32) -> Part {
-        Part { number, place: 0, most: 0, asked: 0, answered: 0, uncounted: 0 }
+        let (place, most, asked, answered, uncounted, skipped, tally) = Default::default();
+        Part { number, place, most, asked, answered, uncounted, skipped, tally }
     }
 
     /// What it asks does not count, for now.
@@ -128,20 +133,43 @@ impl Part {
         self.uncounted = u64::MAX;
     }
 
-    /// Its first so many messages do not count; the others do, at most so many.
-    pub(crate) fn begin_to_count(&mut self, uncounted: u64, most: u64) {
-        self.uncounted = uncounted;
-        self.most = uncounted.saturating_add(most);
+    /// What it has asked so far does not count, and what it should have asked too, of
+    /// `due` messages, is left out. From now on it may ask so many more.
+    pub(crate) fn begin_to_count(&mut self, due: u64, most: u64) {
+        self.uncounted = self.asked;
+        self.skipped = due.saturating_sub(self.asked);
+        self.most = self.asked.saturating_add(most);
+    }
+
+    /// The place in the schedule of its message `index`.
+    pub(crate) fn turn(&self, index: u64) -> u64 {
+        index + self.skipped
+    }
+
+    /// How many messages that count it has asked.
+    pub(crate) fn counted(&self) -> u64 {
+        self.asked - self.uncounted.min(self.asked)
+    }
+
+    /// A connection of it is closed.
+    pub(crate) fn add(&mut self, tally: Tally) {
+        self.tally.sent += tally.sent;
+        self.tally.received += tally.received;
+    }
+
+    /// Bytes of those messages and replies that count, each so long.
+    pub(crate) fn bytes(&self, message: u64, reply: u64) -> Tally {
+        let asked = self.uncounted.min(self.asked);
+        let answered = self.uncounted.min(self.answered);
+        Tally {
+            sent: self.tally.sent.saturating_sub(asked * message),
+            received: self.tally.received.saturating_sub(answered * reply),
+        }
     }
 
     /// How many messages it has ever asked.
     pub(crate) fn asked(&self) -> u64 {
         self.asked
-    }
-
-    /// How many of its messages, and of their replies, do not count.
-    pub(crate) fn uncounted(&self) -> (u64, u64) {
-        (self.uncounted.min(self.asked), self.uncounted.min(self.answered))
     }
 }
 
@@ -296,7 +324,8 @@ impl Lane {
             let sent = sent.ok_or_else(|| self.surplus(&bytes[consumed..]))?;
             let index = self.part.answered;
             script.check(self.part.number, index, body).map_err(Failure::Mismatch)?;
-            answered(Answer { index, sent, counts: index >= self.part.uncounted });
+            let counts = index >= self.part.uncounted;
+            answered(Answer { turn: self.part.turn(index), sent, counts });
             self.part.answered += 1;
             consumed += length;
             searched = 0;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::mailbox::{Desk, Mailbox, desk};
 use crate::stats::Counter;
@@ -36,8 +36,8 @@ pub use sources::{Sources, port_range};
 enum Order {
     /// All connections of all threads are open, as far as they ever will be: talk.
     Start(Start),
-    /// Hold no longer.
-    Release,
+    /// All is said by everybody, and was held for long enough: echo once more.
+    LastEcho,
     /// Give up what is under way and report.
     Stop,
 }
@@ -52,18 +52,29 @@ struct Start {
     first: u64,
 }
 
-/// All that a generator tells.
+/// All that a load is told.
 #[derive(Debug)]
 enum News {
-    /// The generator of this number has so many connections open, and fails to open
-    /// the others.
-    Ready(usize, u64),
+    /// The generator of this number has come so far.
+    Reached(usize, Stretch),
+    /// The generator of this number has ended.
+    Done(usize, Box<io::Result<Outcome>>),
+    /// Hold no longer.
+    Release,
+}
+
+/// How far a generator has come, or all of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stretch {
+    #[default]
+    Opening,
+    /// Its connections are open, so many, or have failed.
+    Open(u64),
     /// From here on its messages count.
     Counting,
     /// All is said, and its connections are held.
     Holding,
-    /// It has ended.
-    Done(Box<io::Result<Outcome>>),
+    Over,
 }
 
 /// How far a load has come, all its threads together.
@@ -109,26 +120,36 @@ pub struct Load {
     generators: Vec<Mailbox<Order>>,
     progress: Arc<[Progress]>,
     news: Receiver<News>,
-    /// How many connections each generator has open, once it has said so.
-    ready: Vec<Option<u64>>,
-    counting: usize,
-    holding: usize,
+    tell: Sender<News>,
+    /// How far each generator has come.
+    reached: Vec<Stretch>,
+    /// How far all had come when that was last said.
+    said: Stretch,
+    /// How many connections each has to talk on.
+    open: Vec<u64>,
+    hold: Duration,
+    /// Until when connections are held.
+    held_until: Option<Instant>,
     outcomes: Vec<Outcome>,
 }
 
 /// Gives orders to a load, from any thread.
 #[derive(Debug, Clone)]
-pub struct Control(Vec<Mailbox<Order>>);
+pub struct Control {
+    generators: Vec<Mailbox<Order>>,
+    tell: Sender<News>,
+}
 
 impl Control {
     /// Has the load give up what is under way and say what it has.
     pub fn stop(&self) {
-        self.0.iter().for_each(|generator| generator.send(Order::Stop));
+        self.generators.iter().for_each(|generator| generator.send(Order::Stop));
     }
 
-    /// Has the connections held no longer than until now.
+    /// Has connections that are held be held no longer.
     pub fn release(&self) {
-        self.0.iter().for_each(|generator| generator.send(Order::Release));
+        // Nobody hears it if the load is over.
+        let _ = self.tell.send(News::Release);
     }
 }
 
@@ -140,19 +161,22 @@ impl Load {
     pub fn start(plan: &Plan) -> io::Result<Load> {
         let (tell, news) = crossbeam_channel::unbounded();
         let desks: Vec<_> = (0..plan.threads).map(|_| desk()).collect::<io::Result<_>>()?;
-        let (counting, holding, outcomes) = Default::default();
+        let (said, held_until, outcomes) = Default::default();
         let load = Load {
             generators: desks.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
             progress: desks.iter().map(|_| Progress::default()).collect(),
             news,
-            ready: vec![None; plan.threads],
-            counting,
-            holding,
+            tell,
+            reached: vec![Stretch::Opening; plan.threads],
+            said,
+            open: vec![0; plan.threads],
+            hold: plan.hold.unwrap_or_default(),
+            held_until,
             outcomes,
         };
         let script = Arc::new(Script::new(plan));
         for (number, (desk, _)) in desks.into_iter().enumerate() {
-            load.spawn(number, desk, plan.share(number), Arc::clone(&script), tell.clone())?;
+            load.spawn(number, desk, plan.share(number), Arc::clone(&script))?;
         }
         Ok(load)
     }
@@ -163,22 +187,21 @@ impl Load {
         desk: Desk<Order>,
         plan: Plan,
         script: Arc<Script>,
-        tell: Sender<News>,
     ) -> io::Result<()> {
-        let progress = Arc::clone(&self.progress);
+        let (progress, tell) = (Arc::clone(&self.progress), self.tell.clone());
         let run = move || {
             let generator =
                 Generator::new(desk, plan, script, number, &progress[number], tell.clone());
             let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
-            let _ = tell.send(News::Done(Box::new(result)));
+            let _ = tell.send(News::Done(number, Box::new(result)));
         };
         thread::Builder::new().name(format!("load-{number}")).spawn(run).map(drop)
     }
 
     /// For giving it orders.
     pub fn control(&self) -> Control {
-        Control(self.generators.clone())
+        Control { generators: self.generators.clone(), tell: self.tell.clone() }
     }
 
     /// How far it has come.
@@ -196,9 +219,8 @@ impl Load {
 
     /// Has the connections talk. To be called once, at [`Milestone::Open`].
     pub fn talk(&self) {
-        let lanes = self.ready.iter().flatten().sum();
-        let (at, mut first) = (Instant::now(), 0);
-        for (generator, open) in self.generators.iter().zip(self.ready.iter().flatten()) {
+        let (at, lanes, mut first) = (Instant::now(), self.open.iter().sum(), 0);
+        for (generator, open) in self.generators.iter().zip(&self.open) {
             generator.send(Order::Start(Start { at, lanes, first }));
             first += open;
         }
@@ -212,55 +234,66 @@ impl Load {
     /// A generator has failed by a mistake of ours.
     pub fn next(&mut self, patience: Duration) -> io::Result<Option<Milestone>> {
         let until = Instant::now() + patience;
+        while let Some(news) = self.hear(until) {
+            match news {
+                News::Reached(number, stretch) => self.reach(number, stretch),
+                News::Release => self.held_until = self.held_until.map(|_| Instant::now()),
+                News::Done(number, outcome) => {
+                    self.outcomes.push((*outcome)?);
+                    self.reach(number, Stretch::Over);
+                }
+            }
+            if let Some(milestone) = self.milestone() {
+                return Ok(Some(milestone));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next news, if there are any before `until`. Meanwhile it sees to it that
+    /// nothing is held for too long.
+    fn hear(&mut self, until: Instant) -> Option<News> {
         loop {
-            match self.news.recv_deadline(until) {
-                Ok(news) => {
-                    if let Some(milestone) = self.hear(news)? {
-                        return Ok(Some(milestone));
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => return Ok(None),
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(io::Error::other("a load thread has panicked"));
-                }
+            let moment = self.held_until.map_or(until, |held| held.min(until));
+            if let Ok(news) = self.news.recv_deadline(moment) {
+                return Some(news);
+            }
+            if self.held_until.is_some_and(|held| held <= Instant::now()) {
+                self.held_until = None;
+                self.generators.iter().for_each(|generator| generator.send(Order::LastEcho));
+            }
+            if until <= Instant::now() {
+                return None;
             }
         }
     }
 
-    fn hear(&mut self, news: News) -> io::Result<Option<Milestone>> {
-        let all = self.generators.len();
-        Ok(match news {
-            News::Ready(number, open) => {
-                self.ready[number] = Some(open);
-                self.ready.iter().all(Option::is_some).then_some(Milestone::Open)
-            }
-            News::Counting => {
-                self.counting += 1;
-                (self.counting == all).then_some(Milestone::Counting)
-            }
-            News::Holding => {
-                self.holding += 1;
-                self.all_hold().then_some(Milestone::Holding)
-            }
-            News::Done(outcome) => {
-                self.outcomes.push((*outcome)?);
-                match self.merged() {
-                    Some(outcome) => Some(Milestone::Over(Box::new(outcome))),
-                    None => self.all_hold().then_some(Milestone::Holding),
-                }
-            }
-        })
+    fn reach(&mut self, number: usize, stretch: Stretch) {
+        self.reached[number] = stretch;
+        if let Stretch::Open(open) = stretch {
+            self.open[number] = open;
+        }
     }
 
-    /// Whether every generator has just come to hold its connections, but those that have
-    /// none left.
-    fn all_hold(&self) -> bool {
-        self.holding > 0 && self.holding + self.outcomes.len() == self.generators.len()
-    }
-
-    fn merged(&mut self) -> Option<Outcome> {
-        let is_over = self.outcomes.len() == self.generators.len();
-        let outcomes = is_over.then(|| std::mem::take(&mut self.outcomes))?;
-        outcomes.into_iter().reduce(Outcome::merge)
+    /// What is to be said of how far all have come, if that is news.
+    fn milestone(&mut self) -> Option<Milestone> {
+        let all = self.reached.iter().copied().min()?;
+        let before = std::mem::replace(&mut self.said, all);
+        if std::mem::discriminant(&before) == std::mem::discriminant(&all) {
+            return None;
+        }
+        match all {
+            Stretch::Opening => None,
+            Stretch::Open(_) => Some(Milestone::Open),
+            Stretch::Counting => Some(Milestone::Counting),
+            Stretch::Holding => {
+                self.held_until = Some(Instant::now() + self.hold);
+                Some(Milestone::Holding)
+            }
+            Stretch::Over => {
+                let outcomes = std::mem::take(&mut self.outcomes).into_iter();
+                outcomes.reduce(Outcome::merge).map(|outcome| Milestone::Over(Box::new(outcome)))
+            }
+        }
     }
 }

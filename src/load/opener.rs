@@ -46,7 +46,7 @@ impl Opener {
     /// When the next connection is to be opened, if one is left.
     pub(crate) fn due(&self) -> Option<Instant> {
         let is_left = self.tried < self.plan.connections;
-        is_left.then(|| self.began + self.plan.opens_after(self.tried))
+        is_left.then(|| self.began + self.plan.opens_after(self.next_number()))
     }
 
     /// Whether all were tried, and are open or given up.
@@ -56,8 +56,13 @@ impl Opener {
 
     /// The number of the next connection, which is opened now.
     pub(crate) fn next(&mut self) -> u32 {
+        let number = self.next_number();
         self.tried += 1;
-        (self.number + (self.tried - 1) * self.plan.threads) as u32
+        number as u32
+    }
+
+    fn next_number(&self) -> usize {
+        self.number + self.tried * self.plan.threads
     }
 
     /// Starts to connect.

@@ -26,6 +26,8 @@ pub struct Outcome {
     /// From the first message to the last reply; or, if none came, to the last
     /// failure. Neither warm-up nor holding is part of it.
     pub time: Duration,
+    /// When the last reply came, or the last failure.
+    pub ended: Option<Instant>,
     /// What became of the connections.
     pub connections: Connections,
     /// In nanoseconds, to having the reply: in a closed loop from handing the message
@@ -76,6 +78,7 @@ impl Outcome {
             bytes_received: 0,
             unsent: 0,
             time: Duration::ZERO,
+            ended: None,
             connections: Connections {
                 requested: plan.connections as u64,
                 ..Connections::default()
@@ -85,19 +88,6 @@ impl Outcome {
             complaints: BTreeMap::new(),
             interrupted: false,
         }
-    }
-
-    /// Replies a second.
-    pub fn rate(&self) -> f64 {
-        match self.time {
-            Duration::ZERO => 0.0,
-            time => self.messages as f64 / time.as_secs_f64(),
-        }
-    }
-
-    /// Whether all that was asked for was done, and every byte was right.
-    pub fn is_clean(&self) -> bool {
-        self.errors == 0 && self.mismatches == 0
     }
 
     /// A reply came, for a message that was due then if it was due at all.
@@ -130,6 +120,7 @@ impl Outcome {
         self.bytes_received += other.bytes_received;
         self.unsent += other.unsent;
         self.time = self.time.max(other.time);
+        self.ended = self.ended.max(other.ended);
         self.connections = self.connections.merge(other.connections);
         self.latency += other.latency;
         if let (Some(raw), Some(other)) = (&mut self.raw, other.raw) {

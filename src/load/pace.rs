@@ -54,11 +54,13 @@ pub(crate) struct Turns {
     order: Vec<Token>,
     /// How often it was somebody's turn.
     taken: u64,
+    /// After how many rounds nobody has anything left to say.
+    pub(crate) rounds: u64,
 }
 
 impl Turns {
     pub(crate) fn new(order: Vec<Token>) -> Turns {
-        Turns { order, taken: 0 }
+        Turns { order, taken: 0, rounds: u64::MAX }
     }
 
     pub(crate) fn order(&self) -> &[Token] {
@@ -72,17 +74,16 @@ impl Turns {
         }
     }
 
-    /// When the next turn is due, if there is anybody.
+    /// When the next turn is due, if there is one.
     pub(crate) fn due(&self, schedule: &Schedule) -> Option<Instant> {
-        let places = self.order.len() as u64;
-        let index = self.taken.checked_div(places)?;
-        Some(schedule.due(self.taken % places, index))
+        let round = self.taken.checked_div(self.places())?;
+        (round < self.rounds).then(|| schedule.due(self.taken % self.places(), round))
     }
 
     /// Takes the next turn, if it is due by `now`.
     pub(crate) fn take(&mut self, schedule: &Schedule, now: Instant) -> Option<Token> {
         self.due(schedule).filter(|&due| due <= now)?;
-        let token = self.order[(self.taken % self.order.len() as u64) as usize];
+        let token = self.order[(self.taken % self.places()) as usize];
         self.taken += 1;
         Some(token)
     }
@@ -90,10 +91,15 @@ impl Turns {
     /// Leaves out rounds of turns that another round has followed by `now`: whoever has
     /// a turn says all that is due.
     pub(crate) fn catch_up(&mut self, schedule: &Schedule, now: Instant) {
-        let places = self.order.len() as u64;
-        while places > 0 && schedule.due(self.taken % places, self.taken / places + 1) <= now {
-            self.taken += places;
-        }
+        let Some(round) = self.taken.checked_div(self.places()) else {
+            return;
+        };
+        let due = schedule.due_by(self.taken % self.places(), now);
+        self.taken += self.places() * due.saturating_sub(round + 1);
+    }
+
+    fn places(&self) -> u64 {
+        self.order.len() as u64
     }
 }
 
@@ -110,6 +116,18 @@ mod tests {
         let turns = [at(0, 0, 0), at(0, 1, 0), at(0, 2, 0), at(3, 0, 0), at(3, 1, 0), at(0, 0, 1)];
         let expected: Vec<_> = (0..6).map(Duration::from_millis).collect();
         assert_eq!(turns.to_vec(), expected);
+    }
+
+    #[test]
+    fn rounds_that_another_has_followed_are_left_out_however_many_there_are() {
+        let start = Instant::now();
+        let schedule = Schedule { start, rate: 1e8, lanes: 2, first: 0 };
+        let mut turns = Turns::new(vec![Token::WAKE; 2]);
+        turns.catch_up(&schedule, start + Duration::from_secs(1000));
+        // Of all that were due by then, one round is left.
+        assert_eq!(turns.taken, 100_000_000_000);
+        turns.rounds = 10;
+        assert_eq!(turns.due(&schedule), None);
     }
 
     #[test]

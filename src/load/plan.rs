@@ -72,10 +72,10 @@ impl Plan {
         Plan { connections: self.connections / self.threads + one_more, ..self.clone() }
     }
 
-    /// When, after the start, connection `index` of this share is opened.
-    pub(crate) fn opens_after(&self, index: usize) -> Duration {
+    /// When, after the start, the connection with this number is opened.
+    pub(crate) fn opens_after(&self, number: usize) -> Duration {
         match self.connect_rate {
-            Some(rate) => Duration::from_secs_f64((index * self.threads) as f64 / rate as f64),
+            Some(rate) => Duration::from_secs_f64(number as f64 / rate as f64),
             None => Duration::ZERO,
         }
     }

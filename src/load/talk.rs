@@ -23,8 +23,14 @@ pub(crate) struct Talk {
     pub(crate) holds: bool,
     /// When it is too late to send more.
     pub(crate) until: Option<Instant>,
+    /// Until when what is sent does not count: what is due from then on is not sent before.
+    pub(crate) warm_until: Option<Instant>,
     /// Since when time counts, and how much had been counted before.
     counting: Option<(Instant, Duration)>,
+    /// How many messages are handed over with one write.
+    at_once: u64,
+    /// How many messages that count were asked by those who are gone.
+    pub(crate) asked_by_the_gone: u64,
     scratch: Box<[u8]>,
     out: Vec<u8>,
     pub(crate) outcome: Outcome,
@@ -42,9 +48,12 @@ pub(crate) enum Fate {
     Ends,
 }
 
+/// Bytes that are handed over with one write, unless one message has more.
+const AT_ONCE: u64 = 1024 * 1024;
+
 impl Talk {
     pub(crate) fn new(plan: &Plan, script: Arc<Script>) -> Talk {
-        let (until, counting, out) = Default::default();
+        let (until, warm_until, counting, out) = Default::default();
         Talk {
             script,
             pace: Pace::Closed,
@@ -52,7 +61,10 @@ impl Talk {
             reconnect_every: plan.reconnect_every.unwrap_or(u64::MAX),
             holds: plan.hold.is_some(),
             until,
+            warm_until,
             counting,
+            at_once: (AT_ONCE / plan.size as u64).max(1),
+            asked_by_the_gone: 0,
             scratch: vec![0; SCRATCH].into(),
             out,
             outcome: Outcome::new(plan),
@@ -61,6 +73,7 @@ impl Talk {
 
     /// From now on messages and their time count.
     pub(crate) fn count_from(&mut self, now: Instant) {
+        self.warm_until = None;
         self.counting = Some((now, self.outcome.time));
     }
 
@@ -72,6 +85,8 @@ impl Talk {
     /// Connections that were held are to be echoed once more, now, and closed.
     pub(crate) fn say_one_more(&mut self, now: Instant) {
         (self.pace, self.until, self.holds) = (Pace::Closed, None, false);
+        // Who was held is who echoes.
+        self.reconnect_every = u64::MAX;
         self.count_from(now);
     }
 
@@ -83,13 +98,16 @@ impl Talk {
 
     /// Epoll has told something of an open connection.
     pub(crate) fn ready(&mut self, lane: &mut Lane, event: Event) -> Result<Fate, Failure> {
-        if event.is_writable() {
-            lane.connection.flush().map_err(Failure::Broken)?;
-        }
         if event.is_readable() || event.is_error() {
+            self.flush(lane, event)?;
             return self.read(lane);
         }
-        Ok(Fate::Stays)
+        self.flush(lane, event)?;
+        self.ask(lane, Instant::now())
+    }
+
+    fn flush(&self, lane: &mut Lane, event: Event) -> Result<(), Failure> {
+        if event.is_writable() { lane.connection.flush().map_err(Failure::Broken) } else { Ok(()) }
     }
 
     /// Asks on, if there is something to be asked now; with nothing left to ask or to
@@ -99,7 +117,7 @@ impl Talk {
             return Ok(Fate::Stays);
         }
         let left = self.left(lane, now);
-        let count = left.min(self.room(lane)).min(self.due(lane, now));
+        let count = left.min(self.room(lane)).min(self.due(lane, now)).min(self.at_once(lane));
         lane.ask(&self.script, count, now, &mut self.out)?;
         match lane.unanswered() {
             0 if left == 0 && self.holds => {
@@ -111,18 +129,14 @@ impl Talk {
         }
     }
 
-    /// Time is up: in an open loop, what was due before is sent if there is room for it,
-    /// and counted if not.
+    /// Time is up: in an open loop, what was due before is sent if there is room for it.
     pub(crate) fn call_time(&mut self, lane: &mut Lane, until: Instant) -> Result<Fate, Failure> {
         let now = Instant::now();
-        if matches!(self.pace, Pace::Open(_)) {
-            let due = self
-                .asked_before(&lane.part, until)
-                .min(lane.part.most)
-                .saturating_sub(lane.part.asked());
-            let room = if lane.phase == Phase::Talking { self.room(lane) } else { 0 };
-            self.outcome.unsent += due.saturating_sub(room);
-            lane.ask(&self.script, due.min(room), now, &mut self.out)?;
+        if let (Pace::Open(_), Phase::Talking) = (self.pace, lane.phase) {
+            let due = self.due_before(lane.part.place, until);
+            let due = due.saturating_sub(lane.part.turn(lane.part.asked()));
+            let left = lane.part.most - lane.part.asked();
+            lane.ask(&self.script, due.min(left).min(self.room(lane)), now, &mut self.out)?;
         }
         self.ask(lane, now)
     }
@@ -142,30 +156,27 @@ impl Talk {
         }
     }
 
-    /// The socket of a connection is closed, however it went.
-    pub(crate) fn closed(&mut self, lane: &Lane) {
-        let tally = lane.connection.tally();
-        self.outcome.bytes_sent += tally.sent;
-        self.outcome.bytes_received += tally.received;
-    }
-
     /// A part is played to its end: what was said while warming up does not count.
     pub(crate) fn gone(&mut self, part: &Part) {
-        let (asked, answered) = part.uncounted();
         let (message, reply) = self.script.lengths();
-        let take = |bytes: &mut u64, uncounted| *bytes = bytes.saturating_sub(uncounted);
-        take(&mut self.outcome.bytes_sent, asked * message);
-        take(&mut self.outcome.bytes_received, answered * reply);
+        let bytes = part.bytes(message, reply);
+        self.outcome.bytes_sent += bytes.sent;
+        self.outcome.bytes_received += bytes.received;
+        self.asked_by_the_gone += part.counted();
     }
 
-    /// How many messages it has ever asked, or should have asked, before `now`.
-    pub(crate) fn asked_before(&self, part: &Part, now: Instant) -> u64 {
+    /// How many messages of the connection at this place were due before `now`; none in a
+    /// closed loop.
+    pub(crate) fn due_before(&self, place: u32, now: Instant) -> u64 {
         match &self.pace {
-            Pace::Closed => part.asked(),
-            Pace::Open(schedule) => {
-                schedule.due_by(part.place.into(), now - Duration::from_nanos(1))
-            }
+            Pace::Closed => 0,
+            Pace::Open(schedule) => schedule.due_by(place.into(), now - Duration::from_nanos(1)),
         }
+    }
+
+    /// Since when messages count.
+    pub(crate) fn counted_since(&self) -> Option<Instant> {
+        self.counting.map(|(since, _)| since)
     }
 
     /// How many messages it may still ask.
@@ -180,12 +191,21 @@ impl Talk {
         here.min(self.pipeline.saturating_sub(lane.unanswered()))
     }
 
+    /// How many it may hand over at once: what the kernel does not take, we hold.
+    fn at_once(&self, lane: &Lane) -> u64 {
+        if lane.connection.has_unsent() { 0 } else { self.at_once }
+    }
+
     /// How many of these are due.
     fn due(&self, lane: &Lane, now: Instant) -> u64 {
         match &self.pace {
             Pace::Closed => u64::MAX,
             Pace::Open(schedule) => {
-                schedule.due_by(lane.part.place.into(), now).saturating_sub(lane.part.asked())
+                let due = match self.warm_until {
+                    Some(until) if until <= now => self.due_before(lane.part.place, until),
+                    _ => schedule.due_by(lane.part.place.into(), now),
+                };
+                due.saturating_sub(lane.part.turn(lane.part.asked()))
             }
         }
     }
@@ -195,7 +215,7 @@ impl Talk {
         let answered = |answer: Answer, now| {
             let due = match pace {
                 Pace::Closed => None,
-                Pace::Open(schedule) => Some(schedule.due(place, answer.index)),
+                Pace::Open(schedule) => Some(schedule.due(place, answer.turn)),
             };
             outcome.answered(answer, due, now);
         };
@@ -212,6 +232,7 @@ impl Talk {
     fn time_is(&mut self, now: Instant) {
         if let Some((since, before)) = self.counting {
             self.outcome.time = before + (now - since);
+            self.outcome.ended = Some(now);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line of `client`, and the plan it stands for.
 
+use std::env;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -181,15 +182,27 @@ enum Check {
 impl Task {
     /// Reads the command line; where it makes no sense, says why and exits.
     pub(crate) fn parse_or_exit() -> Task {
+        // Before anything else, because the variables of a run do not concern it.
+        if env::args_os().nth(1).is_some_and(|word| word == "report") {
+            return Merge::parse_or_exit();
+        }
         let mut command = Cli::command().subcommand(Merge::command());
         let matches = command.get_matches_mut();
-        let task = match matches.subcommand_matches("report") {
-            Some(matches) => Merge::from_arg_matches(matches).map(Task::Merge),
-            None => Cli::from_arg_matches(&matches)
-                .and_then(|cli| cli.check(&matches))
-                .map(|cli| Task::Run(Box::new(cli))),
-        };
-        task.unwrap_or_else(|error| error.format(&mut command).exit())
+        Cli::from_arg_matches(&matches)
+            .and_then(|cli| cli.check(&matches))
+            .map(|cli| Task::Run(Box::new(cli)))
+            .unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
+
+impl Merge {
+    fn parse_or_exit() -> Task {
+        let mut command = Merge::command().bin_name("client report");
+        let matches = command.try_get_matches_from_mut(env::args_os().skip(1));
+        matches
+            .and_then(|matches| Merge::from_arg_matches(&matches))
+            .map(Task::Merge)
+            .unwrap_or_else(|error| error.format(&mut command).exit())
     }
 }
 
@@ -310,7 +323,10 @@ fn message_size(text: &str) -> Result<usize, String> {
 
 /// As a number, with or without the unit that says what it is.
 fn rate(text: &str) -> Result<u64, String> {
-    units::positive(text.strip_suffix("/s").unwrap_or(text))
+    match units::positive(text.strip_suffix("/s").unwrap_or(text))? {
+        rate if rate > 100_000_000 => Err("must be at most 100m".to_owned()),
+        rate => Ok(rate),
+    }
 }
 
 /// An address, or the first and the last of a range.

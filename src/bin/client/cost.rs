@@ -33,11 +33,16 @@ pub(crate) struct Cpu {
 pub(crate) struct ServerCost {
     /// By process: its number, and its host.
     pub(crate) processes: BTreeMap<String, Cpu>,
-    /// Bytes of its own memory for each connection, if they can be told.
-    pub(crate) own_bytes: Option<f64>,
-    /// Bytes of the kernel's memory for each connection: of this machine's end, or of both if
-    /// the server is on it.
-    pub(crate) kernel_bytes: Option<f64>,
+    pub(crate) bytes_per_connection: Bytes,
+}
+
+/// What memory a connection took, in bytes, if that can be told.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Bytes {
+    /// Of the server's own.
+    pub(crate) own: Option<f64>,
+    /// Of the kernel's: of this machine's end, or of both if the server is on it.
+    pub(crate) kernel: Option<f64>,
 }
 
 /// Whose cost is watched.
@@ -93,11 +98,14 @@ impl Reading {
         }
     }
 
-    /// Bytes for each of so many connections since then: the process's own, the kernel's.
-    pub(crate) fn bytes_since(&self, before: &Reading, connections: u64) -> (f64, f64) {
+    /// Bytes for each of so many connections since then.
+    pub(crate) fn bytes_since(&self, before: &Reading, connections: u64) -> Bytes {
         let each =
             |now: u64, then: u64| now.saturating_sub(then) as f64 / connections.max(1) as f64;
-        (each(self.own, before.own), each(self.kernel, before.kernel))
+        Bytes {
+            own: Some(each(self.own, before.own)),
+            kernel: Some(each(self.kernel, before.kernel)),
+        }
     }
 }
 
@@ -118,6 +126,9 @@ impl Cpu {
 
     /// `cpu_us_per_message` of the JSON.
     pub(crate) fn per_message(self, messages: u64) -> Value {
+        if messages == 0 {
+            return Value::Null;
+        }
         let each = self.each(messages);
         json!({ "total": each.total(), "user": each.user, "system": each.system })
     }
@@ -137,7 +148,7 @@ impl ServerCost {
                 *known = cpu;
             }
         }
-        ServerCost { own_bytes: None, kernel_bytes: None, ..self }
+        ServerCost { bytes_per_connection: Bytes::default(), ..self }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::cost::Meter;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Environment {
     pub(crate) host: String,
+    /// The number of the client's process.
+    pub(crate) pid: u32,
     pub(crate) kernel: String,
     /// CPUs that the client may use.
     pub(crate) cpus: usize,
@@ -34,6 +36,7 @@ impl Environment {
         let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         Environment {
             host: read("/proc/sys/kernel/hostname"),
+            pid: std::process::id(),
             kernel: read("/proc/sys/kernel/osrelease"),
             cpus: thread::available_parallelism().map_or(0, usize::from),
             cpu_model: cpu_model().unwrap_or_default(),

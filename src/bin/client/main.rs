@@ -58,17 +58,15 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let plan = within_limits(wanted, cli.is_quiet())?;
     let mut report = Run::start(cli, &plan, signals)?.finish()?;
     report.connections.requested = requested;
-    if !cli.is_quiet() {
-        let complain = |(complaint, times)| say(&format!("{times} x {complaint}"));
-        report.complaints.iter().for_each(complain);
+    // The results for people have them in them.
+    if cli.results.json && !cli.is_quiet() {
+        text::complaints(&report).iter().for_each(|complaint| say(complaint));
     }
     write(&mut output, &report, &cli.results)?;
-    Ok(verdict(&report, &cli.results))
+    Ok(verdict(&report, &cli.results, cli.is_quiet()))
 }
 
 fn merge_files(merge: &Merge) -> anyhow::Result<ExitCode> {
-    // Before the work, so that nothing is printed if it can have no place.
-    let page = merge.html.as_deref().map(create).transpose()?;
     let mut merged: Option<Report> = None;
     for path in &merge.files {
         let report = read(path)?;
@@ -78,18 +76,22 @@ fn merge_files(merge: &Merge) -> anyhow::Result<ExitCode> {
         });
     }
     let report = merged.context("there is nothing to merge")?;
+    // Only now, for one of them may be among the files; and both before anything is printed.
+    let page = merge.html.as_deref().map(create).transpose()?;
     let mut output = open(merge.results.output.as_deref())?;
     write(&mut output, &report, &merge.results)?;
     if let Some(mut page) = page {
         let html = page::render(&report, &merge.results.percentiles);
         page.write_all(html.as_bytes()).context("cannot write the page")?;
     }
-    Ok(verdict(&report, &merge.results))
+    Ok(verdict(&report, &merge.results, false))
 }
 
 fn read(path: &Path) -> anyhow::Result<Report> {
     let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&text)
+        .map_err(anyhow::Error::from)
+        .and_then(Report::checked)
         .with_context(|| format!("{} has no results of client --json", path.display()))
 }
 
@@ -121,10 +123,12 @@ fn put(output: &mut dyn Write, text: &str) -> anyhow::Result<()> {
 }
 
 /// Says which conditions came true, and what the program's exit code is.
-fn verdict(report: &Report, wanted: &Results) -> ExitCode {
+fn verdict(report: &Report, wanted: &Results, quietly: bool) -> ExitCode {
     let came_true: Vec<_> =
         wanted.fail_if.iter().filter_map(|condition| condition.verdict(report)).collect();
-    came_true.iter().for_each(|verdict| say(verdict));
+    if !quietly {
+        came_true.iter().for_each(|verdict| say(verdict));
+    }
     match report {
         _ if report.interrupted => ExitCode::from(INTERRUPTED),
         _ if !report.is_clean() => ExitCode::FAILURE,

@@ -24,8 +24,10 @@ struct Need {
 
 /// Bytes of a connection: the client's own, and the kernel's for one end of it. Measured
 /// with `scripts/million.sh`.
-const OWN: u64 = 400;
-const KERNEL: u64 = 5_000;
+const OWN: u64 = 500;
+const KERNEL: u64 = 5_200;
+/// Messages up to this size are taken by the kernel whole.
+const SMALL: usize = 64 * 1024;
 /// Descriptors for anything but connections.
 const OTHER_DESCRIPTORS: u64 = 32;
 
@@ -62,7 +64,7 @@ fn needs(plan: &Plan) -> Vec<Need> {
     let ends = if is_here(plan.target.ip()) { 2 } else { 1 };
     let connections = plan.connections as u64;
     let mut needs = vec![descriptors(plan), open_files(connections * ends), ports(plan)];
-    needs.extend(memory(connections, ends));
+    needs.extend(memory(plan, ends));
     needs.extend(conntrack(connections));
     needs
 }
@@ -107,11 +109,13 @@ fn ports(plan: &Plan) -> Need {
     }
 }
 
-fn memory(connections: u64, ends: u64) -> Option<Need> {
+fn memory(plan: &Plan, ends: u64) -> Option<Need> {
     let free = Meminfo::current().ok()?.mem_available?;
+    // What is not sent, or not whole yet, is held; small messages leave it at once.
+    let held = if plan.size > SMALL { 2 * plan.size as u64 } else { 0 };
     Some(Need {
         what: "bytes of memory",
-        needed: connections * (OWN + KERNEL * ends),
+        needed: (plan.connections as u64).saturating_mul(OWN + held + KERNEL * ends),
         available: free,
         fix: "fewer connections, or more memory".to_owned(),
     })

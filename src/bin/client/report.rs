@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::bail;
 use reactor_server::load::{Outcome, Plan};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::cost::{Cpu, ServerCost};
 use crate::distribution::Distribution;
@@ -37,8 +37,9 @@ pub(crate) struct Report {
     pub(crate) plan: Summary,
     pub(crate) timeline: Timeline,
     /// Processor time of the client, in seconds.
+    #[serde(rename = "client")]
     pub(crate) client_cpu: Cpu,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
     pub(crate) server_cost: Option<ServerCost>,
     /// Where it ran; if several clients did, the first of them.
     pub(crate) environment: Environment,
@@ -71,6 +72,9 @@ pub(crate) struct Circumstances {
     pub(crate) server_cost: Option<ServerCost>,
     pub(crate) environment: Environment,
 }
+
+/// In seconds: no time since 1970 is longer.
+const CENTURIES: f64 = 1e10;
 
 impl Report {
     pub(crate) fn new(plan: &Plan, outcome: Outcome, around: Circumstances) -> Report {
@@ -115,6 +119,11 @@ impl Report {
         self.errors == 0 && self.mismatches == 0
     }
 
+    /// Where each client ran.
+    pub(crate) fn all_environments(&self) -> impl Iterator<Item = &Environment> {
+        std::iter::once(&self.environment).chain(&self.environments)
+    }
+
     /// How many clients it is of.
     pub(crate) fn clients(&self) -> usize {
         1 + self.environments.len()
@@ -127,6 +136,9 @@ impl Report {
     pub(crate) fn merge(mut self, other: Report) -> anyhow::Result<Report> {
         if let Some(difference) = self.plan.difference(&other.plan) {
             bail!("they ran different plans: {difference}");
+        }
+        if other.all_environments().any(|other| self.all_environments().any(|ours| ours == other)) {
+            bail!("its results are among the others already");
         }
         // Both ran from there to their end.
         let began = (self.ended - self.seconds).min(other.ended - other.seconds);
@@ -166,25 +178,30 @@ impl Report {
             ("clients", json!(self.clients())),
             ("latency_us", self.histogram.figures(percentiles).into()),
             ("histogram_unit", json!("ns")),
-            ("client", json!({ "cpu_us_per_message": self.client_cpu.per_message(self.messages) })),
         ];
         let fields = value.as_object_mut().expect("a struct becomes an object");
         fields.extend(more.map(|(key, value)| (key.to_owned(), value)));
         if let Some(raw) = &self.histogram_raw {
             fields.insert("latency_raw_us".to_owned(), raw.figures(percentiles).into());
         }
+        fields["client"]["cpu_us_per_message"] = self.client_cpu.per_message(self.messages);
         if let Some(cost) = &self.server_cost {
-            fields.insert("server".to_owned(), self.server(cost));
+            fields["server"]["cpu_us_per_message"] = cost.cpu().per_message(self.messages);
         }
         Ok(value)
     }
 
-    fn server(&self, cost: &ServerCost) -> Value {
-        let mut columns = Map::new();
-        columns.insert("cpu_us_per_message".to_owned(), cost.cpu().per_message(self.messages));
-        let bytes = json!({ "own": cost.own_bytes, "kernel": cost.kernel_bytes });
-        columns.insert("bytes_per_connection".to_owned(), bytes);
-        columns.into()
+    /// As it was read, if its figures can be true.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub(crate) fn checked(self) -> anyhow::Result<Report> {
+        let times = [self.seconds, self.ended, self.timeline.began];
+        let are_times = times.iter().all(|time| (0.0..CENTURIES).contains(time));
+        if !are_times || self.histogram.0.len() != self.messages || !self.timeline.is_sound() {
+            bail!("its figures contradict each other");
+        }
+        Ok(self)
     }
 }
 

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use procfs::process::Process;
 use reactor_server::load::{Control, Load, Milestone, Outcome, Plan};
 use reactor_server::program::signals::{Signal, Signals};
 
@@ -14,7 +15,6 @@ use crate::cost::{Meter, Reading, ServerCost};
 use crate::environment::Environment;
 use crate::progress::{Progress, Stage};
 use crate::report::{Circumstances, Report};
-use crate::say;
 use crate::timeline::Timeline;
 
 /// How often progress is shown and noted.
@@ -29,6 +29,7 @@ pub(crate) struct Run<'a> {
     began: Instant,
     progress: Progress,
     timeline: Timeline,
+    environment: Environment,
     client: Watch,
     server: Option<Watch>,
 }
@@ -58,6 +59,7 @@ impl<'a> Run<'a> {
         let server = cli.server_pid.map(|pid| Meter::of(pid).and_then(Watch::begin));
         let server = server.transpose()?;
         let client = Watch::begin(Meter::of_this_process()?)?;
+        let environment = Environment::now(plan.target.ip(), server.as_ref().map(|it| &it.meter));
         let load = Load::start(plan).context("cannot start the load")?;
         obey(signals, load.control()).context("cannot start a thread")?;
         Ok(Run {
@@ -67,6 +69,7 @@ impl<'a> Run<'a> {
             began: Instant::now(),
             progress: Progress::new(cli.wants_bar(), cli.wants_lines(), plan.connections as u64),
             timeline: Timeline::new(seconds_since_1970(), FRAME),
+            environment,
             client,
             server,
         })
@@ -104,9 +107,7 @@ impl<'a> Run<'a> {
             Milestone::Holding => {
                 let hold = self.plan.hold.unwrap_or_default();
                 self.progress.enter(Stage::Holding(hold));
-                if self.cli.wants_lines() {
-                    self.progress.say(&format!("holding {open} connections for {hold:?}"));
-                }
+                self.say(&format!("holding {open} connections for {hold:?}"));
             }
             Milestone::Over(_) => {}
         }
@@ -121,21 +122,28 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn say(&self, line: &str) {
+        if self.cli.wants_lines() {
+            self.progress.say(line);
+        }
+    }
+
     fn report(self, outcome: Outcome) -> anyhow::Result<Report> {
         let client_cpu = self.client.meter.read()?.cpu_since(&self.client.counting);
-        let server = self.server.as_ref();
-        let environment = Environment::now(self.plan.target.ip(), server.map(|it| &it.meter));
-        let server_cost = server.and_then(|server| {
-            let cost = cost(server, &outcome, &environment.host);
-            cost.inspect_err(|error| say(&format!("the server's cost is not known: {error:#}")))
-                .ok()
+        let server_cost = self.server.as_ref().and_then(|server| {
+            let cost = cost(server, &outcome, &self.environment.host);
+            cost.inspect_err(|error| {
+                self.say(&format!("the server's cost is not known: {error:#}"))
+            })
+            .ok()
         });
+        let since = outcome.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
         let around = Circumstances {
-            ended: seconds_since_1970(),
+            ended: seconds_since_1970() - since.as_secs_f64(),
             timeline: self.timeline,
             client_cpu,
             server_cost,
-            environment,
+            environment: self.environment,
         };
         Ok(Report::new(self.plan, outcome, around))
     }
@@ -143,22 +151,24 @@ impl<'a> Run<'a> {
 
 fn cost(server: &Watch, outcome: &Outcome, host: &str) -> anyhow::Result<ServerCost> {
     let cpu = server.meter.read()?.cpu_since(&server.counting);
-    let (own, kernel) = server.open.bytes_since(&server.before, outcome.connections.opened);
+    let opened = outcome.connections.opened;
     Ok(ServerCost {
         processes: [(format!("{} on {host}", server.meter.pid()), cpu)].into(),
-        own_bytes: Some(own),
-        kernel_bytes: Some(kernel),
+        bytes_per_connection: server.open.bytes_since(&server.before, opened),
     })
 }
 
 /// The first signal to end ends the load, whose report is still printed. A second one
-/// ends the program, should the report find no reader.
+/// ends the program, should the report find no reader. Whom nohup has started, the end
+/// of its terminal does not concern.
 fn obey(signals: Signals, load: Control) -> io::Result<()> {
+    let outlives_terminal = ignores_hangup();
     let obey = move || {
         let mut ends = 0;
         while let Ok(signal) = signals.wait() {
             match signal {
                 Signal::User1 => load.release(),
+                Signal::Hangup if outlives_terminal => {}
                 Signal::Terminate | Signal::Hangup if ends == 0 => {
                     ends += 1;
                     load.stop();
@@ -168,6 +178,13 @@ fn obey(signals: Signals, load: Control) -> io::Result<()> {
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(obey).map(drop)
+}
+
+/// A signal that is waited for arrives although it is ignored.
+fn ignores_hangup() -> bool {
+    const SIGHUP: u64 = 1;
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign & (1 << (SIGHUP - 1)) != 0)
 }
 
 fn seconds_since_1970() -> f64 {

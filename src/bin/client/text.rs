@@ -31,10 +31,18 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     for (whose, cost) in costs(report) {
         line(whose, &cost);
     }
+    for complaint in complaints(report) {
+        line("error", &complaint);
+    }
     for note in notes(report) {
         line("note", &note);
     }
     text
+}
+
+/// What went wrong, and how often.
+pub(crate) fn complaints(report: &Report) -> Vec<String> {
+    report.complaints.iter().map(|(complaint, times)| format!("{times} x {complaint}")).collect()
 }
 
 /// How many connections, and of whom.
@@ -74,7 +82,11 @@ pub(crate) fn what_was_run(report: &Report) -> String {
 
 fn connections(report: &Report) -> String {
     let it = &report.connections;
-    let mut text = format!("{} in {:.3} s, {} failed", it.opened, it.seconds, it.failed);
+    let mut text = it.opened.to_string();
+    if it.opened != it.requested {
+        let _ = write!(text, " of {}", it.requested);
+    }
+    let _ = write!(text, " in {:.3} s, {} failed", it.seconds, it.failed);
     if it.reopened > 0 {
         let _ = write!(text, "; {} in the place of others", it.reopened);
     }
@@ -121,6 +133,9 @@ fn latency(latency: &Distribution, percentiles: &[f64]) -> String {
 
 /// What the messages cost whom.
 pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
+    if report.messages == 0 {
+        return Vec::new();
+    }
     let cpu = |cpu: Cpu| per_message(cpu.each(report.messages));
     let server = |cost: &ServerCost| ("server", cpu(cost.cpu()) + &memory(report, cost));
     let mut costs = vec![("client", cpu(report.client_cpu))];
@@ -134,7 +149,7 @@ fn per_message(cpu: Cpu) -> String {
 }
 
 fn memory(report: &Report, cost: &ServerCost) -> String {
-    match (cost.own_bytes, cost.kernel_bytes) {
+    match (cost.bytes_per_connection.own, cost.bytes_per_connection.kernel) {
         (Some(own), Some(kernel)) if report.connections.opened >= ENOUGH_FOR_MEMORY => {
             format!("; {own:.0} B a connection of its own, {kernel:.0} B of the kernel's")
         }
@@ -159,14 +174,12 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
             100.0 * (busy / report.plan.threads as f64).min(1.0)
         ));
     }
-    if let Some(rate) = report.plan.shape.rate {
-        let asked = (rate * report.clients() as u64) as f64;
-        if report.plan.shape.duration_seconds.is_some() && report.rate() < 0.99 * asked {
-            notes.push(format!(
-                "{:.0} messages a second is less than was asked for: {asked:.0}",
-                report.rate()
-            ));
-        }
+    if report.unsent > 0 {
+        notes.push(format!(
+            "{} of the messages that were due were not sent in time, and are in no percentile: \
+             less was done than was asked for",
+            report.unsent
+        ));
     }
     notes
 }

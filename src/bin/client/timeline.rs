@@ -75,19 +75,27 @@ impl Timeline {
 
     /// Both together, in the longer of the two steps.
     pub(crate) fn merge(&self, other: &Timeline) -> Timeline {
-        let step = self.step_seconds.max(other.step_seconds);
         let began = self.began.min(other.began);
-        let mut sum = Timeline::new(began, Duration::from_secs_f64(step));
         let end = self.end().max(other.end());
+        let mut step = self.step_seconds.max(other.step_seconds);
+        while (end - began) / step > STEPS as f64 {
+            step *= 2.0;
+        }
+        let mut sum = Timeline::new(began, Duration::from_secs_f64(step));
         let steps = (((end - began) / step).ceil() as usize).max(1);
         sum.messages = vec![0; steps];
         sum.connections = vec![0; steps];
         self.add_to(&mut sum);
         other.add_to(&mut sum);
-        while sum.messages.len() > STEPS {
-            sum.halve();
-        }
         sum
+    }
+
+    /// Whether it could have been written by this.
+    pub(crate) fn is_sound(&self) -> bool {
+        let steps = self.messages.len();
+        steps == self.connections.len()
+            && steps <= STEPS + 1
+            && (0.001..1e9).contains(&self.step_seconds)
     }
 
     fn end(&self) -> f64 {
@@ -181,6 +189,17 @@ mod tests {
         assert!(timeline.messages.len() <= STEPS && timeline.messages.len() > STEPS / 4);
         assert_eq!(timeline.messages.iter().sum::<u64>(), 300_000);
         assert!(timeline.connections.iter().all(|&open| open == 7));
+    }
+
+    #[test]
+    fn clocks_that_are_far_apart_make_long_steps_and_not_many() {
+        let mut first = Timeline::new(0.0, Duration::from_millis(100));
+        let mut second = Timeline::new(1.8e9, Duration::from_millis(100));
+        first.note(Duration::from_secs(1), figures(30, 1));
+        second.note(Duration::from_secs(1), figures(70, 1));
+        let both = first.merge(&second);
+        assert!(both.is_sound(), "{} steps", both.messages.len());
+        assert_eq!(both.messages.iter().sum::<u64>(), 100);
     }
 
     #[test]

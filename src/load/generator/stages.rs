@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Generator, is_past};
+use super::Generator;
 use crate::load::lane::Phase;
 use crate::load::pace::{Pace, Schedule, Turns};
-use crate::load::{News, Start};
+use crate::load::{Start, Stretch};
 use crate::sys;
 
 /// How far the load has come, for one thread.
@@ -21,8 +21,8 @@ pub(super) enum Stage {
     Counting,
     /// Time is up. Replies that are due may still come.
     TimeIsUp,
-    /// All is said, and connections are held until then.
-    Holding(Instant),
+    /// All is said, and connections are held until we are told.
+    Holding,
     /// They are echoed once more, and closed.
     LastEcho,
 }
@@ -48,40 +48,61 @@ impl Generator<'_> {
             }
         }
         self.stage = Stage::Warming(at + self.plan.warmup);
+        self.talk.warm_until = Some(at + self.plan.warmup);
         if self.plan.warmup.is_zero() {
             self.count(at);
         }
         self.visit_all(|talk, lane| talk.ask(lane, Instant::now()));
     }
 
-    /// From here on messages count.
+    /// From here on messages count. What was due before, and not sent, is not sent.
     fn count(&mut self, now: Instant) {
         self.stage = Stage::Counting;
         self.talk.count_from(now);
         self.talk.until = self.plan.duration.map(|duration| now + duration);
+        let most = self.plan.messages.unwrap_or(u64::MAX);
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             if let Some(lane) = self.lanes.get_mut(token) {
-                let uncounted = self.talk.asked_before(&lane.part, now);
-                lane.part.begin_to_count(uncounted, self.plan.messages.unwrap_or(u64::MAX));
+                let due = self.talk.due_before(lane.part.place, now);
+                lane.part.begin_to_count(due, most);
             }
         }
-        self.say(News::Counting);
+        self.turns.rounds = self.talk.due_before(0, now).saturating_add(most).saturating_add(1);
+        self.say(Stretch::Counting);
+    }
+
+    /// In an open loop: counts the messages that were due by `until`, or ever, and were
+    /// not sent; those of connections that are gone, too.
+    pub(super) fn count_unsent(&mut self, until: Option<Instant>) {
+        let (Some(since), Pace::Open(_)) = (self.talk.counted_since(), self.talk.pace) else {
+            return;
+        };
+        let most = self.plan.messages.unwrap_or(u64::MAX);
+        let due = |place| {
+            let before = |moment| self.talk.due_before(place, moment);
+            until.map_or(most, |until| before(until).saturating_sub(before(since)).min(most))
+        };
+        let due: u64 = (0..self.turns.order().len() as u32).map(due).sum();
+        let mut asked = self.talk.asked_by_the_gone;
+        for token in self.lanes.tokens().collect::<Vec<_>>() {
+            asked += self.lanes.get_mut(token).map_or(0, |lane| lane.part.counted());
+        }
+        self.talk.outcome.unsent = due.saturating_sub(asked);
     }
 
     /// In an open loop: has those speak whose turn it is.
-    pub(super) fn keep_pace(&mut self) {
+    pub(super) fn keep_pace(&mut self, now: Instant) {
         let Some(schedule) = self.schedule() else {
             return;
         };
         // Who has had a turn just now has nothing to say in another.
         for _ in 0..self.turns.order().len() {
-            let now = Instant::now();
             match self.turns.take(&schedule, now) {
-                Some(token) => self.visit(token, |talk, lane| talk.ask(lane, now)),
+                Some(token) => self.visit(token, |talk, lane| talk.ask(lane, Instant::now())),
                 None => return,
             }
         }
-        self.turns.catch_up(&schedule, Instant::now());
+        self.turns.catch_up(&schedule, now);
     }
 
     /// The schedule, while there is one that is kept to.
@@ -93,30 +114,32 @@ impl Generator<'_> {
     }
 
     /// Goes on to the next stage, if it is time for that, and from there to the next.
-    pub(super) fn move_on(&mut self) {
+    pub(super) fn move_on(&mut self, now: Instant) {
         loop {
             let before = self.stage;
-            self.step();
+            self.step(now);
             if self.stage == before {
                 return;
             }
         }
     }
 
-    fn step(&mut self) {
+    fn step(&mut self, now: Instant) {
         let holds = self.talk.holds && self.resting == self.lanes.len() && self.resting > 0;
         match self.stage {
             Stage::Opening if self.opener.is_done() => {
                 self.stage = Stage::Ready;
-                self.say(News::Ready(self.number, self.lanes.len() as u64));
+                self.say(Stretch::Open(self.lanes.len() as u64));
             }
-            Stage::Warming(until) if is_past(until) => self.count(until),
+            Stage::Warming(until) if until <= now => {
+                self.count(until);
+                self.visit_all(|talk, lane| talk.ask(lane, Instant::now()));
+            }
             Stage::Counting | Stage::TimeIsUp if holds => self.hold(),
             Stage::Counting => match self.talk.until {
-                Some(until) if is_past(until) => self.call_time(until),
+                Some(until) if until <= now => self.call_time(until),
                 _ => {}
             },
-            Stage::Holding(until) if is_past(until) || self.released => self.echo_once_more(),
             _ => {}
         }
     }
@@ -125,18 +148,21 @@ impl Generator<'_> {
     fn call_time(&mut self, until: Instant) {
         self.stage = Stage::TimeIsUp;
         self.visit_all(|talk, lane| talk.call_time(lane, until));
+        self.count_unsent(Some(until));
     }
 
     /// All is said: connections are held for a while.
     fn hold(&mut self) {
-        let now = Instant::now();
+        if self.stage == Stage::Counting {
+            self.count_unsent(self.talk.until);
+        }
         self.talk.pause();
-        self.stage = Stage::Holding(now + self.plan.hold.unwrap_or_default());
-        self.say(News::Holding);
+        self.stage = Stage::Holding;
+        self.say(Stretch::Holding);
     }
 
     /// What was held is echoed once more, and closed.
-    fn echo_once_more(&mut self) {
+    pub(super) fn echo_once_more(&mut self) {
         self.stage = Stage::LastEcho;
         self.resting = 0;
         self.talk.say_one_more(Instant::now());
