@@ -63,7 +63,7 @@ run_clients() {
     rm -f "$out"/client-*.json
     for ((number = 0; number < clients; number++)); do
         timeout "$limit" "$bin/client" "$ip" "$port" --connections 1 --messages "$messages" \
-            --json --no-progress --output "$out/client-$number.json" &
+            --json --quiet --output "$out/client-$number.json" &
         pids+=($!)
     done
     for number in "${pids[@]}"; do wait "$number" || failed=1; done
@@ -93,7 +93,8 @@ read_log() {
 
 # From the results of the clients, merged: all messages together.
 read_clients() {
-    "$bin/client" report "$out"/client-*.json --json --output "$out/clients.json" || return 1
+    "$bin/client" report "$out"/client-*.json --json --output "$out/clients.json" ||
+        "$bin/client" report "$out"/client-*.json >&2 || true
     awk -v expected=$((clients * messages)) '
         function number() { gsub(/[^0-9.]/, "", $2); return $2 + 0 }
         /^  "messages":/ { verified = number() }

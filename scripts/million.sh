@@ -20,6 +20,7 @@ cd "$(dirname "$0")/.."
 
 usage() { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; }
 case ${1:-} in -h | --help) usage; exit ;; esac
+(($# <= 1)) || { usage >&2; exit 2; }
 connections=${1:-1000000} patience=${SECONDS_EACH:-300}
 for number in "$connections" "$patience" "${PER_PROCESS:-1}"; do
     [[ $number =~ ^[1-9][0-9]{0,8}$ ]] && continue
@@ -50,7 +51,7 @@ fits() {
     printf '%-28s %15d of %20d  %s\n' "$1" "$2" "$3" "$verdict"
 }
 fits "bytes of memory" $((connections * each)) "$available" "fewer connections, or more memory"
-fits "descriptors of a process" $((other + 1)) "$hard" "raise the hard limit (ulimit -Hn)"
+fits "descriptors of a process" $((other + ${PER_PROCESS:-1})) "$hard" "raise the hard limit (ulimit -Hn)"
 fits "open files of the machine" $((2 * connections + 10000)) $((files_most - files_open)) \
     "sysctl fs.file-max=$((files_open + 2 * connections + 10000))"
 # 127.0.0.0/8 has 16 million addresses, each with all ports.
@@ -84,7 +85,7 @@ kernel() { awk '/^Slab/ { printf "%.0f\n", $2 * 1024 }' /proc/meminfo; }
 # rss PID...: bytes of memory that they have together.
 rss() {
     local pid sum=0 pages
-    for pid; do read -r _ pages _ <"/proc/$pid/statm" && sum=$((sum + pages)); done
+    for pid; do { read -r _ pages _ <"/proc/$pid/statm"; } 2>/dev/null && sum=$((sum + pages)); done
     echo $((sum * $(getconf PAGESIZE)))
 }
 # Both ends of a connection are on this machine.
@@ -157,7 +158,7 @@ echoing=$(since "$began")
 failed=0
 for pid in "${clients[@]}"; do wait "$pid" || failed=1; done
 clients=()
-kill -TERM "${servers[@]}"
+kill -TERM "${servers[@]}" 2>/dev/null || true
 for pid in "${servers[@]}"; do wait "$pid" || failed=1; done
 servers=()
 show ""
@@ -169,7 +170,9 @@ figure() { awk -v key="\"$1\":" '$1 == key { gsub(/[^0-9.]/, "", $2); print $2; 
 opened=$(figure opened)
 printf '%-24s %s of %s, %s held at once, %s failed\n' opened "$opened" "$connections" "$held" "$((connections - opened))"
 printf '%-24s %s s, %.0f connections a second\n' "opening took" "$opening" "$(awk -v n="$opened" -v s="$opening" 'BEGIN { print n / s }')"
-printf '%-24s server %d, client %d, kernel (both ends) %d\n' "bytes a connection" "$server_each" "$client_each" "$kernel_each"
+# With fewer, what the processes and the kernel need anyway is most of it.
+((opened < 10000)) ||
+    printf '%-24s server %d, client %d, kernel (both ends) %d\n' "bytes a connection" "$server_each" "$client_each" "$kernel_each"
 printf '%-24s %s of %s in %.1f s, %s mismatches, %s errors\n' "echoes verified" "$(figure messages)" "$opened" \
     "$(grep -m1 '^  "seconds":' "$out/all.json" | tr -dc 0-9.)" "$(figure mismatches)" "$(figure errors)"
 printf '%-24s %s s\n' "echoing and closing" "$echoing"

@@ -70,7 +70,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N", value_parser = units::positive, env = "CLIENT_RECONNECT_EVERY")]
     reconnect_every: Option<u64>,
     /// Keep the connections open, idle, for this long once all is said; then echo once on each
-    /// and close. SIGUSR1 ends it
+    /// and close. SIGUSR1 ends it early
     #[arg(long, value_name = "DUR", value_parser = units::time, env = "CLIENT_HOLD")]
     hold: Option<Duration>,
     /// Bytes of a message, framing not counted
