@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use base64::Engine;
-use common::client::{client, run, run_json};
+use common::client::{Process, client, run, run_json};
 use common::liar::{liar, send};
 use common::{Running, config};
 use hdrhistogram::Histogram;
@@ -157,17 +157,11 @@ fn where_nobody_listens_it_says_so_and_can_still_be_interrupted() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
     let (code, result) = run_json(nobody, &["5000", "-n", "1"]);
     assert_eq!((code, &result["connections"]["failed"]), (1, &5000.into()));
-    let mut command = client(nobody, &["10m", "-n", "1", "--json"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a process");
-    let pid = child.id().to_string();
+    let client = Process::start(client(nobody, &["10m", "-n", "1", "--json"]));
     // Blocked signals are kept, so it cannot come too early once it has begun.
-    let blocked = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    common::eventually("it blocks signals", || {
-        blocked().lines().any(|line| line.starts_with("SigBlk:") && !line.ends_with("0000"))
-    });
-    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
-    let output = child.wait_with_output().expect("its end");
-    assert_eq!(output.status.code(), Some(130));
+    client.wait_for_its_signals();
+    client.signal("-INT");
+    assert_eq!(client.told().code, 130);
 }
 
 #[test]

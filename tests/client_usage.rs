@@ -145,7 +145,8 @@ fn a_source_that_is_not_here_is_an_error_with_its_address() {
     let (address, _) = noting();
     let told = told(address, &["-c", "4", "-n", "2", "--source", "127.0.0.5,192.0.2.1"]);
     let why = "Cannot assign requested address (os error 99)";
-    told.assert_complaints(&[(&format!("cannot connect from 192.0.2.1: {why}"), 2)]);
+    let what = format!("cannot connect from 192.0.2.1: {why}; it is no address of this machine");
+    told.assert_complaints(&[(&what, 2)]);
     assert_eq!(told.result["connections"]["failures"], serde_json::json!({ why: 2 }));
     assert_eq!(told.number("messages"), 4);
 }

@@ -93,6 +93,9 @@ const NO_PORTS: &str = "the local ports are used up (net.ipv4.ip_local_port_rang
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failure::Source(ip, error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot connect from {ip}: {error}; it is no address of this machine")
+            }
             Failure::Source(ip, error) => write!(f, "cannot connect from {ip}: {error}"),
             Failure::Connect(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 write!(f, "cannot connect: {error}; {NO_PORTS}")

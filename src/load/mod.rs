@@ -27,6 +27,7 @@ use crate::stats::Counter;
 use generator::Generator;
 use script::Script;
 
+pub use opener::CONNECTING;
 pub use outcome::{Connections, Outcome};
 pub use plan::{Plan, Verify};
 pub use sources::{Sources, port_range};

@@ -27,9 +27,9 @@ pub(crate) struct Opener {
     pub(crate) connecting: usize,
 }
 
-/// How many connections are being opened at once, so that the server's queue of
+/// How many connections a thread has being opened at once, so that the server's queue of
 /// those who wait to be accepted does not run over.
-const CONNECTING: usize = 256;
+pub const CONNECTING: usize = 256;
 
 impl Opener {
     pub(crate) fn new(plan: &Plan, number: usize) -> Opener {

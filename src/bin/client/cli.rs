@@ -33,7 +33,7 @@ use crate::condition::Condition;
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Cli {
     /// Address of the server, IPv4 or IPv6
-    #[arg(value_name = "IP", env = "CLIENT_IP")]
+    #[arg(value_name = "IP", value_parser = address, env = "CLIENT_IP")]
     ip: IpAddr,
     /// Port of the server
     #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), env = "CLIENT_PORT")]
@@ -298,6 +298,10 @@ impl Cli {
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an IP address, such as 127.0.0.1 or ::1".to_owned())
 }
 
 /// The numbers of connections are 32 bits wide in the messages.

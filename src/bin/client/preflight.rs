@@ -4,7 +4,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use procfs::{Current, Meminfo};
-use reactor_server::load::{Plan, port_range};
+use reactor_server::load::{CONNECTING, Plan, port_range};
 use reactor_server::raise_descriptor_limit;
 use serde::Serialize;
 
@@ -66,6 +66,7 @@ fn needs(plan: &Plan) -> Vec<Need> {
     let mut needs = vec![descriptors(plan), open_files(connections * ends), ports(plan)];
     needs.extend(memory(plan, ends));
     needs.extend(conntrack(connections));
+    needs.extend((ends == 2).then(|| waiting(plan)));
     needs
 }
 
@@ -119,6 +120,18 @@ fn memory(plan: &Plan, ends: u64) -> Option<Need> {
         available: free,
         fix: "fewer connections, or more memory".to_owned(),
     })
+}
+
+/// Those that wait for a server on this machine to accept them: the kernel drops who comes
+/// when its queue is full, and the next try is a second later.
+fn waiting(plan: &Plan) -> Need {
+    let needed = plan.connections.min(CONNECTING * plan.threads) as u64;
+    Need {
+        what: "connects under way",
+        needed,
+        available: numbers("/proc/sys/net/core/somaxconn").first().copied().unwrap_or(u64::MAX),
+        fix: format!("sysctl net.core.somaxconn={needed}, or a slower --connect-rate"),
+    }
 }
 
 /// Only where the kernel tracks connections, which it does if a firewall has asked it to.
