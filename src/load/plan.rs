@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use crate::codec::Framing;
 use crate::load::sources::Sources;
 
@@ -55,7 +57,7 @@ pub struct Plan {
 }
 
 /// How replies are checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
     /// Every byte.
     Full,

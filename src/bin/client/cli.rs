@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 use reactor_server::load::{Plan, Sources, Verify};
 use reactor_server::program::units;
 use reactor_server::program::wire::Wire;
@@ -84,9 +84,9 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     #[arg(env = "CLIENT_REPLY_PREFIX")]
     reply_prefix: String,
-    /// How replies are checked: every byte, their length, or not at all
-    #[arg(long, value_enum, default_value_t = Check::Full, env = "CLIENT_VERIFY")]
-    verify: Check,
+    /// How replies are checked
+    #[arg(long, value_enum, default_value_t = Verify::Full, env = "CLIENT_VERIFY")]
+    verify: Verify,
     /// Connections to open a second [default: as fast as it goes]
     #[arg(long, value_name = "N/s", value_parser = rate, env = "CLIENT_CONNECT_RATE")]
     connect_rate: Option<u64>,
@@ -172,13 +172,6 @@ pub(crate) enum Task {
     Merge(Merge),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Check {
-    Full,
-    Length,
-    Off,
-}
-
 impl Task {
     /// Reads the command line; where it makes no sense, says why and exits.
     pub(crate) fn parse_or_exit() -> Task {
@@ -260,11 +253,7 @@ impl Cli {
             pipeline: self.pipeline,
             framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),
-            verify: match self.verify {
-                Check::Full => Verify::Full,
-                Check::Length => Verify::Length,
-                Check::Off => Verify::Off,
-            },
+            verify: self.verify,
             connect_rate: self.per_second.or(self.connect_rate),
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,

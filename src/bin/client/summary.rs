@@ -1,7 +1,8 @@
 //! What was run, as it stands in the results.
 
+use clap::ValueEnum;
 use reactor_server::Framing;
-use reactor_server::load::{Plan, Verify};
+use reactor_server::load::Plan;
 use serde::{Deserialize, Serialize};
 
 /// What was run, in words and numbers.
@@ -34,6 +35,7 @@ pub(crate) struct Shape {
 
 impl Summary {
     pub(crate) fn of(plan: &Plan) -> Summary {
+        let verify = plan.verify.to_possible_value();
         let shape = Shape {
             rate: plan.rate,
             messages: plan.messages,
@@ -45,7 +47,7 @@ impl Summary {
             size: plan.size,
             framing: framing(&plan.framing).to_owned(),
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
-            verify: verify(plan.verify).to_owned(),
+            verify: verify.map(|it| it.get_name().to_owned()).unwrap_or_default(),
         };
         Summary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
     }
@@ -80,13 +82,5 @@ fn framing(framing: &Framing) -> &'static str {
         Framing::Fixed(_) => "fixed",
         Framing::Len32 => "len32",
         Framing::Delimited(_) => "line",
-    }
-}
-
-fn verify(verify: Verify) -> &'static str {
-    match verify {
-        Verify::Full => "full",
-        Verify::Length => "length",
-        Verify::Off => "off",
     }
 }
