@@ -98,16 +98,13 @@ impl Talk {
 
     /// Epoll has told something of an open connection.
     pub(crate) fn ready(&mut self, lane: &mut Lane, event: Event) -> Result<Fate, Failure> {
+        if event.is_writable() {
+            lane.connection.flush().map_err(Failure::Broken)?;
+        }
         if event.is_readable() || event.is_error() {
-            self.flush(lane, event)?;
             return self.read(lane);
         }
-        self.flush(lane, event)?;
         self.ask(lane, Instant::now())
-    }
-
-    fn flush(&self, lane: &mut Lane, event: Event) -> Result<(), Failure> {
-        if event.is_writable() { lane.connection.flush().map_err(Failure::Broken) } else { Ok(()) }
     }
 
     /// Asks on, if there is something to be asked now; with nothing left to ask or to
