@@ -78,7 +78,9 @@ pub use codec::{Codec, Frame, Framing, TooLong};
 pub use connection::{Connection, Received, Tally};
 pub use deadlines::Timeouts;
 pub use handler::{Echo, Handler, Reply};
-pub use limits::{connections_possible, give_memory_back, raise_descriptor_limit};
+pub use limits::{
+    connections_possible, descriptors_needed, give_memory_back, raise_descriptor_limit,
+};
 pub use poll::{Event, Events, Interest, Poll};
 pub use reason::Reason;
 pub use server::{Config, Handle, Server};

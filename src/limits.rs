@@ -22,6 +22,12 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 /// whatever else the program around us has open.
 const RESERVE: u64 = 32;
 
+/// How many descriptors so many connections take, beside `others` that are needed
+/// for something else.
+pub fn descriptors_needed(connections: usize, others: usize) -> u64 {
+    RESERVE + (connections + others) as u64
+}
+
 /// How many connections there are descriptors for, beside `others` that are
 /// needed for something else.
 ///
@@ -29,7 +35,7 @@ const RESERVE: u64 = 32;
 /// When the kernel will not say what the limit is.
 pub fn connections_possible(others: usize) -> io::Result<usize> {
     let limit = sys::descriptor_limit()?.rlim_cur;
-    let left = limit.saturating_sub(RESERVE + others as u64);
+    let left = limit.saturating_sub(descriptors_needed(0, others));
     Ok(usize::try_from(left).unwrap_or(usize::MAX))
 }
 

@@ -248,7 +248,7 @@ impl<'a> Generator<'a> {
         };
         match lane.phase {
             Phase::Connecting => self.opener.connecting -= 1,
-            Phase::Ready if self.has_started() => self.resting -= 1,
+            Phase::Resting => self.resting -= 1,
             _ => {}
         }
         lane.part.add(lane.connection.tally());

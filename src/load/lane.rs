@@ -50,10 +50,12 @@ pub(crate) struct Part {
 pub(crate) enum Phase {
     /// Until the socket is writable.
     Connecting,
-    /// Open, with nothing to say: until all the others are open, or while it is held.
+    /// Open, until all the others are.
     Ready,
     /// Asking, and waiting for replies.
     Talking,
+    /// All is said and answered, and it is held.
+    Resting,
     /// All is answered, and the server was told that no more will come. A byte
     /// that still arrives is one too many.
     Leaving,
@@ -215,7 +217,7 @@ impl Lane {
     pub(crate) fn waits_since(&self) -> Option<Instant> {
         match self.phase {
             Phase::Connecting | Phase::Leaving => Some(self.since),
-            Phase::Ready => None,
+            Phase::Ready | Phase::Resting => None,
             Phase::Talking => self.asked_at.front().copied(),
         }
     }
@@ -282,7 +284,7 @@ impl Lane {
         match self.phase {
             Phase::Connecting => Failure::ConnectTimeout,
             Phase::Leaving => Failure::NotClosed,
-            Phase::Ready | Phase::Talking => Failure::Timeout,
+            Phase::Ready | Phase::Talking | Phase::Resting => Failure::Timeout,
         }
     }
 

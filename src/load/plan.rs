@@ -68,6 +68,12 @@ pub enum Verify {
 }
 
 impl Plan {
+    /// How many descriptors its threads need beside their connections: an epoll and a
+    /// bell each.
+    pub fn other_descriptors(&self) -> usize {
+        2 * self.threads
+    }
+
     /// The part of the plan that is for thread `number`.
     pub(crate) fn share(&self, number: usize) -> Plan {
         let one_more = usize::from(number < self.connections % self.threads);

@@ -118,7 +118,7 @@ impl Talk {
         lane.ask(&self.script, count, now, &mut self.out)?;
         match lane.unanswered() {
             0 if left == 0 && self.holds => {
-                lane.phase = Phase::Ready;
+                lane.phase = Phase::Resting;
                 Ok(Fate::Rests)
             }
             0 if left == 0 || self.room(lane) == 0 => lane.leave(now).map(|()| Fate::Stays),

@@ -142,7 +142,7 @@ fn within_limits(mut plan: Plan, quietly: bool) -> anyhow::Result<Plan> {
     if let Err(error) = raise_descriptor_limit() {
         say(&format!("the limit of open descriptors stays as it is: {error}"));
     }
-    let possible = connections_possible(2 * plan.threads)?;
+    let possible = connections_possible(plan.other_descriptors())?;
     if possible == 0 {
         anyhow::bail!("the limit of open descriptors (ulimit -n) is too low to connect at all");
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use procfs::{Current, Meminfo};
 use reactor_server::load::{CONNECTING, Plan, port_range};
-use reactor_server::raise_descriptor_limit;
+use reactor_server::{descriptors_needed, raise_descriptor_limit};
 use serde::Serialize;
 
 use crate::cli::Cli;
@@ -28,8 +28,6 @@ const OWN: u64 = 500;
 const KERNEL: u64 = 5_200;
 /// Messages up to this size are taken by the kernel whole.
 const SMALL: usize = 64 * 1024;
-/// Descriptors for anything but connections.
-const OTHER_DESCRIPTORS: u64 = 32;
 
 /// Says what fits. Exits with 0 if all does, with 1 if not.
 pub(crate) fn check(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -71,7 +69,7 @@ fn needs(plan: &Plan) -> Vec<Need> {
 }
 
 fn descriptors(plan: &Plan) -> Need {
-    let needed = (plan.connections + 2 * plan.threads) as u64 + OTHER_DESCRIPTORS;
+    let needed = descriptors_needed(plan.connections, plan.other_descriptors());
     Need {
         what: "descriptors of a process",
         needed,
