@@ -19,8 +19,8 @@ done < <(grep -rlE '\bunsafe\b *(\{|fn|impl)|allow\(unsafe_code\)' --include='*.
 floors=(
     "sys sync token buffer codec reason"
     "connection deadlines handler limits poll program slab socket stats"
-    "mailbox events"
-    "dispatch seats"
+    "mailbox events bet"
+    "dispatch seats rota spin"
     "peer"
     "service mail"
     "reactor acceptor"

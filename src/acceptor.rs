@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::events;
 use crate::mail::Mail;
-use crate::mailbox::{Desk, Inbox, Mailbox};
+use crate::mailbox::{Desk, Mailbox};
 use crate::peer::Newcomer;
-use crate::poll::{Events, Interest, Poll};
+use crate::poll::{Events, Interest};
 use crate::reason::Reason;
+use crate::rota::Rota;
 use crate::seats::{Seat, Seats};
+use crate::spin::Spin;
 use crate::stats::Stats;
 use crate::sys;
 use crate::token::Token;
@@ -41,13 +43,11 @@ pub enum Ending {
 /// Accepts connections, for reactors to own. It never runs a handler's code.
 #[derive(Debug)]
 pub(crate) struct Acceptor<S> {
-    poll: Poll,
+    desk: Desk<Notice>,
     listener: Option<TcpListener>,
     watched: Option<Interest>,
-    inbox: Inbox<Notice>,
     reactors: Vec<Mailbox<Mail<S>>>,
-    /// Whose turn it is to get a connection.
-    next: usize,
+    rota: Rota,
     seats: Arc<Seats>,
     pause: Option<Pause>,
     /// When it last complained, so that it does so once a second at most.
@@ -101,21 +101,20 @@ impl<S> Acceptor<S> {
         listener: TcpListener,
         seats: Arc<Seats>,
         reactors: Vec<Mailbox<Mail<S>>>,
+        rota: Rota,
         drain_timeout: Duration,
         stats: Arc<Stats>,
     ) -> io::Result<Acceptor<S>> {
-        let Desk { poll, inbox } = desk;
         let mut watched = None;
-        poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
-        let (next, running, pause, complained, end_by) = Default::default();
+        desk.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
+        let (running, pause, complained, end_by) = Default::default();
         let listener = Some(listener);
         Ok(Acceptor {
-            poll,
+            desk,
             listener,
             watched,
-            inbox,
             reactors,
-            next,
+            rota,
             seats,
             pause,
             complained,
@@ -132,26 +131,26 @@ impl<S> Acceptor<S> {
     ///
     /// # Errors
     /// A mistake of our own, here or in another thread.
-    pub(crate) fn run(&mut self, running: usize) -> io::Result<Ending> {
+    pub(crate) fn run(&mut self, running: usize, spin: Spin) -> io::Result<Ending> {
         (self.running, self.thread) = (running, sys::thread_id());
-        self.serve()
+        self.serve(spin)
     }
 
     pub(crate) fn seats(&self) -> usize {
         self.seats.limit()
     }
 
-    fn serve(&mut self) -> io::Result<Ending> {
+    fn serve(&mut self, mut spin: Spin) -> io::Result<Ending> {
         let mut events = Events::with_capacity(8);
         while self.running > 0 {
             if self.end_by.is_some_and(|end| end <= Instant::now()) {
                 return Ok(Ending::Forced);
             }
-            self.poll.wait(&mut events, self.timeout())?;
+            spin.wait(&self.desk, &mut events, self.timeout())?;
+            self.read_mail()?;
             for event in events.iter() {
-                match event.token() {
-                    Token::LISTENER => self.accept_some(BATCH)?,
-                    _ => self.read_mail()?,
+                if event.token() == Token::LISTENER {
+                    self.accept_some(BATCH)?;
                 }
             }
             // After the bell is answered: a seat that is left from here on rings anew.
@@ -161,8 +160,8 @@ impl<S> Acceptor<S> {
     }
 
     fn read_mail(&mut self) -> io::Result<()> {
-        for _ in 0..self.inbox.answer() {
-            match self.inbox.take() {
+        for _ in 0..self.desk.inbox.answer() {
+            match self.desk.inbox.take() {
                 Some(Notice::Drain) => self.drain()?,
                 Some(Notice::Stop) => self.end_by(Duration::ZERO, STOP),
                 Some(Notice::Ended(result)) => self.thread_ended(result)?,
@@ -209,8 +208,7 @@ impl<S> Acceptor<S> {
         self.stats.count_accept(opened);
         let socket = TcpStream::from(socket);
         let newcomer = Newcomer { socket, address, opened, seat };
-        self.reactors[self.next].send(Mail::Adopt(newcomer));
-        self.next = (self.next + 1) % self.reactors.len();
+        self.reactors[self.rota.next()].send(Mail::Adopt(newcomer));
     }
 
     fn pause_while_full(&mut self) -> io::Result<()> {
@@ -256,7 +254,7 @@ impl<S> Acceptor<S> {
     fn listen_for(&mut self, interest: Interest) -> io::Result<()> {
         match &self.listener {
             Some(listener) => {
-                self.poll.watch(listener, Token::LISTENER, &mut self.watched, interest)
+                self.desk.poll.watch(listener, Token::LISTENER, &mut self.watched, interest)
             }
             None => Ok(()),
         }

@@ -73,8 +73,9 @@ impl Clock {
     }
 }
 
+/// Now.
 #[cfg(not(test))]
-fn moment() -> Instant {
+pub(crate) fn moment() -> Instant {
     Instant::now()
 }
 

@@ -29,6 +29,13 @@ pub trait Handler: Send + Sync + 'static {
     /// it to return.
     fn message(&self, session: &mut Self::Session, message: &[u8], reply: &mut Reply<'_>);
 
+    /// Whether [`message`](Handler::message) may keep its thread waiting, for a disk or
+    /// for somebody else. Where it never does, no more reactors than there are CPUs get
+    /// connections at a time.
+    fn waits(&self) -> bool {
+        true
+    }
+
     /// All replies that were given so far have been handed to the kernel.
     fn sent(&self, session: &mut Self::Session) {
         let _ = session;
@@ -85,5 +92,9 @@ impl Handler for Echo {
             std::thread::sleep(self.work);
         }
         reply.send(&[&self.prefix, message]);
+    }
+
+    fn waits(&self) -> bool {
+        !self.work.is_zero()
     }
 }

@@ -46,6 +46,7 @@
 //! | 0 | `sys`, `sync`, `token`, `buffer`, `codec`, `reason` | every `unsafe` block; what threads share; names; bytes in waiting; framing; why a connection ended |
 
 mod acceptor;
+mod bet;
 mod buffer;
 mod codec;
 mod connection;
@@ -62,11 +63,13 @@ mod poll;
 pub mod program;
 mod reactor;
 mod reason;
+mod rota;
 mod seats;
 mod server;
 mod service;
 mod slab;
 mod socket;
+mod spin;
 mod stats;
 mod sync;
 mod sys;

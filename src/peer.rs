@@ -217,6 +217,11 @@ impl<S, T: Socket> Peer<S, T> {
         }
     }
 
+    /// Whether it may have more to say, and may say it now.
+    pub(crate) fn may_speak(&self) -> bool {
+        self.phase == Phase::Open && self.turn == Turn::Ours && !self.connection.has_unsent()
+    }
+
     /// How many bytes may be read now. If none, the peer was early.
     pub(crate) fn allowance(&mut self, most: usize) -> usize {
         match self.phase {

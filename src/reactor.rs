@@ -8,19 +8,19 @@ use crate::deadlines::{Clock, Deadlines, Tick, Timeouts};
 use crate::dispatch::Job;
 use crate::handler::Handler;
 use crate::mail::Mail;
-use crate::mailbox::{Desk, Inbox};
+use crate::mailbox::Desk;
 use crate::peer::{Fate, Newcomer, Peer};
-use crate::poll::{EVENTS, Event, Events, Poll};
+use crate::poll::{EVENTS, Event, Events};
 use crate::reason::Reason;
 use crate::service::Service;
 use crate::slab::Slab;
 use crate::socket::Socket;
+use crate::spin::Spin;
 use crate::token::Token;
 
 /// One I/O thread. It alone owns its connections and whatever belongs to them.
 pub(crate) struct Reactor<H: Handler, T = TcpStream> {
-    poll: Poll,
-    inbox: Inbox<Mail<H::Session, T>>,
+    desk: Desk<Mail<H::Session, T>>,
     peers: Slab<Peer<H::Session, T>>,
     service: Service<H>,
     timing: Timing,
@@ -57,15 +57,14 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         let ticker = tick.map(|every| Ticker { every, next: clock.now().after(every) });
         let (peers, due, drain_by) = Default::default();
         let timing = Timing { clock, deadlines: Deadlines::new(), timeouts };
-        let Desk { poll, inbox } = desk;
-        Reactor { poll, inbox, peers, service, timing, due, ticker, drain_by }
+        Reactor { desk, peers, service, timing, due, ticker, drain_by }
     }
 
     /// Serves until it has drained.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(mut self, mut spin: Spin) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_drained() {
-            self.poll.wait(&mut events, self.timeout())?;
+            spin.wait(&self.desk, &mut events, self.timeout())?;
             self.turn(events.iter());
         }
         Ok(())
@@ -73,9 +72,10 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
 
     /// Does what one wait has brought, and what time has.
     fn turn(&mut self, events: impl Iterator<Item = Event>) {
+        self.read_mail();
         for event in events {
             match event.token() {
-                Token::WAKE => self.read_mail(),
+                Token::WAKE => {}
                 token => self.visit(token, |service, peer| service.ready(token, peer, event)),
             }
         }
@@ -83,8 +83,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     }
 
     fn read_mail(&mut self) {
-        for _ in 0..self.inbox.answer() {
-            match self.inbox.take() {
+        for _ in 0..self.desk.inbox.answer() {
+            match self.desk.inbox.take() {
                 Some(Mail::Adopt(newcomer)) => self.adopt(newcomer),
                 Some(Mail::Done(job)) => self.welcome_home(job),
                 Some(Mail::Drain(by)) => self.drain(self.timing.clock.at(by)),
@@ -151,7 +151,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             Ok(Fate::Stays) => {
                 // Epoll and the deadlines follow the state that the peer is in now.
                 let (interest, socket) = (peer.interest(), peer.connection.socket());
-                match self.poll.watch(socket, token, &mut peer.watched, interest) {
+                match self.desk.poll.watch(socket, token, &mut peer.watched, interest) {
                     Ok(()) => self.timing.follow(token, peer),
                     Err(error) => self.lose(token, &error),
                 }

@@ -19,8 +19,10 @@ use crate::limits::connections_possible;
 use crate::mail::Mail;
 use crate::mailbox::{Desk, Mailbox, desk};
 use crate::reactor::Reactor;
+use crate::rota::Rota;
 use crate::seats::Seats;
 use crate::service::Service;
+use crate::spin::{FreeCpus, Spin};
 use crate::stats::Stats;
 
 /// What a server is to be like.
@@ -44,6 +46,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How long draining may take, after which connections are cut.
     pub drain_timeout: Duration,
+    /// How long a thread with nothing to do looks for more before it sleeps, as long as
+    /// that pays and a CPU is free; by default some microseconds.
+    pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`] is called, if it is.
     pub tick: Option<Duration>,
 }
@@ -52,7 +57,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
-            io_threads: thread::available_parallelism().map_or(1, usize::from),
+            io_threads: cpus(),
             workers: 0,
             framing: Framing::Raw,
             max_message: 1024 * 1024,
@@ -63,6 +68,7 @@ impl Default for Config {
                 idle: None,
             },
             drain_timeout: Duration::from_secs(10),
+            busy_poll: None,
             tick: None,
         }
     }
@@ -122,11 +128,13 @@ impl<H: Handler> Server<H> {
         let (reactors, mailboxes): (Vec<_>, Vec<_>) = desks?.into_iter().unzip();
         let seats = Seats::new(seats(&config)?, mailbox.bell());
         let stats = Arc::new(Stats::new(config.io_threads));
+        let handler_waits = config.workers == 0 && handler.waits();
         let acceptor = Acceptor::new(
             own_desk,
             listener,
             seats,
             mailboxes.clone(),
+            Rota::new(config.io_threads, cpus(), handler_waits),
             config.drain_timeout,
             Arc::clone(&stats),
         )?;
@@ -157,6 +165,7 @@ impl<H: Handler> Server<H> {
         let Server { config, handler, mut acceptor, mailbox, reactors, mailboxes, stats, .. } =
             self;
         let mut crew = Crew { acceptor: mailbox, threads: Vec::new() };
+        let free = FreeCpus::of(cpus());
         let codec = Arc::new(Codec::new(config.framing, config.max_message));
         let (jobs, queue) = crossbeam_channel::bounded(JOBS_A_REACTOR * reactors.len());
         for number in 0..config.workers {
@@ -172,14 +181,15 @@ impl<H: Handler> Server<H> {
             if config.workers > 0 {
                 dispatch = dispatch.through(jobs.clone(), number, JOBS_A_REACTOR);
             }
-            let stats = Arc::clone(&stats);
+            let (stats, spin) =
+                (Arc::clone(&stats), Spin::new(config.busy_poll, Arc::clone(&free)));
             crew.spawn(format!("io-{number}"), move || {
                 let service = Service::new(dispatch, number, HELD / config.io_threads, stats);
-                Reactor::new(desk, service, config.timeouts, config.tick).run()
+                Reactor::new(desk, service, config.timeouts, config.tick).run(spin)
             })?;
         }
         drop(jobs);
-        let ending = acceptor.run(crew.threads.len())?;
+        let ending = acceptor.run(crew.threads.len(), Spin::new(config.busy_poll, free))?;
         if ending == Ending::Drained {
             crew.join();
         }
@@ -237,6 +247,11 @@ fn check(config: &Config) -> io::Result<()> {
         _ => return Ok(()),
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+}
+
+/// How many CPUs this process may run on.
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// How many connections there may be: as many as were asked for, if that many

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::bet::Bet;
 use crate::connection::{Connection, Received, SCRATCH, SLIM, Tally};
 use crate::dispatch::{Dispatch, Job, Outcome, Served, contained};
 use crate::events;
@@ -17,8 +18,9 @@ use crate::token::Token;
 
 /// Serves the peers of one reactor, one visit at a time.
 ///
-/// A visit reads at most once, handles what is whole and writes what that gave;
-/// it leaves the peer either hungry for bytes or waiting for somebody else.
+/// A visit reads once, or a few times where that pays, handles what is whole and writes
+/// what that gave; it leaves the peer either hungry for bytes or waiting for somebody
+/// else.
 pub(crate) struct Service<H: Handler> {
     pub(crate) dispatch: Dispatch<H>,
     scratch: Box<[u8]>,
@@ -29,10 +31,16 @@ pub(crate) struct Service<H: Handler> {
     /// Whether they did since memory was last given back: messages that come in small
     /// pieces grow through blocks of all sizes, and leave the heap in holes.
     gorged: bool,
+    /// That a peer has the next message ready as soon as it has its reply.
+    encore: Bet,
     reactor: usize,
     thread: i32,
     stats: Arc<Stats>,
 }
+
+/// How often in a row a peer is read from: often enough to be worth the while, seldom
+/// enough for the others not to notice.
+const ENCORES: usize = 16;
 
 impl<H: Handler> Service<H> {
     /// For the thread that calls it, which is that reactor's.
@@ -43,7 +51,8 @@ impl<H: Handler> Service<H> {
         stats: Arc<Stats>,
     ) -> Service<H> {
         let (scratch, thread) = (vec![0; SCRATCH].into(), sys::thread_id());
-        Service { dispatch, scratch, held: 0, budget, gorged: false, reactor, thread, stats }
+        let (held, gorged, encore) = (0, false, Bet::new());
+        Service { dispatch, scratch, held, budget, gorged, encore, reactor, thread, stats }
     }
 
     /// A peer for a newcomer, unless the handler panics at it.
@@ -73,9 +82,40 @@ impl<H: Handler> Service<H> {
             self.write(token, peer)?;
         }
         if event.is_readable() {
+            let enough = peer.connection.tally().received + SCRATCH as u64;
             self.read(token, peer)?;
+            self.read_on(token, peer, enough)?;
         }
         peer.fate()
+    }
+
+    /// Reads again, where that has lately paid and until `enough` was received: a peer that runs on our CPU, or was quick,
+    /// has sent its next message before we would have been told, and is answered while
+    /// everything about it is at hand.
+    fn read_on<T: Socket>(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session, T>,
+        enough: u64,
+    ) -> io::Result<()> {
+        for _ in 0..ENCORES {
+            let goes_on = peer.may_speak() && peer.connection.tally().received < enough;
+            if !goes_on || !self.encore.is_on() {
+                break;
+            }
+            let before = peer.messages;
+            self.read(token, peer)?;
+            let soon = peer.messages > before || self.encore.step_aside();
+            if peer.messages == before && peer.may_speak() {
+                self.read(token, peer)?;
+            }
+            let won = soon && peer.messages > before;
+            self.encore.settle(won);
+            if !won {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The peer's job has come home.

@@ -4,6 +4,6 @@
 //! be run on loom's instead, which take every step in every order: `tests/loom/`.
 
 pub(crate) use std::fs::File;
-pub(crate) use std::sync::atomic::AtomicBool;
+pub(crate) use std::sync::atomic::AtomicU8;
 
 pub(crate) use crossbeam_channel::{Receiver, Sender, unbounded};

@@ -108,6 +108,7 @@ fn wrong_flags_are_usage_errors_with_a_reason() {
     complains(SERVER, &["--workers", "many"], 2, "invalid digit");
     complains(SERVER, &["--framing", "xml"], 2, "possible values: raw, len32, line");
     complains(SERVER, &["--idle-timeout", "soon"], 2, "try 500ms, 10s or 1m");
+    complains(SERVER, &["--busy-poll", "0us"], 2, "must be more than nothing");
     complains(SERVER, &["--max-connections", "0"], 2, "must be at least 1");
     complains(SERVER, &["--max-message", "3g"], 2, "must be at most 2g");
     complains(SERVER, &["--reply-prefix", "reply:"], 2, "add --framing len32 or line");

@@ -15,7 +15,7 @@ use crate::load::pace::Turns;
 use crate::load::script::Script;
 use crate::load::talk::{Fate, Talk};
 use crate::load::{News, Order, Outcome, Plan, Progress, Stretch};
-use crate::mailbox::{Desk, Inbox};
+use crate::mailbox::Desk;
 use crate::poll::{EVENTS, Event, Events, Poll};
 use crate::slab::Slab;
 use crate::token::Token;
@@ -28,8 +28,7 @@ pub(crate) struct Generator<'a> {
     plan: Plan,
     /// Its number among the threads.
     number: usize,
-    poll: Poll,
-    inbox: Inbox<Order>,
+    desk: Desk<Order>,
     lanes: Slab<Lane>,
     talk: Talk,
     progress: &'a Progress,
@@ -52,14 +51,12 @@ impl<'a> Generator<'a> {
         progress: &'a Progress,
         tell: Sender<News>,
     ) -> Generator<'a> {
-        let Desk { poll, inbox } = desk;
         let (lanes, resting, turns) = Default::default();
         let (talk, opener) = (Talk::new(&plan, script), Opener::new(&plan, number));
         Generator {
             plan,
             number,
-            poll,
-            inbox,
+            desk,
             lanes,
             talk,
             progress,
@@ -84,10 +81,11 @@ impl<'a> Generator<'a> {
             self.move_on(now);
             self.keep_pace(now);
             self.show_progress();
-            self.poll.wait(&mut events, self.timeout())?;
+            self.desk.wait(&mut events, self.timeout())?;
+            self.read_mail();
             for event in events.iter() {
                 match event.token() {
-                    Token::WAKE => self.read_mail(),
+                    Token::WAKE => {}
                     token => self.ready(token, event),
                 }
             }
@@ -105,8 +103,8 @@ impl<'a> Generator<'a> {
     }
 
     fn read_mail(&mut self) {
-        for _ in 0..self.inbox.answer() {
-            match self.inbox.take() {
+        for _ in 0..self.desk.inbox.answer() {
+            match self.desk.inbox.take() {
                 Some(Order::Start(start)) => self.start(start),
                 Some(Order::LastEcho) => self.echo_once_more(),
                 Some(Order::Stop) => self.stop(),
@@ -206,7 +204,7 @@ impl<'a> Generator<'a> {
             return;
         };
         let result = act(&mut self.talk, lane);
-        match result.and_then(|fate| watch(&self.poll, lane, token).map(|()| fate)) {
+        match result.and_then(|fate| watch(&self.desk.poll, lane, token).map(|()| fate)) {
             Ok(Fate::Stays) => {}
             Ok(Fate::Rests) => self.resting += 1,
             Ok(Fate::Returns) => self.come_back(token),

@@ -127,13 +127,13 @@ fn world(mut dice: Dice) -> World {
     let drain_at = if calm { 5000 } else { dice.pick(&[30, 100, 300, 1000]) };
     let drain_at = dice.roll(drain_at);
     let company = Company { speakers: Vec::new(), actor, seats, stats, timeouts, drain_by: None };
-    let (mail, at_work) = Default::default();
+    let (post, at_work) = Default::default();
     World {
         dice,
         reactor,
         mailbox,
         budget,
-        mail,
+        post,
         codec,
         queue,
         at_work,

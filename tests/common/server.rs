@@ -13,7 +13,11 @@ pub struct Program {
 
 impl Program {
     pub fn start() -> Program {
-        let mut child = spawn("0");
+        Program::start_with(&[])
+    }
+
+    pub fn start_with(flags: &[&str]) -> Program {
+        let mut child = spawn("0", flags);
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -23,7 +27,7 @@ impl Program {
 
     /// Starts it where another was.
     pub fn start_at(address: SocketAddr) -> Program {
-        Program { child: spawn(&address.port().to_string()), address }
+        Program { child: spawn(&address.port().to_string(), &[]), address }
     }
 
     pub fn id(&self) -> u32 {
@@ -56,9 +60,9 @@ impl Drop for Program {
     }
 }
 
-fn spawn(port: &str) -> Child {
+fn spawn(port: &str, flags: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
-    command.args(["127.0.0.1", port, "-t", "1", "--log-file", "/dev/null"]);
+    command.args(["127.0.0.1", port, "-t", "1", "--log-file", "/dev/null"]).args(flags);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.spawn().expect("a process")
 }

@@ -10,10 +10,12 @@ mod stand_in;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use loom::thread::{self, JoinHandle};
 
-use mailbox::{Desk, Inbox, Mailbox, desk};
+use mailbox::{Desk, Mailbox, desk};
+use poll::Events;
 use stand_in::{poll, sync, sys, token};
 
 /// Runs the model in all interleavings and says how many there are.
@@ -35,9 +37,10 @@ fn send<T: 'static>(
     thread::spawn(move || letters.into_iter().for_each(|letter| mailbox.send(letter)))
 }
 
-/// What a reactor does when its bell has rung.
-fn read<T>(inbox: &Inbox<T>) -> impl Iterator<Item = T> {
-    (0..inbox.answer()).map_while(|_| inbox.take())
+/// Waits once as a reactor does, and reads the mail that has come.
+fn wait_and_read<T>(desk: &Desk<T>) -> impl Iterator<Item = T> {
+    desk.wait(&mut Events, None).expect("a wait");
+    (0..desk.inbox.answer()).map_while(|_| desk.inbox.take())
 }
 
 fn join(senders: [JoinHandle<()>; 2]) {
@@ -47,46 +50,54 @@ fn join(senders: [JoinHandle<()>; 2]) {
 #[test]
 fn no_wake_up_is_lost_and_no_letter_left_behind() {
     explore("two senders of a letter each", || {
-        let (Desk { poll, inbox }, mailbox) = desk().expect("a desk");
+        let (desk, mailbox) = desk().expect("a desk");
         let senders = [send(mailbox.clone(), ["a"]), send(mailbox, ["b"])];
         let mut received = Vec::new();
         while received.len() < 2 {
-            poll.wait();
-            received.extend(read(&inbox));
+            received.extend(wait_and_read(&desk));
         }
         join(senders);
         received.sort();
         assert_eq!(received, ["a", "b"]);
-        assert_eq!((inbox.answer(), inbox.take()), (0, None));
+        assert_eq!((desk.inbox.answer(), desk.inbox.take()), (0, None));
     });
 }
 
 #[test]
 fn letters_of_one_sender_arrive_in_order() {
     explore("one sender of three letters", || {
-        let (Desk { poll, inbox }, mailbox) = desk().expect("a desk");
+        let (desk, mailbox) = desk().expect("a desk");
         let sender = send(mailbox, [1, 2, 3]);
         let mut received = Vec::new();
         while received.len() < 3 {
-            poll.wait();
-            received.extend(read(&inbox));
+            received.extend(wait_and_read(&desk));
         }
         sender.join().expect("it sent all");
         assert_eq!(received, [1, 2, 3]);
-        assert!(poll.writes() <= 3);
-        assert_eq!((inbox.answer(), inbox.take()), (0, None));
+        assert!(desk.poll.writes() <= 3);
+        assert_eq!((desk.inbox.answer(), desk.inbox.take()), (0, None));
     });
 }
 
 #[test]
-fn however_many_letters_come_before_the_reader_looks_they_are_one_wake_up() {
+fn letters_that_come_before_the_reader_sleeps_are_no_wake_up() {
     explore("two senders before the reader looks", || {
-        let (Desk { poll, inbox }, mailbox) = desk().expect("a desk");
+        let (desk, mailbox) = desk().expect("a desk");
         join([send(mailbox.clone(), [1, 2]), send(mailbox, [3, 4])]);
-        poll.wait();
-        assert_eq!(read(&inbox).count(), 4);
-        assert!(!poll.is_ready());
-        assert_eq!(poll.writes(), 1);
+        assert_eq!(wait_and_read(&desk).count(), 4);
+        assert_eq!(desk.poll.writes(), 0);
+    });
+}
+
+#[test]
+fn while_the_reader_sleeps_however_many_letters_are_one_wake_up() {
+    explore("two senders to one who sleeps", || {
+        let (desk, mailbox) = desk().expect("a desk");
+        // It has waited in vain, and has not answered yet.
+        desk.wait(&mut Events, Some(Duration::ZERO)).expect("a wait");
+        join([send(mailbox.clone(), [1, 2]), send(mailbox, [3, 4])]);
+        assert_eq!(desk.poll.writes(), 1);
+        assert_eq!(wait_and_read(&desk).count(), 4);
     });
 }
 
@@ -96,8 +107,7 @@ fn a_reader_that_ends_early_stops_no_sender_and_keeps_no_letter() {
         let letter = Arc::new(());
         let (desk, mailbox) = desk().expect("a desk");
         let senders = [&letter; 2].map(|letter| send(mailbox.clone(), [Arc::clone(letter)]));
-        desk.poll.wait();
-        assert!(read(&desk.inbox).count() <= 2);
+        assert!(wait_and_read(&desk).count() <= 2);
         drop(desk);
         join(senders);
         assert_eq!(Arc::strong_count(&letter), 1);
@@ -107,8 +117,8 @@ fn a_reader_that_ends_early_stops_no_sender_and_keeps_no_letter() {
 #[test]
 fn a_bell_without_a_letter_wakes_its_reader_too() {
     explore("a letter, and a ring without one", || {
-        let (Desk { poll, inbox }, mailbox) = desk().expect("a desk");
-        let (bell, fact) = (mailbox.bell(), Arc::new(sync::AtomicBool::new(false)));
+        let (desk, mailbox) = desk().expect("a desk");
+        let (bell, fact) = (mailbox.bell(), Arc::new(loom::sync::atomic::AtomicBool::new(false)));
         let ringer = thread::spawn({
             let fact = Arc::clone(&fact);
             move || {
@@ -119,8 +129,7 @@ fn a_bell_without_a_letter_wakes_its_reader_too() {
         let senders = [send(mailbox, [()]), ringer];
         let mut received = 0;
         while received < 1 || !fact.load(SeqCst) {
-            poll.wait();
-            received += read(&inbox).count();
+            received += wait_and_read(&desk).count();
         }
         join(senders);
         assert_eq!(received, 1);

@@ -9,7 +9,7 @@ pub(crate) mod sync {
     use loom::sync::Mutex;
     use loom::sync::atomic::AtomicUsize;
 
-    pub(crate) use loom::sync::atomic::AtomicBool;
+    pub(crate) use loom::sync::atomic::AtomicU8;
 
     pub(crate) use super::poll::File;
 
@@ -77,6 +77,7 @@ pub(crate) mod poll {
     use std::io::{self, Write};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::time::Duration;
 
     use loom::sync::{Condvar, Mutex};
 
@@ -106,6 +107,16 @@ pub(crate) mod poll {
         }
     }
 
+    /// Nobody asks what the event was.
+    #[derive(Debug)]
+    pub(crate) struct Events;
+
+    impl Events {
+        pub(crate) fn is_empty(&self) -> bool {
+            true
+        }
+    }
+
     #[derive(Debug)]
     pub(crate) struct Interest;
 
@@ -131,19 +142,16 @@ pub(crate) mod poll {
             self.0.set(file.clone()).map_err(|_| io::Error::other("one is watched already"))
         }
 
-        /// Waits for the event and takes it. Where it never comes loom says "deadlock".
-        pub(crate) fn wait(&self) {
+        /// Waits for the event, or not at all, and takes it. Where it never comes loom
+        /// says "deadlock".
+        pub(crate) fn wait(&self, _: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
             let event = self.event();
             let mut pending = event.pending.lock().expect("no panic");
-            while !*pending {
+            while !*pending && timeout.is_none() {
                 pending = event.changed.wait(pending).expect("no panic");
             }
             *pending = false;
-        }
-
-        /// Takes the event, if it is there already.
-        pub(crate) fn is_ready(&self) -> bool {
-            std::mem::take(&mut *self.event().pending.lock().expect("no panic"))
+            Ok(())
         }
 
         /// How many system calls the rings have cost so far.

@@ -1,5 +1,6 @@
 //! One simulated server: a reactor, its clients, its workers, and time.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,8 @@ pub(super) struct World {
     pub(super) mailbox: Mailbox<Mail<u16, Script>>,
     /// How many bytes connections may hold before little is read of each.
     pub(super) budget: usize,
-    /// Whether there is mail that the reactor was not woken for.
-    pub(super) mail: bool,
+    /// What others are about to send to the reactor.
+    pub(super) post: VecDeque<Mail<u16, Script>>,
     pub(super) codec: Arc<Codec>,
     pub(super) queue: Receiver<Box<Job<u16>>>,
     /// The jobs that workers are at.
@@ -64,6 +65,7 @@ impl World {
                 return self.end().map(|bytes| Life { turns, bytes });
             }
             self.act(turns)?;
+            self.deliver();
             let events = self.events();
             self.pass_time(events.is_empty());
             self.reactor.turn(events.into_iter());
@@ -82,7 +84,8 @@ impl World {
             speaker.act(&mut self.dice)?;
         }
         self.work();
-        let over = self.expected.is_empty() && self.reactor.peers.is_empty() && !self.mail;
+        let over =
+            self.expected.is_empty() && self.reactor.peers.is_empty() && self.post.is_empty();
         if self.company.drain_by.is_none() && (over || turn >= self.drain_at) {
             self.drain();
         }
@@ -95,7 +98,7 @@ impl World {
         let (socket, address) =
             (Script::new(&speaker.wire), SocketAddr::from((Ipv4Addr::LOCALHOST, speaker.port)));
         speaker.since = moment();
-        self.send(Mail::Adopt(Newcomer { socket, address, opened: 0, seat }));
+        self.post.push_back(Mail::Adopt(Newcomer { socket, address, opened: 0, seat }));
         self.company.speakers.push(speaker);
     }
 
@@ -107,7 +110,7 @@ impl World {
         if !self.at_work.is_empty() && self.dice.chance(300) {
             let mut job = self.at_work.swap_remove(self.dice.roll(self.at_work.len()));
             job.handle(&self.codec, &*self.company.actor);
-            self.send(Mail::Done(job));
+            self.post.push_back(Mail::Done(job));
         }
     }
 
@@ -116,12 +119,14 @@ impl World {
         let time = self.dice.pick(&[0, 50, 2000, 2000, 2000]);
         let by = moment() + Duration::from_millis(time);
         self.company.drain_by = Some(by);
-        self.send(Mail::Drain(by));
+        self.post.push_back(Mail::Drain(by));
     }
 
-    fn send(&mut self, mail: Mail<u16, Script>) {
-        self.mailbox.send(mail);
-        self.mail = true;
+    /// Senders may be slow, each letter's at another moment, but it leaves in its turn.
+    fn deliver(&mut self) {
+        while !self.post.is_empty() && self.dice.chance(700) {
+            self.post.drain(..1).for_each(|mail| self.mailbox.send(mail));
+        }
     }
 
     /// Mostly a little, where all is quiet sometimes until the next deadline, seldom much.
@@ -138,10 +143,6 @@ impl World {
     /// tells of later.
     fn events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        if self.mail && self.dice.chance(700) {
-            self.mail = false;
-            events.push(Event::scripted(Token::WAKE, libc::EPOLLIN));
-        }
         let tokens: Vec<Token> = self.reactor.peers.tokens().collect();
         for token in tokens {
             let peer = self.reactor.peers.get_mut(token).expect("a peer that is in");

@@ -1,0 +1,105 @@
+//! What is worth trying only while it pays.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::deadlines::moment;
+
+/// A bet that is placed as long as it has lately been won twice out of three times;
+/// else now and then, to see whether times have changed, and the more seldom the
+/// longer they have not.
+#[derive(Debug)]
+pub(crate) struct Bet {
+    /// Won by winning, lost twice as fast by losing.
+    credit: u8,
+    /// How many chances are let go between two tries.
+    gap: u16,
+    /// How many are still to be let go.
+    left: u16,
+}
+
+/// So much credit that a handful of losses in a row end it.
+const MOST_CREDIT: u8 = 8;
+/// A try costs about as much as a message: one in so many is not noticed.
+const FIRST_GAP: u16 = 64;
+/// Few enough for a change to be noticed within a fraction of a second of full load.
+const LAST_GAP: u16 = 4096;
+
+/// Longer than a handful of clients need to send a message each, shorter than any
+/// scheduler's slice.
+const SOON: Duration = Duration::from_micros(250);
+
+impl Bet {
+    /// A bet with which nobody has any experience: it starts with some credit.
+    pub(crate) fn new() -> Bet {
+        Bet { credit: MOST_CREDIT, gap: FIRST_GAP, left: 0 }
+    }
+
+    /// Whether to place it, this chance.
+    pub(crate) fn is_on(&mut self) -> bool {
+        if self.credit > 0 || self.left == 0 {
+            return true;
+        }
+        self.left -= 1;
+        false
+    }
+
+    /// It was placed, and won or lost.
+    pub(crate) fn settle(&mut self, won: bool) {
+        if won {
+            self.credit = MOST_CREDIT.min(self.credit + 1);
+            self.gap = FIRST_GAP;
+        } else {
+            self.credit = self.credit.saturating_sub(2);
+            self.left = self.gap;
+            self.gap = LAST_GAP.min(2 * self.gap);
+        }
+    }
+
+    /// Lets whoever else is ready to run have the CPU, and says whether it came back soon.
+    ///
+    /// Those who answer us need it for microseconds. Whoever has more to do keeps it for
+    /// milliseconds, while sleepers get it back at once: that ends the bet.
+    pub(crate) fn step_aside(&mut self) -> bool {
+        let before = moment();
+        thread::yield_now();
+        let soon = moment() - before < SOON;
+        if !soon {
+            self.credit = 0;
+        }
+        soon
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often it is placed in so many chances, if it always ends the same way.
+    fn placed(bet: &mut Bet, chances: usize, won: bool) -> usize {
+        (0..chances).filter(|_| bet.is_on().then(|| bet.settle(won)).is_some()).count()
+    }
+
+    #[test]
+    fn what_always_pays_is_always_tried_and_what_never_does_hardly_ever() {
+        let mut bet = Bet::new();
+        assert_eq!(placed(&mut bet, 1000, true), 1000);
+        let tries = placed(&mut bet, 100_000, false);
+        assert!((20..60).contains(&tries), "{tries}");
+    }
+
+    #[test]
+    fn what_pays_again_is_found_out() {
+        let mut bet = Bet::new();
+        placed(&mut bet, 100_000, false);
+        assert!(placed(&mut bet, 10_000, true) > 5000);
+    }
+
+    #[test]
+    fn what_pays_every_other_time_does_not_pay() {
+        let mut bet = Bet::new();
+        let tries =
+            (0..10_000).filter(|chance| bet.is_on().then(|| bet.settle(chance % 2 == 0)).is_some());
+        assert!(tries.count() < 1000);
+    }
+}

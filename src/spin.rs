@@ -1,0 +1,106 @@
+//! Staying awake for a moment before going to sleep, where that has lately paid.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::bet::Bet;
+use crate::deadlines::moment;
+use crate::mailbox::Desk;
+use crate::poll::Events;
+
+/// How one thread waits.
+///
+/// Going to sleep and being woken costs the sleeper and whoever wakes it some
+/// microseconds each, and the CPU that fell idle meanwhile needs ten or twenty more. So
+/// a thread that is mostly wanted again at once looks a few times before it sleeps,
+/// and lets others have the CPU in between.
+#[derive(Debug)]
+pub(crate) struct Spin {
+    bet: Bet,
+    /// How long it looks where a CPU is free for that.
+    patience: Duration,
+    free: Arc<FreeCpus>,
+}
+
+/// The CPUs that nobody keeps busy by looking for longer than a moment.
+///
+/// Taken and left by different threads before and after they sleep: nobody could be
+/// asked for them by mail.
+#[derive(Debug)]
+pub(crate) struct FreeCpus(AtomicUsize);
+
+/// How long any thread looks: about what going to sleep and waking up cost.
+const MOMENT: Duration = Duration::from_micros(20);
+
+impl FreeCpus {
+    /// As many as there are, but for one that whoever talks to us needs.
+    pub(crate) fn of(cpus: usize) -> Arc<FreeCpus> {
+        Arc::new(FreeCpus(AtomicUsize::new(cpus.saturating_sub(1).max(1))))
+    }
+
+    fn take(&self) -> bool {
+        self.0.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(1)).is_ok()
+    }
+
+    fn leave(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+impl Spin {
+    /// One that looks for so long while a CPU is `free`, or for a moment.
+    pub(crate) fn new(busy_poll: Option<Duration>, free: Arc<FreeCpus>) -> Spin {
+        Spin { bet: Bet::new(), patience: busy_poll.unwrap_or(MOMENT), free }
+    }
+
+    /// Waits as [`Desk::wait`] does.
+    pub(crate) fn wait<T>(
+        &mut self,
+        desk: &Desk<T>,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if timeout != Some(Duration::ZERO) && self.bet.is_on() {
+            if desk.look(events)? {
+                return Ok(());
+            }
+            let won = self.keep_looking(desk, events)?;
+            self.bet.settle(won);
+            if won {
+                return Ok(());
+            }
+        }
+        desk.wait(events, timeout)
+    }
+
+    /// Looks for as long as it may.
+    fn keep_looking<T>(&mut self, desk: &Desk<T>, events: &mut Events) -> io::Result<bool> {
+        if self.patience <= MOMENT || !self.free.take() {
+            return self.look_for(self.patience.min(MOMENT), desk, events);
+        }
+        let won = self.look_for(self.patience, desk, events);
+        self.free.leave();
+        won
+    }
+
+    /// Looks until there is something, the time is over, or others need the CPU.
+    fn look_for<T>(
+        &mut self,
+        time: Duration,
+        desk: &Desk<T>,
+        events: &mut Events,
+    ) -> io::Result<bool> {
+        let start = moment();
+        while self.bet.step_aside() {
+            if desk.look(events)? {
+                return Ok(true);
+            }
+            if moment() - start >= time {
+                break;
+            }
+        }
+        Ok(false)
+    }
+}
