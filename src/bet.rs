@@ -1,10 +1,5 @@
 //! What is worth trying only while it pays.
 
-use std::thread;
-use std::time::Duration;
-
-use crate::deadlines::moment;
-
 /// A bet that is placed as long as it has lately been won twice out of three times;
 /// else now and then, to see whether times have changed, and the more seldom the
 /// longer they have not.
@@ -20,14 +15,10 @@ pub(crate) struct Bet {
 
 /// So much credit that a handful of losses in a row end it.
 const MOST_CREDIT: u8 = 8;
-/// A try costs about as much as a message: one in so many is not noticed.
+/// One chance in so many is not noticed.
 const FIRST_GAP: u16 = 64;
 /// Few enough for a change to be noticed within a fraction of a second of full load.
 const LAST_GAP: u16 = 4096;
-
-/// Longer than a handful of clients need to send a message each, shorter than any
-/// scheduler's slice.
-const SOON: Duration = Duration::from_micros(250);
 
 impl Bet {
     /// A bet with which nobody has any experience: it starts with some credit.
@@ -56,18 +47,9 @@ impl Bet {
         }
     }
 
-    /// Lets whoever else is ready to run have the CPU, and says whether it came back soon.
-    ///
-    /// Those who answer us need it for microseconds. Whoever has more to do keeps it for
-    /// milliseconds, while sleepers get it back at once: that ends the bet.
-    pub(crate) fn step_aside(&mut self) -> bool {
-        let before = moment();
-        thread::yield_now();
-        let soon = moment() - before < SOON;
-        if !soon {
-            self.credit = 0;
-        }
-        soon
+    /// Whatever comes of it, it is not worth it now.
+    pub(crate) fn give_up(&mut self) {
+        self.credit = 0;
     }
 }
 

@@ -30,8 +30,9 @@ pub trait Handler: Send + Sync + 'static {
     fn message(&self, session: &mut Self::Session, message: &[u8], reply: &mut Reply<'_>);
 
     /// Whether [`message`](Handler::message) may keep its thread waiting, for a disk or
-    /// for somebody else. Where it never does, no more reactors than there are CPUs get
-    /// connections at a time.
+    /// for somebody else. Where it never does, or workers handle messages, and there are
+    /// more than twice as many reactors as CPUs, connections are dealt to as many
+    /// reactors as there are CPUs at a time.
     fn waits(&self) -> bool {
         true
     }

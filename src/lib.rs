@@ -40,8 +40,8 @@
 //! | 6 | `reactor`, `acceptor` | the threads with an epoll |
 //! | 5 | `service`, `mail` | what is done with one peer; all that a reactor can be told |
 //! | 4 | `peer` | a connection of the server: its state, what it waits for |
-//! | 3 | `dispatch`, `seats` | inline, or to the workers and back; how many may be open |
-//! | 2 | `mailbox`, `events` | how threads talk; the log's connect and close lines |
+//! | 3 | `dispatch`, `seats`, `rota`, `spin` | inline, or to the workers and back; how many may be open; whose turn it is; staying awake before sleeping |
+//! | 2 | `mailbox`, `events`, `bet` | how threads talk; the log's connect and close lines; what is tried only while it pays |
 //! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `socket`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; what a server asks of a socket; counters |
 //! | 0 | `sys`, `sync`, `token`, `buffer`, `codec`, `reason` | every `unsafe` block; what threads share; names; bytes in waiting; framing; why a connection ended |
 

@@ -1,7 +1,7 @@
 //! Epoll made safe: [`Poll`], [`Events`], [`Event`], [`Interest`].
 //!
 //! The names mean what they mean in `mio`. Watching is level-triggered: the
-//! kernel keeps the list of what is ready, so one bounded read a visit is fair,
+//! kernel keeps the list of what is ready, so a bounded visit is fair,
 //! and a connection that is not read for a while loses nothing.
 
 use std::io;
@@ -75,7 +75,8 @@ impl Interest {
     pub const READABLE: Interest = Interest::new(libc::EPOLLIN);
     /// There is room for something to be written.
     pub const WRITABLE: Interest = Interest::new(libc::EPOLLOUT);
-    /// A bell: each ring is told once, and nobody needs to read it away.
+    /// A bell: each ring that wakes somebody is told once, and nobody needs to read it
+    /// away.
     pub const BELL: Interest = Interest::new(libc::EPOLLIN | libc::EPOLLET);
 
     const fn new(events: libc::c_int) -> Interest {

@@ -46,8 +46,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How long draining may take, after which connections are cut.
     pub drain_timeout: Duration,
-    /// How long a thread with nothing to do looks for more before it sleeps, as long as
-    /// that pays and a CPU is free; by default some microseconds.
+    /// How long a thread with an epoll that has nothing to do looks for more before it
+    /// sleeps, as long as that pays and a CPU is free. Never less than 20 microseconds,
+    /// which is what all do.
     pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`] is called, if it is.
     pub tick: Option<Duration>,

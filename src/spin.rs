@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
 use crate::bet::Bet;
@@ -31,11 +32,13 @@ pub(crate) struct Spin {
 #[derive(Debug)]
 pub(crate) struct FreeCpus(AtomicUsize);
 
-/// How long any thread looks: about what going to sleep and waking up cost.
+/// How long a thread looks that has no CPU for longer: about what it costs to go to
+/// sleep and wake up.
 const MOMENT: Duration = Duration::from_micros(20);
 
 impl FreeCpus {
-    /// As many as there are, but for one that whoever talks to us needs.
+    /// As many as there are, but for one that whoever talks to us needs. If there is
+    /// but one, who talks to us has one of its own or gets it between two looks.
     pub(crate) fn of(cpus: usize) -> Arc<FreeCpus> {
         Arc::new(FreeCpus(AtomicUsize::new(cpus.saturating_sub(1).max(1))))
     }
@@ -52,7 +55,8 @@ impl FreeCpus {
 impl Spin {
     /// One that looks for so long while a CPU is `free`, or for a moment.
     pub(crate) fn new(busy_poll: Option<Duration>, free: Arc<FreeCpus>) -> Spin {
-        Spin { bet: Bet::new(), patience: busy_poll.unwrap_or(MOMENT), free }
+        let patience = busy_poll.unwrap_or_default().max(MOMENT);
+        Spin { bet: Bet::new(), patience, free }
     }
 
     /// Waits as [`Desk::wait`] does.
@@ -62,25 +66,33 @@ impl Spin {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
-        if timeout != Some(Duration::ZERO) && self.bet.is_on() {
-            if desk.look(events)? {
-                return Ok(());
-            }
-            let won = self.keep_looking(desk, events)?;
-            self.bet.settle(won);
-            if won {
-                return Ok(());
-            }
+        if timeout == Some(Duration::ZERO) || !self.bet.is_on() {
+            return desk.wait(events, timeout);
         }
-        desk.wait(events, timeout)
+        if desk.look(events)? {
+            return Ok(());
+        }
+        let start = moment();
+        let won = self.keep_looking(timeout.unwrap_or(Duration::MAX), desk, events)?;
+        self.bet.settle(won);
+        match timeout {
+            _ if won => Ok(()),
+            None => desk.wait(events, None),
+            Some(timeout) => desk.wait(events, Some(timeout.saturating_sub(moment() - start))),
+        }
     }
 
     /// Looks for as long as it may.
-    fn keep_looking<T>(&mut self, desk: &Desk<T>, events: &mut Events) -> io::Result<bool> {
-        if self.patience <= MOMENT || !self.free.take() {
-            return self.look_for(self.patience.min(MOMENT), desk, events);
+    fn keep_looking<T>(
+        &mut self,
+        most: Duration,
+        desk: &Desk<T>,
+        events: &mut Events,
+    ) -> io::Result<bool> {
+        if self.patience == MOMENT || !self.free.take() {
+            return self.look_for(most.min(MOMENT), desk, events);
         }
-        let won = self.look_for(self.patience, desk, events);
+        let won = self.look_for(most.min(self.patience), desk, events);
         self.free.leave();
         won
     }
@@ -93,14 +105,29 @@ impl Spin {
         events: &mut Events,
     ) -> io::Result<bool> {
         let start = moment();
-        while self.bet.step_aside() {
+        while moment() - start < time {
+            if !step_aside() {
+                self.bet.give_up();
+                break;
+            }
             if desk.look(events)? {
                 return Ok(true);
-            }
-            if moment() - start >= time {
-                break;
             }
         }
         Ok(false)
     }
+}
+
+/// Longer than a handful of clients need to send a message each, shorter than any
+/// scheduler's slice.
+const SOON: Duration = Duration::from_micros(250);
+
+/// Lets whoever else is ready to run have the CPU, and says whether it came back soon.
+///
+/// Those who answer us need it for microseconds. Whoever has more to do keeps it for
+/// milliseconds, while sleepers get it back at once.
+pub(crate) fn step_aside() -> bool {
+    let before = moment();
+    thread::yield_now();
+    moment() - before < SOON
 }

@@ -141,7 +141,7 @@ fn more_threads_than_can_run_at_once_share_out_thousands_of_connections_all_the_
         drop(server.connect());
     }
     server.wait_until("all", |stats| stats.sum(|reactor| &reactor.opened) == 64 * 200);
-    if 200 % cpus == 0 {
-        assert_eq!(opened(), vec![64; 200]);
-    }
+    let opened = opened();
+    let (most, least) = (opened.iter().max(), opened.iter().min());
+    assert!(most.expect("some") - least.expect("some") <= 64, "{opened:?}");
 }

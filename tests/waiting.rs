@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::server::Program;
 use common::{PATIENCE, Running, config, eventually};
 use reactor_server::program::cpu::time_of_process;
-use reactor_server::{Config, Framing};
+use reactor_server::{Config, Framing, Timeouts};
 
 /// Sends so many messages one by one, and reads every reply.
 fn talk(address: SocketAddr, messages: usize) {
@@ -38,14 +38,29 @@ fn whoever_spins_answers_all_the_same_with_workers_too() {
 }
 
 #[test]
-fn a_server_without_work_sleeps_whatever_it_was_told_to_do_before() {
+fn who_has_spun_in_vain_a_few_times_sleeps() {
+    const SPUN: Duration = Duration::from_millis(20);
     let server = Program::start_with(&["--busy-poll", "20ms"]);
-    talk(server.address, 5000);
     let used = || time_of_process(server.id() as i32).expect("its processor time");
-    // A few looks in vain, of that length each, and it has learnt.
-    eventually("it sleeps", || {
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    // Each message comes after it has looked for all that time.
+    let mut talk_slowly = || {
         let before = used();
-        thread::sleep(Duration::from_millis(200));
-        used() - before < Duration::from_millis(10)
-    });
+        for _ in 0..10 {
+            stream.write_all(b"late").expect("sent");
+            stream.read_exact(&mut [0; 4]).expect("a reply");
+            thread::sleep(2 * SPUN);
+        }
+        used() - before
+    };
+    eventually("it sleeps in between", || talk_slowly() < SPUN);
+}
+
+#[test]
+fn a_deadline_comes_in_time_however_long_its_thread_would_look() {
+    let timeouts = Timeouts { idle: Some(Duration::from_millis(50)), ..Config::default().timeouts };
+    let busy_poll = Some(10 * PATIENCE);
+    let server = Running::echo(Config { busy_poll, timeouts, ..config(Framing::Raw) });
+    assert_eq!(server.connect().read(&mut [0]).expect("an end"), 0);
 }

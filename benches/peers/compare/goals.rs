@@ -10,6 +10,8 @@ const CPU: f64 = 1.05;
 /// System calls for messages that come together, and how many those are under each shape.
 const CALLS: f64 = 2.05;
 const BATCHES: [(&str, f64); 4] = [("A", 1.0), ("C", 1.0), ("D", 1.0), ("E", 16.0)];
+/// The seed's workload, on few threads and on many.
+const SEEDS: [&str; 2] = ["seed-2", "seed-32"];
 /// Microseconds of the median latency with one connection and spinning.
 const SPINNING: f64 = 26.0;
 /// Microseconds that a worker may cost, with all on one core and with cores to spare.
@@ -46,7 +48,7 @@ impl<'a> Goals<'a> {
         lines.extend(self.latency());
         lines.extend(self.spinning());
         lines.extend(self.rate("F"));
-        lines.extend(["seed-2", "seed-32"].iter().filter_map(|shape| self.seed(shape)));
+        lines.extend(SEEDS.iter().filter_map(|shape| self.seed(shape)));
         lines.extend(HOP.iter().filter_map(|hop| self.hop(hop)));
         lines.extend(self.memory());
         lines.extend(self.threads(cpus));
@@ -124,7 +126,9 @@ impl<'a> Goals<'a> {
 
     fn seed(&self, shape: &'a str) -> Option<String> {
         let ours = self.median(shape, "ours", |it| it.rate)?;
-        let go = self.median(shape, "go", |it| it.rate)?;
+        // However many threads that has.
+        let go = |shape| self.median(shape, "go", |it| it.rate);
+        let go = SEEDS.into_iter().filter_map(go).max_by(f64::total_cmp)?;
         Some(rates(&format!("{shape}: faster than Go (median)"), ours, "go", go))
     }
 

@@ -122,10 +122,12 @@ impl World {
         self.post.push_back(Mail::Drain(by));
     }
 
-    /// Senders may be slow, each letter's at another moment, but it leaves in its turn.
+    /// Some of the letters arrive, in the order in which they were posted.
     fn deliver(&mut self) {
-        while !self.post.is_empty() && self.dice.chance(700) {
-            self.post.drain(..1).for_each(|mail| self.mailbox.send(mail));
+        while self.dice.chance(700)
+            && let Some(mail) = self.post.pop_front()
+        {
+            self.mailbox.send(mail);
         }
     }
 
