@@ -96,9 +96,8 @@ impl<H: Handler> Service<H> {
     /// that runs on our CPU, or was quick, has sent its next message before we would
     /// have been told, and is answered while everything about it is at hand.
     ///
-    /// It is the one place where a message may cost more than a read and a write: where
-    /// it is in vain, a second read and a yield, which the bet keeps to a third of what
-    /// it saves.
+    /// Here alone a message may cost more than a read and a write: where it is in vain, two
+    /// reads and a yield more, which the bet allows for one time in three at most.
     fn read_on<T: Socket>(
         &mut self,
         token: Token,
