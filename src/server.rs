@@ -47,8 +47,8 @@ pub struct Config {
     /// How long draining may take, after which connections are cut.
     pub drain_timeout: Duration,
     /// How long a thread with an epoll that has nothing to do looks for more before it
-    /// sleeps, as long as that pays and a CPU is free. Never less than 20 microseconds,
-    /// which is what all do.
+    /// sleeps, as long as that pays and a CPU is free. By default it looks once more, or
+    /// for some microseconds if it accepts.
     pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`] is called, if it is.
     pub tick: Option<Duration>,
@@ -182,15 +182,17 @@ impl<H: Handler> Server<H> {
             if config.workers > 0 {
                 dispatch = dispatch.through(jobs.clone(), number, JOBS_A_REACTOR);
             }
-            let (stats, spin) =
-                (Arc::clone(&stats), Spin::new(config.busy_poll, Arc::clone(&free)));
+            let (stats, spin) = (
+                Arc::clone(&stats),
+                Spin::new(Duration::ZERO, config.busy_poll, Arc::clone(&free)),
+            );
             crew.spawn(format!("io-{number}"), move || {
                 let service = Service::new(dispatch, number, HELD / config.io_threads, stats);
                 Reactor::new(desk, service, config.timeouts, config.tick).run(spin)
             })?;
         }
         drop(jobs);
-        let ending = acceptor.run(crew.threads.len(), Spin::new(config.busy_poll, free))?;
+        let ending = acceptor.run(crew.threads.len(), Spin::new(MOMENT, config.busy_poll, free))?;
         if ending == Ending::Drained {
             crew.join();
         }
@@ -266,6 +268,11 @@ fn seats(config: &Config) -> io::Result<usize> {
     }
     Ok(config.max_connections.map_or(possible, |wanted| wanted.min(possible)))
 }
+
+/// How long the acceptor looks for another connection, if one was lately there: about
+/// what it costs to go to sleep and wake up. A client that connects has more to do, and
+/// should not have to wake us for it.
+const MOMENT: Duration = Duration::from_micros(20);
 
 /// How many bytes all connections may hold before they are read from in pieces of
 /// [`SLIM`](crate::connection::SLIM): thousands of peers that never take their

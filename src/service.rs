@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::bet::Bet;
+use crate::bet::{self, Bet};
 use crate::connection::{Connection, Received, SCRATCH, SLIM, Tally};
 use crate::dispatch::{Dispatch, Job, Outcome, Served, contained};
 use crate::events;
@@ -111,18 +111,22 @@ impl<H: Handler> Service<H> {
             if !goes_on || !self.encore.is_on() {
                 break;
             }
-            let (messages, mut soon) = (peer.messages, true);
+            let messages = peer.messages;
             self.read(token, peer)?;
-            if peer.may_speak() && peer.connection.tally().received == received {
+            let is_there = peer.connection.tally().received > received;
+            if !is_there && peer.may_speak() {
                 aside += 1;
-                soon = step_aside();
+                if !step_aside() {
+                    self.encore.give_up();
+                }
                 self.read(token, peer)?;
             }
-            if !soon {
-                self.encore.give_up();
-            }
-            let won = soon && peer.messages > messages;
-            self.encore.settle(won);
+            let won = peer.messages > messages;
+            self.encore.settle(match (won, is_there) {
+                (true, true) => bet::Outcome::Won,
+                (true, false) => bet::Outcome::Even,
+                (false, _) => bet::Outcome::Lost,
+            });
             if !won {
                 break;
             }

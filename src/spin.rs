@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use crate::bet::Bet;
+use crate::bet::{Bet, Outcome};
 use crate::deadlines::moment;
 use crate::mailbox::Desk;
 use crate::poll::Events;
@@ -20,6 +20,8 @@ use crate::poll::Events;
 #[derive(Debug)]
 pub(crate) struct Spin {
     bet: Bet,
+    /// How long it looks, whoever needs the CPU; once at least.
+    moment: Duration,
     /// How long it looks where a CPU is free for that.
     patience: Duration,
     free: Arc<FreeCpus>,
@@ -31,10 +33,6 @@ pub(crate) struct Spin {
 /// asked for them by mail.
 #[derive(Debug)]
 pub(crate) struct FreeCpus(AtomicUsize);
-
-/// How long a thread looks that has no CPU for longer: about what it costs to go to
-/// sleep and wake up.
-const MOMENT: Duration = Duration::from_micros(20);
 
 impl FreeCpus {
     /// As many as there are, but for one that whoever talks to us needs. If there is
@@ -53,10 +51,10 @@ impl FreeCpus {
 }
 
 impl Spin {
-    /// One that looks for so long while a CPU is `free`, or for a moment.
-    pub(crate) fn new(busy_poll: Option<Duration>, free: Arc<FreeCpus>) -> Spin {
-        let patience = busy_poll.unwrap_or_default().max(MOMENT);
-        Spin { bet: Bet::new(), patience, free }
+    /// One that looks for a `moment`, or for all of `busy_poll` while a CPU is `free`.
+    pub(crate) fn new(moment: Duration, busy_poll: Option<Duration>, free: Arc<FreeCpus>) -> Spin {
+        let patience = busy_poll.unwrap_or_default().max(moment);
+        Spin { bet: Bet::new(), moment, patience, free }
     }
 
     /// Waits as [`Desk::wait`] does.
@@ -74,7 +72,7 @@ impl Spin {
         }
         let start = moment();
         let won = self.keep_looking(timeout.unwrap_or(Duration::MAX), desk, events)?;
-        self.bet.settle(won);
+        self.bet.settle(if won { Outcome::Won } else { Outcome::Lost });
         match timeout {
             _ if won => Ok(()),
             None => desk.wait(events, None),
@@ -89,8 +87,8 @@ impl Spin {
         desk: &Desk<T>,
         events: &mut Events,
     ) -> io::Result<bool> {
-        if self.patience == MOMENT || !self.free.take() {
-            return self.look_for(most.min(MOMENT), desk, events);
+        if self.patience == self.moment || !self.free.take() {
+            return self.look_for(most.min(self.moment), desk, events);
         }
         let won = self.look_for(most.min(self.patience), desk, events);
         self.free.leave();
@@ -105,16 +103,18 @@ impl Spin {
         events: &mut Events,
     ) -> io::Result<bool> {
         let start = moment();
-        while moment() - start < time {
+        loop {
             if !step_aside() {
                 self.bet.give_up();
-                break;
+                return Ok(false);
             }
             if desk.look(events)? {
                 return Ok(true);
             }
+            if moment() - start >= time {
+                return Ok(false);
+            }
         }
-        Ok(false)
     }
 }
 

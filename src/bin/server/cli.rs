@@ -69,7 +69,7 @@ pub(crate) struct Cli {
     #[arg(env = "SERVER_DRAIN_TIMEOUT")]
     drain_timeout: Duration,
     /// Have threads with nothing to do look for more for this long before they sleep, as long as that
-    /// pays and a CPU is free: less than half the latency with few connections. Off, it is 20us
+    /// pays and a CPU is free: less than half the latency with few connections
     #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "off")]
     #[arg(env = "SERVER_BUSY_POLL")]
     busy_poll: Timeout,
