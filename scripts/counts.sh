@@ -123,7 +123,7 @@ allocations() {
     awk -v what="$what" -v a_message="$a_message" -v a_connection="$a_connection" -v few="$few" -v more="$more" -v most="$most" 'BEGIN {
         message = (more - few) / 20000; connection = (most - few) / 200
         printf "%-34s %.4f blocks of the heap a message, %.2f a connection\n", what, message, connection
-        exit !(few > 0 && more >= few && most >= few && message < a_message && connection < a_connection)
+        exit !(few > 0 && more > 0 && most > 0 && message < a_message && connection < a_connection)
     }'
 }
 
