@@ -96,8 +96,8 @@ impl<H: Handler> Service<H> {
     /// that runs on our CPU, or was quick, has sent its next message before we would
     /// have been told, and is answered while everything about it is at hand.
     ///
-    /// Here alone a message may cost more than a read and a write: where it is in vain, two
-    /// reads and a yield more, which the bet allows for one time in three at most.
+    /// Here alone a message may cost more than a read and a write: a read and a yield more,
+    /// and where it is in vain two reads, which the bet allows for as long as it pays.
     fn read_on<T: Socket>(
         &mut self,
         token: Token,
@@ -112,22 +112,16 @@ impl<H: Handler> Service<H> {
                 break;
             }
             let messages = peer.messages;
+            let mut is_late = false;
             self.read(token, peer)?;
-            let is_there = peer.connection.tally().received > received;
-            if !is_there && peer.may_speak() {
+            if peer.connection.tally().received == received && peer.may_speak() {
                 aside += 1;
-                if !step_aside() {
-                    self.encore.give_up();
-                }
+                is_late = !step_aside();
                 self.read(token, peer)?;
             }
-            let won = peer.messages > messages;
-            self.encore.settle(match (won, is_there) {
-                (true, true) => bet::Outcome::Won,
-                (true, false) => bet::Outcome::Even,
-                (false, _) => bet::Outcome::Lost,
-            });
-            if !won {
+            let outcome = bet::Outcome::of(peer.messages > messages, is_late);
+            self.encore.settle(outcome);
+            if outcome != bet::Outcome::Won {
                 break;
             }
         }

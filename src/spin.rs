@@ -71,10 +71,10 @@ impl Spin {
             return Ok(());
         }
         let start = moment();
-        let won = self.keep_looking(timeout.unwrap_or(Duration::MAX), desk, events)?;
-        self.bet.settle(if won { Outcome::Won } else { Outcome::Lost });
+        let outcome = self.keep_looking(timeout.unwrap_or(Duration::MAX), desk, events)?;
+        self.bet.settle(outcome);
         match timeout {
-            _ if won => Ok(()),
+            _ if outcome == Outcome::Won => Ok(()),
             None => desk.wait(events, None),
             Some(timeout) => desk.wait(events, Some(timeout.saturating_sub(moment() - start))),
         }
@@ -82,37 +82,36 @@ impl Spin {
 
     /// Looks for as long as it may.
     fn keep_looking<T>(
-        &mut self,
+        &self,
         most: Duration,
         desk: &Desk<T>,
         events: &mut Events,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Outcome> {
         if self.patience == self.moment || !self.free.take() {
             return self.look_for(most.min(self.moment), desk, events);
         }
-        let won = self.look_for(most.min(self.patience), desk, events);
+        let outcome = self.look_for(most.min(self.patience), desk, events);
         self.free.leave();
-        won
+        outcome
     }
 
     /// Looks until there is something, the time is over, or others need the CPU.
     fn look_for<T>(
-        &mut self,
+        &self,
         time: Duration,
         desk: &Desk<T>,
         events: &mut Events,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Outcome> {
         let start = moment();
         loop {
             if !step_aside() {
-                self.bet.give_up();
-                return Ok(false);
+                return Ok(Outcome::Late);
             }
             if desk.look(events)? {
-                return Ok(true);
+                return Ok(Outcome::Won);
             }
             if moment() - start >= time {
-                return Ok(false);
+                return Ok(Outcome::Lost);
             }
         }
     }
