@@ -2,7 +2,8 @@
 # Compares this project's server with others in one run: rate, CPU and system calls an
 # echo, threads, memory. `scripts/compare.sh --help` lists what can be selected, --quick
 # takes three minutes. What the others need is not installed by this: who is not there
-# is said to be missing. Debian's golang, libasio-dev, libuv1-dev, libevent-dev, strace.
+# is said to be missing. Debian's golang, libasio-dev, libuv1-dev, libevent-dev; linux-perf,
+# and root, to count system calls.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=benches/peers build=target/compare/build

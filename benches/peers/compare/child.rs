@@ -40,6 +40,11 @@ impl Process {
         until(patience, "no end", || self.ended().map_err(Trouble::from))
     }
 
+    /// Asks it to end.
+    pub(crate) fn interrupt(&self) {
+        sys::interrupt(self.id());
+    }
+
     pub(crate) fn stop(mut self) {
         self.end();
     }

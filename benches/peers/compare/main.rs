@@ -110,7 +110,7 @@ fn say_what_is_compared(options: &Options, missing: &[&str]) {
         println!("Missing, as not installed or not built: {}.", missing.join(", "));
     }
     if !calls::can_be_counted() {
-        println!("Missing: strace, which counts system calls.");
+        println!("Missing: perf, or leave to use it, to count system calls.");
     }
 }
 

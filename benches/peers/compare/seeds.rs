@@ -26,15 +26,14 @@ pub(crate) fn measure(
 ) -> Result<Measurement> {
     let mut server = Server::start(contender, shape)?;
     let (before, began) = (sys::processor_time(server.id())?, Instant::now());
-    let outcome = run(&folder.join("seed"), server.port, messages);
+    let outcome = run(folder, server.port, messages);
     let seconds = began.elapsed().as_secs_f64();
     if let Some(death) = server.death() {
         return failed(death);
     }
-    outcome?;
+    let echoes = outcome?;
     let used = sys::processor_time(server.id())?.saturating_sub(before);
     server.stop();
-    let echoes = (PROCESSES * messages) as f64;
     Ok(Measurement {
         rate: Some(echoes / seconds),
         cpu: Some(used.as_secs_f64() * 1e6 / echoes),
@@ -44,10 +43,11 @@ pub(crate) fn measure(
     })
 }
 
-fn run(program: &Path, port: u16, messages: u64) -> Result<()> {
+/// Runs the processes, and returns how many echoes they had.
+pub(crate) fn run(folder: &Path, port: u16, messages: u64) -> Result<f64> {
     let mut seeds = Vec::new();
     for _ in 0..PROCESSES {
-        let mut command = Command::new(program);
+        let mut command = Command::new(folder.join("seed"));
         command.args(["127.0.0.1", &port.to_string(), &messages.to_string()]);
         seeds.push(Process::start(command.stderr(Stdio::null()), None)?);
     }
@@ -56,5 +56,5 @@ fn run(program: &Path, port: u16, messages: u64) -> Result<()> {
             return failed("a seed client had an error or a wrong reply");
         }
     }
-    Ok(())
+    Ok((PROCESSES * messages) as f64)
 }

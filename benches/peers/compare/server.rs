@@ -26,18 +26,8 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it with as many threads and where the shape says, and waits until it echoes.
     pub(crate) fn start(contender: &Contender, shape: &Shape) -> Result<Server> {
-        Server::start_under(&[], contender, shape)
-    }
-
-    /// The same, under a tool that starts it as itself.
-    pub(crate) fn start_under(
-        tool: &[&str],
-        contender: &Contender,
-        shape: &Shape,
-    ) -> Result<Server> {
         let port = free_port()?;
-        let mut words: Vec<String> = tool.iter().map(ToString::to_string).collect();
-        words.extend(contender.words(port, shape.threads));
+        let words = contender.words(port, shape.threads);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stderr(std::process::Stdio::null());
         contender.prepare(&mut command);

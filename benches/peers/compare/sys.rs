@@ -12,7 +12,7 @@ use libc::{c_int, pid_t};
 /// Set by a signal handler, which can do little else.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-extern "C" fn interrupt(_: c_int) {
+extern "C" fn note(_: c_int) {
     INTERRUPTED.store(true, Relaxed);
 }
 
@@ -23,7 +23,7 @@ fn check(result: c_int) -> io::Result<()> {
 /// From here on SIGINT, SIGTERM and SIGHUP are only noted.
 pub(crate) fn note_interrupts() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        let handler = interrupt as extern "C" fn(c_int) as libc::sighandler_t;
+        let handler = note as extern "C" fn(c_int) as libc::sighandler_t;
         // SAFETY: the handler does nothing but set a flag.
         unsafe { libc::signal(signal, handler) };
     }
@@ -96,8 +96,8 @@ pub(crate) fn choose_port_on_connecting(socket: BorrowedFd<'_>) -> io::Result<()
     check(unsafe { libc::setsockopt(fd, libc::IPPROTO_IP, option, yes, size) })
 }
 
-/// Kills a process that is not a child of this one.
-pub(crate) fn kill(pid: u32) {
+/// Sends SIGINT to a process.
+pub(crate) fn interrupt(pid: u32) {
     // SAFETY: takes no pointer.
-    unsafe { libc::kill(pid as pid_t, libc::SIGKILL) };
+    unsafe { libc::kill(pid as pid_t, libc::SIGINT) };
 }

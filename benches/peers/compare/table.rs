@@ -6,8 +6,7 @@ use crate::series::Series;
 use crate::shape::Shape;
 
 const CALLS: &str = "
-System calls are counted under strace, in a run of its own. It slows a server down, so that one
-which reads again at once finds the next message more often than it does otherwise.";
+System calls are counted by the kernel (perf), in a run of its own.";
 
 /// All that was measured of these shapes.
 pub(crate) fn print(shapes: &[&Shape], servers: &[&'static str], all: &[Measurement]) {
