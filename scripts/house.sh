@@ -17,7 +17,7 @@ done < <(grep -rlE '\bunsafe\b *(\{|fn|impl)|allow\(unsafe_code\)' --include='*.
 
 # The floors, from the ground up; a file may import from below its own.
 floors=(
-    "sys sync token buffer codec reason"
+    "sys sync token buffer codec reason replies"
     "connection deadlines handler limits poll program slab socket stats"
     "mailbox events bet"
     "dispatch seats rota spin"

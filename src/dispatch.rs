@@ -9,14 +9,15 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::codec::{Codec, TooLong};
 use crate::handler::{Handler, Reply};
 use crate::reason::Reason;
+use crate::replies::Replies;
 use crate::token::Token;
 
 /// Handles the messages of one reactor's connections.
 pub(crate) struct Dispatch<H: Handler> {
     pub(crate) codec: Arc<Codec>,
     pub(crate) handler: Arc<H>,
-    /// Replies on their way to the kernel.
-    pub(crate) replies: Vec<u8>,
+    /// Those to what was handled last.
+    pub(crate) replies: Replies,
     pool: Option<Pool<H::Session>>,
 }
 
@@ -54,7 +55,7 @@ pub(crate) struct Job<S> {
     input: Vec<u8>,
     pub(crate) session: Option<S>,
     pub(crate) served: Served,
-    pub(crate) replies: Vec<u8>,
+    pub(crate) replies: Replies,
 }
 
 /// A reactor's way to the workers.
@@ -90,7 +91,7 @@ const KEPT: usize = 1024 * 1024;
 impl<H: Handler> Dispatch<H> {
     /// Handles messages on the reactor itself.
     pub(crate) fn inline(codec: Arc<Codec>, handler: Arc<H>) -> Dispatch<H> {
-        Dispatch { codec, handler, replies: Vec::new(), pool: None }
+        Dispatch { codec, handler, replies: Replies::default(), pool: None }
     }
 
     /// Has messages handled by `workers`, who send the replies to `reactor`; it may
@@ -124,8 +125,7 @@ impl<H: Handler> Dispatch<H> {
 
     /// The replies were sent: makes room for the next.
     pub(crate) fn clear_replies(&mut self) {
-        self.replies.clear();
-        self.replies.shrink_to(2 * ENOUGH);
+        self.replies.clear(2 * ENOUGH);
     }
 
     /// A job has come home and was settled: it may go out again.
@@ -204,10 +204,9 @@ impl<S> Pool<S> {
     }
 
     fn recycle(&mut self, mut job: Box<Job<S>>) {
-        for bytes in [&mut job.input, &mut job.replies] {
-            bytes.clear();
-            bytes.shrink_to(ENOUGH);
-        }
+        job.input.clear();
+        job.input.shrink_to(ENOUGH);
+        job.replies.clear(ENOUGH);
         if self.kept + job.memory() > KEPT {
             self.made -= 1;
         } else {
@@ -225,7 +224,7 @@ impl<S> Job<S> {
             input: Vec::new(),
             session: None,
             served: Served::with(Outcome::Hungry),
-            replies: Vec::new(),
+            replies: Replies::default(),
         }
     }
 
@@ -233,11 +232,12 @@ impl<S> Job<S> {
     pub(crate) fn handle(&mut self, codec: &Codec, handler: &impl Handler<Session = S>) {
         let Job { input, session, served, replies, .. } = self;
         *served = serve(codec, handler, session, input, 0, replies);
+        replies.own(input);
     }
 
     /// How much memory it has for bytes.
     fn memory(&self) -> usize {
-        self.input.capacity() + self.replies.capacity()
+        self.input.capacity() + self.replies.memory()
     }
 
     /// What the worker left over, for the connection to keep.
@@ -272,7 +272,7 @@ fn serve<H: Handler>(
     session: &mut Option<H::Session>,
     bytes: &[u8],
     searched: usize,
-    replies: &mut Vec<u8>,
+    replies: &mut Replies,
 ) -> Served {
     let mut served = Served::with(Outcome::Failed(Reason::Panic));
     if let Some(session) = session
@@ -296,7 +296,7 @@ fn each_message<H: Handler>(
     session: &mut H::Session,
     bytes: &[u8],
     mut searched: usize,
-    replies: &mut Vec<u8>,
+    replies: &mut Replies,
     served: &mut Served,
 ) -> Outcome {
     while replies.len() <= ENOUGH {
@@ -304,9 +304,11 @@ fn each_message<H: Handler>(
             Ok(None) => return Outcome::Hungry,
             Err(TooLong) => return Outcome::Failed(Reason::TooLong),
             Ok(Some(frame)) => {
-                served.consumed += frame.length;
+                let place = served.consumed..served.consumed + frame.length;
+                served.consumed = place.end;
                 served.messages += 1;
-                handler.message(session, frame.body, &mut Reply::new(codec, replies));
+                let mut reply = Reply::new(codec, bytes, place, replies);
+                handler.message(session, frame.body, &mut reply);
             }
         }
         searched = 0;

@@ -1,10 +1,12 @@
 //! What is done with messages: the trait a user of the library implements.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::codec::Codec;
 use crate::reason::Reason;
+use crate::replies::Replies;
 
 /// What a server does with its connections and their messages.
 ///
@@ -60,17 +62,31 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Reply<'a> {
     codec: &'a Codec,
-    out: &'a mut Vec<u8>,
+    input: &'a [u8],
+    /// Of the message in the input, with its framing.
+    place: Range<usize>,
+    replies: &'a mut Replies,
 }
 
 impl<'a> Reply<'a> {
-    pub(crate) fn new(codec: &'a Codec, out: &'a mut Vec<u8>) -> Reply<'a> {
-        Reply { codec, out }
+    pub(crate) fn new(
+        codec: &'a Codec,
+        input: &'a [u8],
+        place: Range<usize>,
+        replies: &'a mut Replies,
+    ) -> Reply<'a> {
+        Reply { codec, input, place, replies }
     }
 
     /// Sends one message, made of `parts` one after the other.
     pub fn send(&mut self, parts: &[&[u8]]) {
-        self.codec.encode(parts, self.out);
+        self.codec.encode(parts, self.replies.own(self.input));
+    }
+
+    /// Sends the message back as it came. As long as nothing else is sent to a connection
+    /// this does not even copy it.
+    pub fn echo(&mut self) {
+        self.replies.repeat(self.input, self.place.clone());
     }
 }
 
@@ -92,7 +108,10 @@ impl Handler for Echo {
         if !self.work.is_zero() {
             std::thread::sleep(self.work);
         }
-        reply.send(&[&self.prefix, message]);
+        match self.prefix.as_slice() {
+            [] => reply.echo(),
+            prefix => reply.send(&[prefix, message]),
+        }
     }
 
     fn waits(&self) -> bool {

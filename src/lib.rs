@@ -43,7 +43,7 @@
 //! | 3 | `dispatch`, `seats`, `rota`, `spin` | inline, or to the workers and back; how many may be open; whose turn it is; staying awake before sleeping |
 //! | 2 | `mailbox`, `events`, `bet` | how threads talk; the log's connect and close lines; what is tried only while it pays |
 //! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `socket`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; what a server asks of a socket; counters |
-//! | 0 | `sys`, `sync`, `token`, `buffer`, `codec`, `reason` | every `unsafe` block; what threads share; names; bytes in waiting; framing; why a connection ended |
+//! | 0 | `sys`, `sync`, `token`, `buffer`, `codec`, `replies`, `reason` | every `unsafe` block; what threads share; names; bytes in waiting; framing; the replies to one read; why a connection ended |
 
 mod acceptor;
 mod bet;
@@ -63,6 +63,7 @@ mod poll;
 pub mod program;
 mod reactor;
 mod reason;
+mod replies;
 mod rota;
 mod seats;
 mod server;

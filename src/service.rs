@@ -155,6 +155,7 @@ impl<H: Handler> Service<H> {
         while peer.turn == Turn::Ours && !peer.connection.has_unsent() {
             let bytes = peer.connection.inbound.as_slice();
             let served = self.dispatch.handle(token, &mut peer.session, bytes, searched);
+            self.dispatch.replies.own(bytes);
             peer.connection.inbound.consume(served.consumed);
             if self.settle(peer, &served)? != Outcome::Full {
                 break;
@@ -292,7 +293,8 @@ impl<H: Handler> Service<H> {
         SLIM
     }
 
-    /// Handles the bytes in the scratch buffer, where they are if it can be.
+    /// Handles the bytes in the scratch buffer, where they are if it can be. They stay there
+    /// until the next read, for replies to repeat them.
     fn take_in<T: Socket>(
         &mut self,
         token: Token,
@@ -341,10 +343,11 @@ impl<H: Handler> Service<H> {
     }
 
     fn send<T: Socket>(&mut self, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
-        if self.dispatch.replies.is_empty() {
+        let replies = self.dispatch.replies.as_slice(&self.scratch);
+        if replies.is_empty() {
             return Ok(());
         }
-        let result = peer.connection.send(&self.dispatch.replies);
+        let result = peer.connection.send(replies);
         // Whatever came of it: the next peer must not get them.
         self.dispatch.clear_replies();
         result?;

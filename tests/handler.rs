@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Running, config, read_to_end, round_trip};
+use common::{Running, config, frame, read_to_end, round_trip};
 use crossbeam_channel::{Sender, unbounded};
 use reactor_server::{Config, Framing, Handler, Reason, Reply};
 
@@ -120,6 +120,52 @@ fn a_handler_that_says_much_is_sent_as_fast_as_its_peer_reads() {
         sender.join().expect("it sent all");
         assert_eq!(answer.len(), 20_000 * 100 * 16, "{workers} workers");
         assert!(answer.chunks(16).all(|line| line == b"0123456789abcde\n"));
+    }
+}
+
+/// Answers each letter of a message: `e` with the message itself, `o` with a word of its own.
+struct Mixed;
+
+impl Handler for Mixed {
+    type Session = ();
+
+    fn opened(&self, _: SocketAddr) {}
+
+    fn message(&self, _: &mut (), message: &[u8], reply: &mut Reply<'_>) {
+        for letter in message {
+            match letter {
+                b'e' => reply.echo(),
+                b'o' => reply.send(&[b"own", message]),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn echoes_keep_their_place_among_other_replies() {
+    let encode = |framing: &Framing, body: &[u8]| match framing {
+        Framing::Len32 => frame(body),
+        _ => [body, b"\n"].concat(),
+    };
+    let messages: Vec<&[u8]> = vec![b"e", b"e-", b"n", b"ee", b"o", b"e", b"oe", b"eo", b"e"];
+    // Echoes alone, for long, and then everything that could come between them.
+    let order = (0..20_000).map(|number| messages[if number < 9_000 { 1 } else { number % 9 }]);
+    let framings = [Framing::line(), Framing::Len32];
+    for (framing, workers) in framings.iter().flat_map(|it| [(it.clone(), 0), (it.clone(), 2)]) {
+        let (mut said, mut expected) = (Vec::new(), Vec::new());
+        for message in order.clone() {
+            said.extend(encode(&framing, message));
+            for letter in message {
+                match letter {
+                    b'e' => expected.extend(encode(&framing, message)),
+                    b'o' => expected.extend(encode(&framing, &[b"own", message].concat())),
+                    _ => {}
+                }
+            }
+        }
+        let server = Running::start(Config { workers, ..config(framing) }, Mixed);
+        assert!(round_trip(server.connect(), said) == expected, "{workers} workers");
     }
 }
 

@@ -58,7 +58,8 @@ impl Handler for Actor {
 
     fn message(&self, _: &mut u16, message: &[u8], reply: &mut Reply<'_>) {
         match message {
-            _ if self.raw => reply.send(&[message]),
+            _ if self.raw => reply.echo(),
+            [b'e', ..] => reply.echo(),
             [b'n', ..] => {}
             [b't', ..] => (0..2).for_each(|_| reply.send(&[PREFIX, message])),
             [b'l', ..] => reply.send(&[PREFIX, &message.repeat(LONG)]),

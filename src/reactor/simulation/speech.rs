@@ -84,7 +84,7 @@ impl Speech {
 
 /// A message whose first byte says how it is to be answered.
 fn body(framing: &Framing, dice: &mut Dice) -> Vec<u8> {
-    let mut body = vec![dice.pick(b"eeeeenntl")];
+    let mut body = vec![dice.pick(b"eeeeeoonntl")];
     if dice.chance(10) {
         body[0] = b'h';
     }
@@ -98,6 +98,7 @@ fn body(framing: &Framing, dice: &mut Dice) -> Vec<u8> {
 fn answers(body: &[u8]) -> Vec<Vec<u8>> {
     let once = [PREFIX, body].concat();
     match body[0] {
+        b'e' => vec![body.to_vec()],
         b'n' => vec![],
         b't' => vec![once.clone(), once],
         b'l' => vec![[PREFIX, &body.repeat(LONG)].concat()],
