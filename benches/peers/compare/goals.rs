@@ -94,12 +94,12 @@ impl<'a> Goals<'a> {
 
     fn calls(&self, shape: &'a str, batch: f64) -> Option<String> {
         let calls = |server| Some(batch * self.least(shape, server, |it| it.calls)?);
-        let (ours, floor) = (calls("ours")?, calls("floor").unwrap_or_default());
+        let (ours, floor) = (calls("ours")?, calls("floor"));
         Some(line(
             &format!("{shape}: system calls a batch of {batch} <= {CALLS}, or {CPU} x the floor's"),
             &format!("{ours:.2}"),
-            &format!("floor {floor:.2}"),
-            verdict(ours <= CALLS.max(CPU * floor), false),
+            &floor.map_or(String::new(), |floor| format!("floor {floor:.2}")),
+            verdict(ours <= floor.map_or(CALLS, |floor| CALLS.max(CPU * floor)), false),
         ))
     }
 
