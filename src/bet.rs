@@ -13,33 +13,25 @@ pub(crate) struct Bet {
     left: u16,
 }
 
-/// What a try came to, in credit: to win saves two microseconds or more of falling asleep
-/// and being woken, to lose costs one.
+/// What a try came to, in credit: for a reactor to win saves two microseconds or more of
+/// falling asleep and being woken, and to lose costs one. (With `--busy-poll` it costs as
+/// long as that says.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Won = 2,
     Lost = -1,
-    /// Whether won or lost, it took so long that it must not be tried again soon.
+    /// Won or lost, it has kept others waiting: it ends the bet.
     Late = -MOST_CREDIT as isize,
 }
 
-/// So much credit that it survives a moment's losses, and not a millisecond's.
+/// So much that it takes sixteen losses in a row to end it.
 const MOST_CREDIT: i8 = 16;
 /// One chance in so many is hardly noticed.
 const FIRST_GAP: u16 = 64;
-/// One in so many is not noticed at all, and times that have changed are within
-/// milliseconds of full load.
+/// The microsecond of one in so many is not noticed at all, and a change of times is within
+/// milliseconds of full load. (One that is late costs milliseconds. To try those less often
+/// has cost more, where many threads share the CPUs, than it has saved.)
 const LAST_GAP: u16 = 256;
-
-impl Outcome {
-    pub(crate) fn of(won: bool, is_late: bool) -> Outcome {
-        match (is_late, won) {
-            (true, _) => Outcome::Late,
-            (false, true) => Outcome::Won,
-            (false, false) => Outcome::Lost,
-        }
-    }
-}
 
 impl Bet {
     /// A bet with which nobody has any experience: it starts with some credit.

@@ -83,8 +83,8 @@ impl<'a> Reply<'a> {
         self.codec.encode(parts, self.replies.own(self.input));
     }
 
-    /// Sends the message back as it came. As long as nothing else is sent to a connection
-    /// this does not even copy it.
+    /// Sends the message back as it came. Without workers, and where each message of a read
+    /// is answered by this once, it is sent from where it was read, without a copy.
     pub fn echo(&mut self) {
         self.replies.repeat(self.input, self.place.clone());
     }

@@ -33,7 +33,8 @@ impl Replies {
         }
     }
 
-    /// Has them do without the `input`, and more can be added.
+    /// Has them do without the `input`, by copying what they repeat of it. What is added to
+    /// the result comes behind.
     pub(crate) fn own(&mut self, input: &[u8]) -> &mut Vec<u8> {
         self.made.extend_from_slice(&input[..self.repeated]);
         self.repeated = 0;

@@ -2,9 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use crate::bet::{self, Bet};
 use crate::connection::{Connection, Received, SCRATCH, SLIM, Tally};
+use crate::deadlines::moment;
 use crate::dispatch::{Dispatch, Job, Outcome, Served, contained};
 use crate::events;
 use crate::handler::Handler;
@@ -12,7 +15,6 @@ use crate::peer::{Fate, Newcomer, Peer, Turn, Waiting};
 use crate::poll::Event;
 use crate::reason::Reason;
 use crate::socket::Socket;
-use crate::spin::step_aside;
 use crate::stats::{ReactorStats, Stats};
 use crate::sys;
 use crate::token::Token;
@@ -42,8 +44,9 @@ pub(crate) struct Service<H: Handler> {
 /// How often in a row a peer is read from: often enough to be worth the while, seldom
 /// enough for the others not to notice.
 const ENCORES: usize = 16;
-/// How often others get the CPU meanwhile, whom all our peers have to wait for.
-const ASIDE: usize = 4;
+/// How long that may take, with the time in which others had the CPU: twice as long as
+/// with peers that answer at once, and no longer than others can be made to wait.
+const VISIT: Duration = Duration::from_micros(500);
 
 impl<H: Handler> Service<H> {
     /// For the thread that calls it, which is that reactor's.
@@ -96,36 +99,51 @@ impl<H: Handler> Service<H> {
     /// that runs on our CPU, or was quick, has sent its next message before we would
     /// have been told, and is answered while everything about it is at hand.
     ///
-    /// Here alone a message may cost more than a read and a write: a read and a yield more,
-    /// and where it is in vain two reads, which the bet allows for as long as it pays.
+    /// Here alone a message may cost more than a read and a write: a look at the clock, a
+    /// read and a yield; and where it is in vain two reads, which the bet allows for as
+    /// long as it pays.
     fn read_on<T: Socket>(
         &mut self,
         token: Token,
         peer: &mut Peer<H::Session, T>,
         enough: u64,
     ) -> io::Result<()> {
-        let mut aside = 0;
+        let goes_on = |peer: &Peer<H::Session, T>| {
+            peer.may_speak() && peer.connection.tally().received < enough
+        };
+        if !goes_on(peer) || !self.encore.is_on() {
+            return Ok(());
+        }
+        let start = moment();
         for _ in 0..ENCORES {
-            let received = peer.connection.tally().received;
-            let goes_on = peer.may_speak() && received < enough && aside < ASIDE;
-            if !goes_on || !self.encore.is_on() {
-                break;
-            }
-            let messages = peer.messages;
-            let mut is_late = false;
-            self.read(token, peer)?;
-            if peer.connection.tally().received == received && peer.may_speak() {
-                aside += 1;
-                is_late = !step_aside();
-                self.read(token, peer)?;
-            }
-            let outcome = bet::Outcome::of(peer.messages > messages, is_late);
+            let won = self.read_again(token, peer)?;
+            // Also if it was we who were not let run: the others wait all the same.
+            let outcome = match won {
+                _ if moment() - start > VISIT => bet::Outcome::Late,
+                true => bet::Outcome::Won,
+                false => bet::Outcome::Lost,
+            };
             self.encore.settle(outcome);
-            if outcome != bet::Outcome::Won {
+            if outcome != bet::Outcome::Won || !goes_on(peer) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Reads once, and once more after others had the CPU. Says whether there was a message.
+    fn read_again<T: Socket>(
+        &mut self,
+        token: Token,
+        peer: &mut Peer<H::Session, T>,
+    ) -> io::Result<bool> {
+        let (messages, received) = (peer.messages, peer.connection.tally().received);
+        self.read(token, peer)?;
+        if peer.connection.tally().received == received && peer.may_speak() {
+            thread::yield_now();
+            self.read(token, peer)?;
+        }
+        Ok(peer.messages > messages)
     }
 
     /// The peer's job has come home.
@@ -343,6 +361,7 @@ impl<H: Handler> Service<H> {
     }
 
     fn send<T: Socket>(&mut self, peer: &mut Peer<H::Session, T>) -> io::Result<()> {
+        // Those to other bytes than these were made to do without.
         let replies = self.dispatch.replies.as_slice(&self.scratch);
         if replies.is_empty() {
             return Ok(());

@@ -88,31 +88,26 @@ impl Spin {
         events: &mut Events,
     ) -> io::Result<Outcome> {
         if self.patience == self.moment || !self.free.take() {
-            return self.look_for(most.min(self.moment), desk, events);
+            return look_for(most.min(self.moment), desk, events);
         }
-        let outcome = self.look_for(most.min(self.patience), desk, events);
+        let outcome = look_for(most.min(self.patience), desk, events);
         self.free.leave();
         outcome
     }
+}
 
-    /// Looks until there is something, the time is over, or others need the CPU.
-    fn look_for<T>(
-        &self,
-        time: Duration,
-        desk: &Desk<T>,
-        events: &mut Events,
-    ) -> io::Result<Outcome> {
-        let start = moment();
-        loop {
-            if !step_aside() {
-                return Ok(Outcome::Late);
-            }
-            if desk.look(events)? {
-                return Ok(Outcome::Won);
-            }
-            if moment() - start >= time {
-                return Ok(Outcome::Lost);
-            }
+/// Looks until there is something, the time is over, or others need the CPU.
+fn look_for<T>(time: Duration, desk: &Desk<T>, events: &mut Events) -> io::Result<Outcome> {
+    let start = moment();
+    loop {
+        if !step_aside() {
+            return Ok(Outcome::Late);
+        }
+        if desk.look(events)? {
+            return Ok(Outcome::Won);
+        }
+        if moment() - start >= time {
+            return Ok(Outcome::Lost);
         }
     }
 }
@@ -125,7 +120,7 @@ const SOON: Duration = Duration::from_micros(250);
 ///
 /// Those who answer us need it for microseconds. Whoever has more to do keeps it for
 /// milliseconds, while sleepers get it back at once.
-pub(crate) fn step_aside() -> bool {
+fn step_aside() -> bool {
     let before = moment();
     thread::yield_now();
     moment() - before < SOON

@@ -4,13 +4,15 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::server::Program;
 use common::{PATIENCE, Running, config, eventually};
 use reactor_server::program::cpu::time_of_process;
 use reactor_server::{Config, Framing, Timeouts};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Sends so many messages one by one, and reads every reply.
 fn talk(address: SocketAddr, messages: usize) {
@@ -63,4 +65,51 @@ fn a_deadline_comes_in_time_however_long_its_thread_would_look() {
     let busy_poll = Some(10 * PATIENCE);
     let server = Running::echo(Config { busy_poll, timeouts, ..config(Framing::Raw) });
     assert_eq!(server.connect().read(&mut [0]).expect("an end"), 0);
+}
+
+/// Has the calling thread, and all that it starts from now on, run on that CPU alone.
+fn stay_on(cpu: usize) {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu);
+    sched_setaffinity(None, &cpus).expect("a CPU that may be used");
+}
+
+/// Says one message after the other, and keeps its CPU busy in between, until it is told
+/// that there were enough. Counts them.
+fn think_and_talk(mut stream: TcpStream, said: &AtomicUsize, are_enough: impl Fn() -> bool) {
+    const THOUGHT: Duration = Duration::from_micros(200);
+    while !are_enough() {
+        stream.write_all(b"thought").expect("sent");
+        stream.read_exact(&mut [0; 7]).expect("a reply");
+        said.fetch_add(1, Relaxed);
+        let start = Instant::now();
+        while start.elapsed() < THOUGHT {}
+    }
+}
+
+#[test]
+fn who_thinks_on_the_cpu_of_its_reactor_does_not_keep_the_others_waiting() {
+    const PINGS: usize = 500;
+    if thread::available_parallelism().expect("the CPUs").get() < 2 {
+        return println!("skipped: needs two CPUs");
+    }
+    let (thoughts, pings) = &(AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            stay_on(0);
+            let server = Running::echo(Config { io_threads: 1, ..config(Framing::Raw) });
+            let mut pinger = server.connect();
+            scope.spawn(move || {
+                stay_on(1);
+                while pings.load(Relaxed) < PINGS {
+                    pinger.write_all(b"ping").expect("sent");
+                    pinger.read_exact(&mut [0; 4]).expect("a reply");
+                    pings.fetch_add(1, Relaxed);
+                }
+            });
+            think_and_talk(server.connect(), thoughts, || pings.load(Relaxed) >= PINGS);
+        });
+    });
+    let thoughts = thoughts.load(Relaxed);
+    assert!(thoughts < 4 * PINGS, "{thoughts} thoughts beside {PINGS} pings");
 }
