@@ -8,6 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=benches/peers build=target/compare/build
 bin=$build/release
+case " $* " in
+    *' -h '* | *' --help '*) sed -n '/USAGE: &str/,/^";/{//d;p}' "$peers/compare/cli.rs" && exit ;;
+esac
 cargo build --release --locked --quiet --bins
 cargo build --release --locked --quiet --manifest-path "$peers/Cargo.toml" --target-dir "$build"
 

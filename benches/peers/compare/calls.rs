@@ -72,18 +72,20 @@ impl Counter {
         let mut perf = Command::new("perf");
         perf.args(["stat", "-x", ",", "-e", EVENT, "-o", OUTPUT, "-p", &server.to_string()]);
         let mut counter = Counter(Process::start(perf.stderr(Stdio::null()), None)?);
-        until(PATIENCE, "perf does not count", || counter.counts())?;
+        until(PATIENCE, "perf does not count", || counter.counts(server))?;
         Ok(counter)
     }
 
-    /// Whether it has begun: then it holds a descriptor for each thread.
-    fn counts(&mut self) -> Result<Option<()>> {
+    /// Whether it has begun: then it holds a descriptor for each thread of the server.
+    fn counts(&mut self, server: u32) -> Result<Option<()>> {
         if let Some(status) = self.0.ended()? {
             return failed(format!("perf ended by itself ({status})"));
         }
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.0.id()))?;
-        let mut targets = descriptors.filter_map(|it| fs::read_link(it.ok()?.path()).ok());
-        Ok(targets.any(|it| it.as_os_str() == "anon_inode:[perf_event]").then_some(()))
+        let targets = descriptors.filter_map(|it| fs::read_link(it.ok()?.path()).ok());
+        let counted = targets.filter(|it| it.as_os_str() == "anon_inode:[perf_event]").count();
+        let threads = fs::read_dir(format!("/proc/{server}/task"))?.count();
+        Ok((counted >= threads).then_some(()))
     }
 
     /// How many it has counted.

@@ -16,7 +16,8 @@ Compares this project's server with others, shape by shape, in one run.
                    ours-len32 and the like alone, ours with all of them    [all]
   --rounds N       each forwards or backwards through all that is measured [5]
   --seconds S      of a measurement, after a fifth of it to warm up        [1]
-  --quick          3 rounds of 0.2 s, 2,000 idle connections; about three minutes
+  --quick          3 rounds of 0.2 s, 2,000 idle connections, system calls under A alone;
+                   some three minutes
   -h, --help       this
 
 CHARTS=img in the environment has the charts drawn there instead of in target/compare.
@@ -119,7 +120,7 @@ impl Options {
 fn list(value: &str, is_known: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
     let names = value.split(',').map(str::trim);
     match names.clone().find(|name| !is_known(name)) {
-        Some(name) => Err(format!("there is no {name:?}")),
+        Some(name) => Err(format!("there is no shape or server {name:?}")),
         None => Ok(names.map(str::to_owned).collect()),
     }
 }

@@ -61,6 +61,9 @@ fn compare(options: &Options) -> io::Result<ExitCode> {
     let (contenders, missing) = contender::all(&folder, &help()?);
     let contenders: Vec<_> =
         contenders.into_iter().filter(|it| options.wants_server(it.name)).collect();
+    if contenders.is_empty() {
+        return Err(io::Error::other("none of the servers is there to be measured"));
+    }
     let shapes: Vec<_> =
         shape::all(cpus()).into_iter().filter(|it| options.wants_shape(it.group)).collect();
     say_what_is_compared(options, &missing);
@@ -68,6 +71,9 @@ fn compare(options: &Options) -> io::Result<ExitCode> {
     let mut run = Run::new(options, contenders, shapes, folder, results);
     let outcome = run.measure();
     report(&run, options)?;
+    if matches!(outcome, Err(Trouble::Interrupted)) {
+        println!("\n**Interrupted: this is a part of what was to be measured.**");
+    }
     Ok(match outcome {
         Err(Trouble::Interrupted) => ExitCode::from(130),
         Err(Trouble::Failed(why)) => return Err(io::Error::other(why)),

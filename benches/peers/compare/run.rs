@@ -35,7 +35,8 @@ pub(crate) struct Run<'a> {
     began: Instant,
 }
 
-/// Whether system calls are counted under it: they are in none of the other tables.
+/// Whether system calls are counted under it: the tables of threads and of memory have no
+/// column for them.
 fn is_counted(shape: &Shape) -> bool {
     shape.is_pinned || ["hop", "seed"].contains(&shape.group)
 }

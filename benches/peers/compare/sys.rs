@@ -55,6 +55,8 @@ pub(crate) fn tie(command: &mut Command, core: Option<usize>) {
     };
     // SAFETY: both are plain system calls, which may be made between fork and exec.
     unsafe { command.pre_exec(before_exec) };
+    // A terminal interrupts all of a group: what was started would end, and be blamed for it.
+    command.process_group(0);
 }
 
 fn die_with_parent() -> io::Result<()> {
