@@ -14,16 +14,20 @@ use reactor_server::program::cpu::time_of_process;
 use reactor_server::{Config, Framing, Timeouts};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+/// Sends a message, and reads its reply.
+fn exchange(stream: &mut TcpStream, message: &[u8]) {
+    stream.write_all(message).expect("sent");
+    let mut reply = vec![0; message.len()];
+    stream.read_exact(&mut reply).expect("a reply");
+    assert_eq!(reply, message);
+}
+
 /// Sends so many messages one by one, and reads every reply.
 fn talk(address: SocketAddr, messages: usize) {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     for number in 0..messages {
-        let message = format!("message {number:08}");
-        stream.write_all(message.as_bytes()).expect("sent");
-        let mut reply = [0; 16];
-        stream.read_exact(&mut reply).expect("a reply");
-        assert_eq!(reply, message.as_bytes());
+        exchange(&mut stream, format!("message {number:08}").as_bytes());
     }
 }
 
@@ -50,8 +54,7 @@ fn who_has_spun_in_vain_a_few_times_sleeps() {
     let mut talk_slowly = || {
         let before = used();
         for _ in 0..10 {
-            stream.write_all(b"late").expect("sent");
-            stream.read_exact(&mut [0; 4]).expect("a reply");
+            exchange(&mut stream, b"late");
             thread::sleep(2 * SPUN);
         }
         used() - before
@@ -79,8 +82,7 @@ fn stay_on(cpu: usize) {
 fn think_and_talk(mut stream: TcpStream, said: &AtomicUsize, are_enough: impl Fn() -> bool) {
     const THOUGHT: Duration = Duration::from_micros(200);
     while !are_enough() {
-        stream.write_all(b"thought").expect("sent");
-        stream.read_exact(&mut [0; 7]).expect("a reply");
+        exchange(&mut stream, b"thought");
         said.fetch_add(1, Relaxed);
         let start = Instant::now();
         while start.elapsed() < THOUGHT {}
@@ -102,8 +104,7 @@ fn who_thinks_on_the_cpu_of_its_reactor_does_not_keep_the_others_waiting() {
             scope.spawn(move || {
                 stay_on(1);
                 while pings.load(Relaxed) < PINGS {
-                    pinger.write_all(b"ping").expect("sent");
-                    pinger.read_exact(&mut [0; 4]).expect("a reply");
+                    exchange(&mut pinger, b"ping");
                     pings.fetch_add(1, Relaxed);
                 }
             });
