@@ -3,9 +3,9 @@
 
 // What is not public is measured as it stands, on what it stands on.
 #[allow(dead_code, unused_imports)]
-#[path = "../src/mailbox.rs"]
+#[path = "../src/net/mailbox.rs"]
 mod mailbox;
-#[path = "../src/sync.rs"]
+#[path = "../src/net/sync.rs"]
 mod sync;
 mod poll {
     pub(crate) use reactor_server::{Events, Interest, Poll};
@@ -64,7 +64,7 @@ fn slab(c: &mut Criterion) {
 }
 
 fn mail(c: &mut Criterion) {
-    let (desk, mailbox) = mailbox::desk().expect("a desk");
+    let (event_loop, mailbox) = mailbox::EventLoop::new().expect("a event_loop");
     let mut events = Events::with_capacity(8);
     let mut group = c.benchmark_group("letters to a thread, and one wake-up");
     for count in [1, 16] {
@@ -72,10 +72,12 @@ fn mail(c: &mut Criterion) {
         group.bench_function(count.to_string(), |bencher| {
             bencher.iter(|| {
                 // Whoever has waited in vain is asleep until it answers.
-                desk.wait(&mut events, Some(Duration::ZERO)).expect("a wait");
+                event_loop.wait(&mut events, Some(Duration::ZERO)).expect("a wait");
                 (0..count).for_each(|letter| mailbox.send(black_box(letter)));
-                desk.wait(&mut events, None).expect("a wait");
-                (0..desk.inbox.answer()).map_while(|_| desk.inbox.take()).sum::<u64>()
+                event_loop.wait(&mut events, None).expect("a wait");
+                (0..event_loop.inbox.acknowledge())
+                    .map_while(|_| event_loop.inbox.take())
+                    .sum::<u64>()
             });
         });
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs src/mailbox.rs in all interleavings of its senders and its reader (tests/loom/).
+# Runs src/net/mailbox.rs in all interleavings of its senders and its reader (tests/loom/).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=target/loom

@@ -45,49 +45,18 @@
 //! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `socket`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; what a server asks of a socket; counters |
 //! | 0 | `sys`, `sync`, `token`, `buffer`, `codec`, `replies`, `reason` | every `unsafe` block; what threads share; names; bytes in waiting; framing; the replies to one read; why a connection ended |
 
-mod acceptor;
-mod bet;
-mod buffer;
-mod codec;
-mod connection;
-mod deadlines;
-mod dispatch;
-mod events;
-mod handler;
-mod limits;
+#[cfg(feature = "load")]
 pub mod load;
-mod mail;
-mod mailbox;
-mod peer;
-mod poll;
+mod net;
 pub mod program;
-mod reactor;
-mod reason;
-mod replies;
-mod rota;
-mod seats;
 mod server;
-mod service;
-mod slab;
-mod socket;
-mod spin;
-mod stats;
-mod sync;
-mod sys;
-mod token;
+mod wire;
 
-pub use acceptor::Ending;
-pub use buffer::Buffer;
-pub use codec::{Codec, Frame, Framing, TooLong};
-pub use connection::{Connection, Received, Tally};
-pub use deadlines::Timeouts;
-pub use handler::{Echo, Handler, Reply};
-pub use limits::{
-    connections_possible, descriptors_needed, give_memory_back, raise_descriptor_limit,
+pub use net::{
+    Buffer, Connection, Counter, Event, Events, Interest, Poll, Received, Slab, Tally, Token,
 };
-pub use poll::{Event, Events, Interest, Poll};
-pub use reason::Reason;
+pub use server::acceptor::Ending;
+pub use server::patience::Timeouts;
+pub use server::stats::{AcceptorStats, ReactorStats, Stats};
 pub use server::{Config, Handle, Server};
-pub use slab::Slab;
-pub use stats::{AcceptorStats, Counter, ReactorStats, Stats};
-pub use token::Token;
+pub use wire::{Codec, Echo, Frame, Framing, Handler, Reason, Reply, TooLong};

@@ -196,8 +196,9 @@ fn more_connections_than_descriptors_are_lowered_and_it_says_so() {
 
 #[test]
 fn ten_thousand_in_one_burst_are_all_verified() {
-    reactor_server::raise_descriptor_limit().expect("a limit");
-    let most = reactor_server::connections_possible(100).expect("a limit").min(10_000);
+    reactor_server::program::limits::raise_descriptor_limit().expect("a limit");
+    let most =
+        reactor_server::program::limits::connections_possible(100).expect("a limit").min(10_000);
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-n", "2", "-c", &most.to_string(), "--connect-timeout", "30s"];
     let (code, result) = run_json(server.address, &flags);

@@ -1,4 +1,4 @@
-//! Every `unsafe` block stands in src/sys.rs and says what it rests on.
+//! Every `unsafe` block stands in src/net/sys.rs and says what it rests on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,14 +47,18 @@ fn unexplained(text: &str) -> Vec<usize> {
 fn every_unsafe_block_stands_in_one_file_and_says_what_it_rests_on() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &Path| fs::read_to_string(path).expect("a file");
-    let sys = root.join("src/sys.rs");
+    let sys = root.join("src/net/sys.rs");
     for path in ["src", "examples", "benches"].iter().flat_map(|folder| sources(&root.join(folder)))
     {
         let lines = unsafe_lines(&read(&path));
         assert!(path == sys || lines.is_empty(), "{}: {lines:?}", path.display());
     }
     let sys = read(&sys);
-    assert_eq!(unexplained(&sys).iter().map(|at| at + 1).collect::<Vec<_>>(), [], "in src/sys.rs");
+    assert_eq!(
+        unexplained(&sys).iter().map(|at| at + 1).collect::<Vec<_>>(),
+        [],
+        "in src/net/sys.rs"
+    );
     assert_eq!(unsafe_lines(&sys).len(), BLOCKS);
     assert_eq!(sys.matches("// SAFETY: ").count(), BLOCKS);
 }

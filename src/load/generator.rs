@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use crate::deadlines::{Clock, Deadlines};
 use crate::load::lane::{Failure, Lane, Part, Phase};
 use crate::load::opener::Opener;
-use crate::load::pace::Turns;
+use crate::load::schedule::Turns;
 use crate::load::script::Script;
 use crate::load::talk::{Fate, Talk};
 use crate::load::{News, Order, Outcome, Plan, Progress, Stretch};
-use crate::mailbox::Desk;
-use crate::poll::{EVENTS, Event, Events, Poll};
-use crate::slab::Slab;
-use crate::token::Token;
+use crate::net::clock::Clock;
+use crate::net::mailbox::EventLoop;
+use crate::net::poll::{EVENTS, Event, Events, Poll};
+use crate::net::slab::Slab;
+use crate::net::timer_wheel::TimerWheel;
+use crate::net::token::Token;
 use stages::Stage;
 
 /// One thread of a load: it opens its share of the connections, and has all of
@@ -28,7 +29,7 @@ pub(crate) struct Generator<'a> {
     plan: Plan,
     /// Its number among the threads.
     number: usize,
-    desk: Desk<Order>,
+    event_loop: EventLoop<Order>,
     lanes: Slab<Lane>,
     talk: Talk,
     progress: &'a Progress,
@@ -39,12 +40,12 @@ pub(crate) struct Generator<'a> {
     resting: usize,
     turns: Turns,
     clock: Clock,
-    deadlines: Deadlines,
+    deadlines: TimerWheel,
 }
 
 impl<'a> Generator<'a> {
     pub(crate) fn new(
-        desk: Desk<Order>,
+        event_loop: EventLoop<Order>,
         plan: Plan,
         script: Arc<Script>,
         number: usize,
@@ -56,7 +57,7 @@ impl<'a> Generator<'a> {
         Generator {
             plan,
             number,
-            desk,
+            event_loop,
             lanes,
             talk,
             progress,
@@ -66,7 +67,7 @@ impl<'a> Generator<'a> {
             resting,
             turns,
             clock: Clock::new(),
-            deadlines: Deadlines::new(),
+            deadlines: TimerWheel::new(),
         }
     }
 
@@ -81,7 +82,7 @@ impl<'a> Generator<'a> {
             self.move_on(now);
             self.keep_pace(now);
             self.show_progress();
-            self.desk.wait(&mut events, self.timeout())?;
+            self.event_loop.wait(&mut events, self.timeout())?;
             self.read_mail();
             for event in events.iter() {
                 match event.token() {
@@ -103,8 +104,8 @@ impl<'a> Generator<'a> {
     }
 
     fn read_mail(&mut self) {
-        for _ in 0..self.desk.inbox.answer() {
-            match self.desk.inbox.take() {
+        for _ in 0..self.event_loop.inbox.acknowledge() {
+            match self.event_loop.inbox.take() {
                 Some(Order::Start(start)) => self.start(start),
                 Some(Order::LastEcho) => self.echo_once_more(),
                 Some(Order::Stop) => self.stop(),
@@ -204,7 +205,7 @@ impl<'a> Generator<'a> {
             return;
         };
         let result = act(&mut self.talk, lane);
-        match result.and_then(|fate| watch(&self.desk.poll, lane, token).map(|()| fate)) {
+        match result.and_then(|fate| watch(&self.event_loop.poll, lane, token).map(|()| fate)) {
             Ok(Fate::Stays) => {}
             Ok(Fate::Rests) => self.resting += 1,
             Ok(Fate::Returns) => self.come_back(token),

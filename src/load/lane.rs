@@ -6,10 +6,10 @@ use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::Instant;
 
-use crate::codec::{Frame, TooLong};
-use crate::connection::{Connection, Received, Tally};
 use crate::load::script::{Script, hex};
-use crate::poll::Interest;
+use crate::net::connection::{Connection, Received, Tally};
+use crate::net::poll::Interest;
+use crate::wire::codec::{Frame, TooLong};
 
 /// One connection, and the part that is played on it.
 #[derive(Debug)]

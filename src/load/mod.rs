@@ -8,8 +8,8 @@ mod generator;
 mod lane;
 mod opener;
 mod outcome;
-mod pace;
 mod plan;
+mod schedule;
 mod script;
 mod sources;
 mod talk;
@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::mailbox::{Desk, Mailbox, desk};
-use crate::stats::Counter;
+use crate::net::counter::Counter;
+use crate::net::mailbox::{EventLoop, Mailbox};
 use generator::Generator;
 use script::Script;
 
@@ -161,11 +161,12 @@ impl Load {
     /// A thread cannot be started, or descriptors are short.
     pub fn start(plan: &Plan) -> io::Result<Load> {
         let (tell, news) = crossbeam_channel::unbounded();
-        let desks: Vec<_> = (0..plan.threads).map(|_| desk()).collect::<io::Result<_>>()?;
+        let event_loops: Vec<_> =
+            (0..plan.threads).map(|_| EventLoop::new()).collect::<io::Result<_>>()?;
         let (said, held_until, outcomes) = Default::default();
         let load = Load {
-            generators: desks.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
-            progress: desks.iter().map(|_| Progress::default()).collect(),
+            generators: event_loops.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
+            progress: event_loops.iter().map(|_| Progress::default()).collect(),
             news,
             tell,
             reached: vec![Stretch::Opening; plan.threads],
@@ -176,8 +177,8 @@ impl Load {
             outcomes,
         };
         let script = Arc::new(Script::new(plan));
-        for (number, (desk, _)) in desks.into_iter().enumerate() {
-            load.spawn(number, desk, plan.share(number), Arc::clone(&script))?;
+        for (number, (event_loop, _)) in event_loops.into_iter().enumerate() {
+            load.spawn(number, event_loop, plan.share(number), Arc::clone(&script))?;
         }
         Ok(load)
     }
@@ -185,14 +186,14 @@ impl Load {
     fn spawn(
         &self,
         number: usize,
-        desk: Desk<Order>,
+        event_loop: EventLoop<Order>,
         plan: Plan,
         script: Arc<Script>,
     ) -> io::Result<()> {
         let (progress, tell) = (Arc::clone(&self.progress), self.tell.clone());
         let run = move || {
             let generator =
-                Generator::new(desk, plan, script, number, &progress[number], tell.clone());
+                Generator::new(event_loop, plan, script, number, &progress[number], tell.clone());
             let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
             let _ = tell.send(News::Done(number, Box::new(result)));

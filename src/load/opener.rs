@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::load::Plan;
 use crate::load::lane::Failure;
-use crate::sys;
+use crate::net::sys;
 
 /// Opens the connections of one thread.
 #[derive(Debug)]

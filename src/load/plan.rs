@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
-use crate::codec::Framing;
 use crate::load::sources::Sources;
+use crate::wire::codec::Framing;
 
 /// What a load is to be like.
 ///
@@ -57,7 +55,8 @@ pub struct Plan {
 }
 
 /// How replies are checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Verify {
     /// Every byte.
     Full,

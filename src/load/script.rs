@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 
-use crate::codec::{Codec, Framing};
 use crate::load::plan::{Plan, Verify};
+use crate::wire::codec::{Codec, Framing};
 
 /// The messages of all connections.
 ///

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::connection::SCRATCH;
 use crate::load::lane::{Answer, Failure, Lane, Part, Phase};
-use crate::load::pace::Pace;
+use crate::load::schedule::Pace;
 use crate::load::script::Script;
 use crate::load::{Outcome, Plan};
-use crate::poll::Event;
+use crate::net::connection::SCRATCH;
+use crate::net::poll::Event;
 
 /// Talks on the connections of one generator, one visit at a time.
 #[derive(Debug)]

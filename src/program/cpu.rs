@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::sys;
+use crate::net::sys;
 
 /// The processor time that a process of this machine has used, in user and system mode
 /// together, of all its threads, also those that have ended.

@@ -3,7 +3,11 @@
 //! a process has used.
 
 pub mod cpu;
+#[cfg(feature = "program")]
+pub mod framing;
+pub mod limits;
+#[cfg(feature = "program")]
 pub mod logger;
 pub mod signals;
+#[cfg(feature = "program")]
 pub mod units;
-pub mod wire;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::sys::{self, SignalSet};
+use crate::net::sys::{self, SignalSet};
 
 /// What a signal asks of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

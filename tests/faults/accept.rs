@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use reactor_server::{Event, Interest, raise_descriptor_limit};
+use reactor_server::program::limits::raise_descriptor_limit;
+use reactor_server::{Event, Interest};
 
 use crate::bench::Bench;
 use crate::client::{Answer, await_answer, begin_to_connect, check, fill};

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use reactor_server::program::wire::Wire;
+use reactor_server::program::framing::FramingFlag;
 
 use crate::bench::Bench;
 use crate::row::{Row, Skip};
@@ -73,5 +73,5 @@ fn plan(connection: u64) -> Plan {
         _ => Farewell::Reset,
     };
     let length = |random| 1 + random as usize % 300;
-    Plan { wire: Wire::Raw, messages: 1 + connection % 2, window: 1, length, farewell }
+    Plan { wire: FramingFlag::Raw, messages: 1 + connection % 2, window: 1, length, farewell }
 }

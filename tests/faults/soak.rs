@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use reactor_server::program::wire::Wire;
+use reactor_server::program::framing::FramingFlag;
 use reactor_server::{Event, Interest};
 
 use crate::bench::Bench;
@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// A server in the soak.
 struct Stage {
     server: Server,
-    wire: Wire,
+    wire: FramingFlag,
     descriptors: usize,
     /// Resident memory, in bytes, as often as it was looked at.
     resident: Vec<u64>,
@@ -84,8 +84,11 @@ pub fn soaked(bench: &Bench) -> Result<String> {
 
 impl Soak {
     fn new(bench: &Bench) -> Result<Soak> {
-        let wires: &[Wire] =
-            if bench.is_ours() { &[Wire::Raw, Wire::Len32, Wire::Line] } else { &[Wire::Raw] };
+        let wires: &[FramingFlag] = if bench.is_ours() {
+            &[FramingFlag::Raw, FramingFlag::Len32, FramingFlag::Line]
+        } else {
+            &[FramingFlag::Raw]
+        };
         let stages: Result<_> = wires.iter().map(|&wire| Stage::start(bench, wire)).collect();
         Ok(Soak {
             stages: stages?,
@@ -192,7 +195,7 @@ impl Soak {
 }
 
 impl Stage {
-    fn start(bench: &Bench, wire: Wire) -> Result<Stage> {
+    fn start(bench: &Bench, wire: FramingFlag) -> Result<Stage> {
         let flags = ["--framing", wire.name(), "--frame-timeout", "5s", "--write-timeout", "5s"];
         let launch = bench.server().flags(&flags);
         let server = launch.output(Stdio::null(), Stdio::null()).start()?;
@@ -219,7 +222,7 @@ impl Stage {
 }
 
 impl Part {
-    fn new(socket: TcpStream, key: u64, wire: Wire, rogue: bool) -> Part {
+    fn new(socket: TcpStream, key: u64, wire: FramingFlag, rogue: bool) -> Part {
         if rogue {
             Part::Rogue(Rogue::new(socket, scramble(key)))
         } else {
@@ -270,7 +273,7 @@ impl Client for Guest {
 
 /// A conversation of one of four kinds: from one message at a time to many, from none
 /// of their bytes to many. Every third half-closes behind its last message.
-fn plan(key: u64, wire: Wire) -> Plan {
+fn plan(key: u64, wire: FramingFlag) -> Plan {
     type Length = fn(u64) -> usize;
     const KINDS: [(u64, u64, Length); 4] = [
         (256, 4_000, |random| random as usize % 32),

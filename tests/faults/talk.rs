@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use reactor_server::program::wire::Wire;
+use reactor_server::program::framing::FramingFlag;
 use reactor_server::{Buffer, Event, Interest};
 use socket2::SockRef;
 
@@ -16,7 +16,7 @@ use crate::swarm::{Client, Fate, unless_early};
 /// What is to be said, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    pub wire: Wire,
+    pub wire: FramingFlag,
     pub messages: u64,
     /// How many messages may be unanswered.
     pub window: u64,
@@ -95,18 +95,18 @@ impl Talk {
 
     fn say(&mut self) {
         let length = (self.plan.length)(scramble(self.key ^ scramble(self.said)));
-        let length = if self.plan.wire == Wire::Raw { length.max(1) } else { length };
+        let length = if self.plan.wire == FramingFlag::Raw { length.max(1) } else { length };
         let (head, tail) = match self.plan.wire {
-            Wire::Raw => (0, 0),
-            Wire::Len32 => (4, 0),
-            Wire::Line => (0, 1),
+            FramingFlag::Raw => (0, 0),
+            FramingFlag::Len32 => (4, 0),
+            FramingFlag::Line => (0, 1),
         };
         self.message.clear();
         self.message.resize(head + length + tail, b'\n');
         self.message[..head].copy_from_slice(&(length as u32).to_le_bytes()[..head]);
         let body = &mut self.message[head..head + length];
         fill(self.key, self.position, body);
-        if self.plan.wire == Wire::Line {
+        if self.plan.wire == FramingFlag::Line {
             body.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         }
         self.due.append(&self.message);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use reactor_server::program::wire::Wire;
+use reactor_server::program::framing::FramingFlag;
 use reactor_server::{Config, Framing, Handler, Reply};
 use rustix::process::Signal;
 
@@ -40,8 +40,13 @@ fn overloaded(bench: &Bench) -> Result<String> {
     let length: fn(u64) -> usize =
         bench.measure(|random| 1 + random as usize % 16, |random| 1_900 + random as usize % 200);
     let messages = bench.measure(13, 260);
-    let plan =
-        Plan { wire: Wire::Len32, messages, window: messages, length, farewell: Farewell::Finish };
+    let plan = Plan {
+        wire: FramingFlag::Len32,
+        messages,
+        window: messages,
+        length,
+        farewell: Farewell::Finish,
+    };
     let mut swarm = swarm_of(CLIENTS, server.address, plan)?;
     let mut most = before;
     let took = swarm_to_end(&mut swarm, || most = most.max(server.resident()))?;
@@ -92,8 +97,13 @@ fn uneven(bench: &Bench) -> Result<String> {
     let (clients, workers) = (64, 8);
     let messages = bench.measure(100_000, 10_000_000) / clients;
     let length = |random| 1 + random as usize % 24;
-    let plan =
-        Plan { wire: Wire::Len32, messages, window: 64, length, farewell: Farewell::FinishEarly };
+    let plan = Plan {
+        wire: FramingFlag::Len32,
+        messages,
+        window: 64,
+        length,
+        farewell: Farewell::FinishEarly,
+    };
     let server = Running::start(Config { workers, ..config(Framing::Len32) }, Uneven);
     let took = swarm_to_end(&mut swarm_of(clients, server.address, plan)?, || {})?;
     let handled = server.handle.stats().sum(|reactor| &reactor.messages);

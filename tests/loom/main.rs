@@ -1,10 +1,10 @@
 //! All interleavings of two senders and the reader of their mail: `scripts/loom.sh`.
 //!
-//! What runs here is src/mailbox.rs itself. What it stands on is in `stand_in.rs`:
+//! What runs here is src/net/mailbox.rs itself. What it stands on is in `stand_in.rs`:
 //! there, every step is one at which loom lets any other thread go first.
 #![cfg(loom)]
 
-#[path = "../../src/mailbox.rs"]
+#[path = "../../src/net/mailbox.rs"]
 mod mailbox;
 mod stand_in;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use loom::thread::{self, JoinHandle};
 
-use mailbox::{Desk, Mailbox, desk};
+use mailbox::{EventLoop, Mailbox};
 use poll::Events;
 use stand_in::{poll, sync, sys, token};
 
@@ -29,18 +29,18 @@ fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     println!("{} interleavings: {name}", count.load(SeqCst));
 }
 
-/// Sends its letters from a thread of its own, which is gone after that.
+/// Sends its messages from a thread of its own, which is gone after that.
 fn send<T: 'static>(
     mailbox: Mailbox<T>,
-    letters: impl IntoIterator<Item = T> + 'static,
+    messages: impl IntoIterator<Item = T> + 'static,
 ) -> JoinHandle<()> {
-    thread::spawn(move || letters.into_iter().for_each(|letter| mailbox.send(letter)))
+    thread::spawn(move || messages.into_iter().for_each(|message| mailbox.send(message)))
 }
 
 /// Waits once as a reactor does, and reads the mail that has come.
-fn wait_and_read<T>(desk: &Desk<T>) -> impl Iterator<Item = T> {
-    desk.wait(&mut Events, None).expect("a wait");
-    (0..desk.inbox.answer()).map_while(|_| desk.inbox.take())
+fn wait_and_read<T>(event_loop: &EventLoop<T>) -> impl Iterator<Item = T> {
+    event_loop.wait(&mut Events, None).expect("a wait");
+    (0..event_loop.inbox.acknowledge()).map_while(|_| event_loop.inbox.take())
 }
 
 fn join(senders: [JoinHandle<()>; 2]) {
@@ -48,88 +48,88 @@ fn join(senders: [JoinHandle<()>; 2]) {
 }
 
 #[test]
-fn no_wake_up_is_lost_and_no_letter_left_behind() {
-    explore("two senders of a letter each", || {
-        let (desk, mailbox) = desk().expect("a desk");
+fn no_wake_up_is_lost_and_no_message_left_behind() {
+    explore("two senders of a message each", || {
+        let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         let senders = [send(mailbox.clone(), ["a"]), send(mailbox, ["b"])];
         let mut received = Vec::new();
         while received.len() < 2 {
-            received.extend(wait_and_read(&desk));
+            received.extend(wait_and_read(&event_loop));
         }
         join(senders);
         received.sort();
         assert_eq!(received, ["a", "b"]);
-        assert_eq!((desk.inbox.answer(), desk.inbox.take()), (0, None));
+        assert_eq!((event_loop.inbox.acknowledge(), event_loop.inbox.take()), (0, None));
     });
 }
 
 #[test]
-fn letters_of_one_sender_arrive_in_order() {
-    explore("one sender of three letters", || {
-        let (desk, mailbox) = desk().expect("a desk");
+fn messages_of_one_sender_arrive_in_order() {
+    explore("one sender of three messages", || {
+        let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         let sender = send(mailbox, [1, 2, 3]);
         let mut received = Vec::new();
         while received.len() < 3 {
-            received.extend(wait_and_read(&desk));
+            received.extend(wait_and_read(&event_loop));
         }
         sender.join().expect("it sent all");
         assert_eq!(received, [1, 2, 3]);
-        assert!(desk.poll.writes() <= 3);
-        assert_eq!((desk.inbox.answer(), desk.inbox.take()), (0, None));
+        assert!(event_loop.poll.writes() <= 3);
+        assert_eq!((event_loop.inbox.acknowledge(), event_loop.inbox.take()), (0, None));
     });
 }
 
 #[test]
-fn letters_that_come_before_the_reader_sleeps_are_no_wake_up() {
+fn messages_that_come_before_the_reader_sleeps_are_no_wake_up() {
     explore("two senders before the reader looks", || {
-        let (desk, mailbox) = desk().expect("a desk");
+        let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         join([send(mailbox.clone(), [1, 2]), send(mailbox, [3, 4])]);
-        assert_eq!(wait_and_read(&desk).count(), 4);
-        assert_eq!(desk.poll.writes(), 0);
+        assert_eq!(wait_and_read(&event_loop).count(), 4);
+        assert_eq!(event_loop.poll.writes(), 0);
     });
 }
 
 #[test]
-fn while_the_reader_sleeps_however_many_letters_are_one_wake_up() {
+fn while_the_reader_sleeps_however_many_messages_are_one_wake_up() {
     explore("two senders to one who sleeps", || {
-        let (desk, mailbox) = desk().expect("a desk");
+        let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         // It has waited in vain, and has not answered yet.
-        desk.wait(&mut Events, Some(Duration::ZERO)).expect("a wait");
+        event_loop.wait(&mut Events, Some(Duration::ZERO)).expect("a wait");
         join([send(mailbox.clone(), [1, 2]), send(mailbox, [3, 4])]);
-        assert_eq!(desk.poll.writes(), 1);
-        assert_eq!(wait_and_read(&desk).count(), 4);
+        assert_eq!(event_loop.poll.writes(), 1);
+        assert_eq!(wait_and_read(&event_loop).count(), 4);
     });
 }
 
 #[test]
-fn a_reader_that_ends_early_stops_no_sender_and_keeps_no_letter() {
+fn a_reader_that_ends_early_stops_no_sender_and_keeps_no_message() {
     explore("a reader that ends while they send", || {
-        let letter = Arc::new(());
-        let (desk, mailbox) = desk().expect("a desk");
-        let senders = [&letter; 2].map(|letter| send(mailbox.clone(), [Arc::clone(letter)]));
-        assert!(wait_and_read(&desk).count() <= 2);
-        drop(desk);
+        let message = Arc::new(());
+        let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
+        let senders = [&message; 2].map(|message| send(mailbox.clone(), [Arc::clone(message)]));
+        assert!(wait_and_read(&event_loop).count() <= 2);
+        drop(event_loop);
         join(senders);
-        assert_eq!(Arc::strong_count(&letter), 1);
+        assert_eq!(Arc::strong_count(&message), 1);
     });
 }
 
 #[test]
-fn a_bell_without_a_letter_wakes_its_reader_too() {
-    explore("a letter, and a ring without one", || {
-        let (desk, mailbox) = desk().expect("a desk");
-        let (bell, fact) = (mailbox.bell(), Arc::new(loom::sync::atomic::AtomicBool::new(false)));
+fn a_bell_without_a_message_wakes_its_reader_too() {
+    explore("a message, and a ring without one", || {
+        let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
+        let (waker, fact) = (mailbox.waker(), Arc::new(loom::sync::atomic::AtomicBool::new(false)));
         let ringer = thread::spawn({
             let fact = Arc::clone(&fact);
             move || {
                 fact.store(true, SeqCst);
-                bell.ring();
+                waker.wake();
             }
         });
         let senders = [send(mailbox, [()]), ringer];
         let mut received = 0;
         while received < 1 || !fact.load(SeqCst) {
-            received += wait_and_read(&desk).count();
+            received += wait_and_read(&event_loop).count();
         }
         join(senders);
         assert_eq!(received, 1);

@@ -1,4 +1,4 @@
-//! What src/mailbox.rs stands on, for loom: its atomics, and models of the rest. It
+//! What src/net/mailbox.rs stands on, for loom: its atomics, and models of the rest. It
 //! finds them where it finds the real ones, in `crate::sync`, `crate::poll` and so on.
 
 pub(crate) mod sync {
@@ -14,11 +14,11 @@ pub(crate) mod sync {
     pub(crate) use super::poll::File;
 
     /// A queue as crossbeam's: the length is read without a lock, so it may be an old
-    /// one unless something else says that the reader has seen the letter's sender.
+    /// one unless something else says that the reader has seen the message's sender.
     #[derive(Debug)]
     struct Queue<T> {
         /// `None` once the reader is gone.
-        letters: Mutex<Option<VecDeque<T>>>,
+        messages: Mutex<Option<VecDeque<T>>>,
         len: AtomicUsize,
     }
 
@@ -29,16 +29,16 @@ pub(crate) mod sync {
     pub(crate) struct Receiver<T>(Arc<Queue<T>>);
 
     pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
-        let letters = Mutex::new(Some(VecDeque::new()));
-        let queue = Arc::new(Queue { letters, len: AtomicUsize::new(0) });
+        let messages = Mutex::new(Some(VecDeque::new()));
+        let queue = Arc::new(Queue { messages, len: AtomicUsize::new(0) });
         (Sender(Arc::clone(&queue)), Receiver(queue))
     }
 
     impl<T> Sender<T> {
-        pub(crate) fn send(&self, letter: T) -> Result<(), T> {
-            match &mut *self.0.letters.lock().expect("no panic") {
-                None => return Err(letter),
-                Some(letters) => letters.push_back(letter),
+        pub(crate) fn send(&self, message: T) -> Result<(), T> {
+            match &mut *self.0.messages.lock().expect("no panic") {
+                None => return Err(message),
+                Some(messages) => messages.push_back(message),
             }
             self.0.len.fetch_add(1, SeqCst);
             Ok(())
@@ -57,16 +57,16 @@ pub(crate) mod sync {
         }
 
         pub(crate) fn try_recv(&self) -> Result<T, ()> {
-            let mut letters = self.0.letters.lock().expect("no panic");
-            let letter = letters.as_mut().and_then(VecDeque::pop_front).ok_or(())?;
+            let mut messages = self.0.messages.lock().expect("no panic");
+            let message = messages.as_mut().and_then(VecDeque::pop_front).ok_or(())?;
             self.0.len.fetch_sub(1, SeqCst);
-            Ok(letter)
+            Ok(message)
         }
     }
 
     impl<T> Drop for Receiver<T> {
         fn drop(&mut self) {
-            *self.0.letters.lock().expect("no panic") = None;
+            *self.0.messages.lock().expect("no panic") = None;
         }
     }
 }
@@ -121,7 +121,7 @@ pub(crate) mod poll {
     pub(crate) struct Interest;
 
     impl Interest {
-        pub(crate) const BELL: Interest = Interest;
+        pub(crate) const WAKER: Interest = Interest;
     }
 
     #[derive(Debug)]

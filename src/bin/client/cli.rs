@@ -10,8 +10,8 @@ use clap::error::{Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 use reactor_server::load::{Plan, Sources, Verify};
+use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::units;
-use reactor_server::program::wire::Wire;
 
 use crate::condition::Condition;
 
@@ -78,8 +78,8 @@ pub(crate) struct Cli {
     #[arg(env = "CLIENT_SIZE")]
     size: usize,
     /// How messages are told apart; with raw a reply is as long as its message was
-    #[arg(long, value_enum, default_value_t = Wire::Raw, env = "CLIENT_FRAMING")]
-    framing: Wire,
+    #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "CLIENT_FRAMING")]
+    framing: FramingFlag,
     /// Text that the server puts in front of each reply (len32, line)
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     #[arg(env = "CLIENT_REPLY_PREFIX")]

@@ -26,8 +26,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cli::{Cli, Merge, Results, Task};
 use reactor_server::load::Plan;
+use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
 use reactor_server::program::signals::Signals;
-use reactor_server::{connections_possible, raise_descriptor_limit};
 use report::Report;
 use run::Run;
 

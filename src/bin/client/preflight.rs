@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use procfs::{Current, Meminfo};
 use reactor_server::load::{CONNECTING, Plan, port_range};
-use reactor_server::{descriptors_needed, raise_descriptor_limit};
+use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
 use serde::Serialize;
 
 use crate::cli::Cli;

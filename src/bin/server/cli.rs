@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
 use clap::{CommandFactory, Parser};
+use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::units::{self, Timeout};
-use reactor_server::program::wire::Wire;
 use reactor_server::{Config, Echo, Timeouts};
 
 /// A multi-reactor TCP echo server.
@@ -35,8 +35,8 @@ pub(crate) struct Cli {
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=4096))]
     workers: usize,
     /// How messages are told apart
-    #[arg(long, value_enum, default_value_t = Wire::Raw, env = "SERVER_FRAMING")]
-    framing: Wire,
+    #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "SERVER_FRAMING")]
+    framing: FramingFlag,
     /// Text to put in front of each reply (len32, line)
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     #[arg(env = "SERVER_REPLY_PREFIX")]

@@ -11,11 +11,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use cli::Cli;
+use reactor_server::program::limits::{give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
 use reactor_server::program::signals::{Signal, Signals};
-use reactor_server::{
-    Config, Echo, Ending, Handle, Server, give_memory_back, raise_descriptor_limit,
-};
+use reactor_server::{Config, Echo, Ending, Handle, Server};
 
 fn main() -> ExitCode {
     let cli = Cli::parse().check().unwrap_or_else(|error| error.exit());

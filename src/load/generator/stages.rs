@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::Generator;
 use crate::load::lane::Phase;
-use crate::load::pace::{Pace, Schedule, Turns};
+use crate::load::schedule::{Pace, Schedule, Turns};
 use crate::load::{Start, Stretch};
-use crate::sys;
+use crate::net::sys;
 
 /// How far the load has come, for one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

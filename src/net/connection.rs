@@ -1,0 +1,230 @@
+//! A non-blocking socket and the bytes it has not parted with.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use crate::net::buffer::Buffer;
+
+/// One end of a connection: the server's or the load client's.
+///
+/// It holds bytes only while the kernel will not take them, or while the message
+/// they belong to is not whole. `S` is the socket, or a script of one in a test.
+#[derive(Debug)]
+pub struct Connection<S = TcpStream> {
+    socket: S,
+    /// Received, and not handled yet.
+    pub(crate) inbound: Buffer,
+    unsent: Buffer,
+    tally: Tally,
+}
+
+/// How much is read at once. Smaller than a message is fatal for large ones;
+/// larger lets one peer keep the others waiting for longer.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
+/// How much is read at once while the connections of a thread hold too much: each
+/// then adds little to it, and large messages cost more calls.
+pub(crate) const SLIM: usize = 4 * 1024;
+
+/// Bytes that went through a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Read from the kernel.
+    pub received: u64,
+    /// Taken by the kernel.
+    pub sent: u64,
+}
+
+/// What a read came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// This many bytes.
+    Bytes(usize),
+    /// The peer has sent its last byte.
+    Eof,
+    /// Nothing is there yet.
+    NotYet,
+}
+
+impl<S> Connection<S> {
+    /// Takes over a socket, which must be non-blocking.
+    pub fn new(socket: S) -> Connection<S> {
+        let (inbound, unsent, tally) = Default::default();
+        Connection { socket, inbound, unsent, tally }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// Whether bytes wait for the kernel to take them.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// How many bytes it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.inbound.len() + self.unsent.len()
+    }
+
+    /// The last `count` bytes that were read are thrown away: they do not count.
+    pub(crate) fn disregard(&mut self, count: usize) {
+        self.tally.received -= count as u64;
+    }
+
+    /// How many bytes were read, and how many the kernel took.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// Reads once, into `scratch`.
+    ///
+    /// # Errors
+    /// The connection has failed. Being interrupted or too early is no error.
+    pub fn receive(&mut self, scratch: &mut [u8]) -> io::Result<Received> {
+        match self.socket.read(scratch) {
+            Ok(0) => Ok(Received::Eof),
+            Ok(count) => {
+                self.tally.received += count as u64;
+                Ok(Received::Bytes(count))
+            }
+            Err(error) if is_not_yet(&error) => Ok(Received::NotYet),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends bytes after all that were sent before. What the kernel will not take
+    /// now is kept, and leaves with the next [`flush`](Connection::flush).
+    ///
+    /// # Errors
+    /// The connection has failed.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let taken = if self.has_unsent() { 0 } else { self.write(bytes)? };
+        self.unsent.append(&bytes[taken..]);
+        Ok(())
+    }
+
+    /// Sends what was kept, or as much of it as the kernel takes.
+    ///
+    /// # Errors
+    /// The connection has failed.
+    pub fn flush(&mut self) -> io::Result<()> {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        let taken = self.write(unsent.as_slice())?;
+        unsent.consume(taken);
+        self.unsent = unsent;
+        Ok(())
+    }
+
+    /// Writes once. A short count means that the kernel is full, so there is no
+    /// second try before it says that it is writable.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        match self.socket.write(bytes) {
+            Ok(count) => {
+                self.tally.sent += count as u64;
+                Ok(count)
+            }
+            Err(error) if is_not_yet(&error) => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Watching is level-triggered, so an interrupted call is told of again.
+fn is_not_yet(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A socket that does what its script says: takes or gives that many bytes,
+    /// or none at all because it is interrupted or not ready.
+    struct Script {
+        steps: std::vec::IntoIter<Step>,
+        incoming: Vec<u8>,
+        outgoing: Vec<u8>,
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Count(usize),
+        Fail(io::ErrorKind),
+    }
+
+    impl Script {
+        /// How much of `wanted` happens now; after its last step, all of it.
+        fn step(&mut self, wanted: usize) -> io::Result<usize> {
+            match self.steps.next() {
+                Some(Step::Fail(kind)) => Err(kind.into()),
+                Some(Step::Count(count)) => Ok(count.min(wanted)),
+                None => Ok(wanted),
+            }
+        }
+    }
+
+    impl Read for Script {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.step(buffer.len().min(self.incoming.len()))?;
+            buffer[..count].copy_from_slice(&self.incoming[..count]);
+            self.incoming.drain(..count);
+            Ok(count)
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.step(bytes.len())?;
+            self.outgoing.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        prop::collection::vec(
+            prop_oneof![
+                (1..9usize).prop_map(Step::Count),
+                Just(Step::Fail(io::ErrorKind::WouldBlock)),
+                Just(Step::Fail(io::ErrorKind::Interrupted)),
+            ],
+            0..60,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_comes_back_however_short_the_counts_are(
+            incoming in prop::collection::vec(any::<u8>(), 0..200),
+            steps in steps(),
+        ) {
+            let script = Script { steps: steps.into_iter(), incoming: incoming.clone(), outgoing: Vec::new() };
+            let mut connection = Connection::new(script);
+            let mut scratch = [0; 16];
+            while connection.has_unsent() || !connection.socket.incoming.is_empty() {
+                if connection.has_unsent() {
+                    connection.flush().expect("no step is fatal");
+                } else if let Received::Bytes(count) = connection.receive(&mut scratch).expect("no step is fatal") {
+                    // In two parts, the second perhaps behind bytes that wait.
+                    let (first, second) = scratch[..count].split_at(count / 2);
+                    connection.send(first).expect("no step is fatal");
+                    connection.send(second).expect("no step is fatal");
+                }
+            }
+            prop_assert_eq!(&connection.socket.outgoing, &incoming);
+            let bytes = incoming.len() as u64;
+            prop_assert_eq!(connection.tally(), Tally { received: bytes, sent: bytes });
+        }
+    }
+}

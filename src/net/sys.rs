@@ -1,0 +1,272 @@
+//! Every `unsafe` block of the crate: one system call each, made safe.
+//!
+//! Descriptors come in as [`BorrowedFd`] and go out as [`OwnedFd`] (or as a
+//! [`File`] where reading and writing is all that is done with them), so that
+//! nothing above this file can use one that is closed.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+pub(crate) use libc::epoll_event;
+
+/// Turns the `-1` of a system call into the error it left in `errno`.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Takes ownership of a descriptor that a system call has just returned.
+fn owned(fd: RawFd) -> OwnedFd {
+    // SAFETY: every caller passes a descriptor the kernel has just made for it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+pub(crate) fn epoll_create() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    Ok(owned(fd))
+}
+
+pub(crate) fn epoll_ctl(
+    epoll: BorrowedFd<'_>,
+    operation: libc::c_int,
+    fd: BorrowedFd<'_>,
+    events: u32,
+    data: u64,
+) -> io::Result<()> {
+    let mut event = epoll_event { events, u64: data };
+    // SAFETY: both descriptors are open, and `event` outlives the call.
+    let result =
+        unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &mut event) };
+    check(result).map(drop)
+}
+
+/// Waits for events and returns how many were written to the front of `events`.
+///
+/// A wait that a signal cut short is one without events. A wait never ends before its
+/// time; where that is no whole number of milliseconds, a kernel before 5.11 rounds it
+/// up to one.
+pub(crate) fn epoll_wait(
+    epoll: BorrowedFd<'_>,
+    events: &mut [epoll_event],
+    timeout: Option<Duration>,
+) -> io::Result<usize> {
+    let is_whole = |time: Duration| time.subsec_nanos().is_multiple_of(1_000_000);
+    let result = match timeout {
+        Some(time) if !is_whole(time) => epoll_wait_exactly(epoll, events, time),
+        _ => epoll_wait_milliseconds(epoll, events, timeout),
+    };
+    match result {
+        Ok(count) => Ok(count as usize),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+fn epoll_wait_milliseconds(
+    epoll: BorrowedFd<'_>,
+    events: &mut [epoll_event],
+    timeout: Option<Duration>,
+) -> io::Result<libc::c_int> {
+    let capacity = i32::try_from(events.len()).unwrap_or(i32::MAX);
+    let timeout = timeout
+        .map_or(-1, |time| i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
+    // SAFETY: the kernel writes at most `capacity` events, which is what `events` holds.
+    check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout) })
+}
+
+/// Not every C library has a function for it.
+fn epoll_wait_exactly(
+    epoll: BorrowedFd<'_>,
+    events: &mut [epoll_event],
+    time: Duration,
+) -> io::Result<libc::c_int> {
+    let capacity = i32::try_from(events.len()).unwrap_or(i32::MAX);
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    // The kernel's own `timespec` has 64 bits twice on every machine.
+    let timeout = [seconds, time.subsec_nanos().into()];
+    let no_mask = std::ptr::null::<libc::sigset_t>();
+    // SAFETY: the kernel writes at most `capacity` events, which is what `events` holds;
+    // `timeout` outlives the call, and there is no signal mask.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll.as_raw_fd(),
+            events.as_mut_ptr(),
+            capacity,
+            timeout.as_ptr(),
+            no_mask,
+            0_usize,
+        )
+    };
+    match check(result as libc::c_int) {
+        // Sandboxes may answer that what they do not know is not permitted.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            epoll_wait_milliseconds(epoll, events, Some(time))
+        }
+        result => result,
+    }
+}
+
+/// Has sleeps of the calling thread end on time, not up to 50 microseconds late.
+#[cfg(feature = "load")]
+pub(crate) fn wake_on_time() {
+    const NANOSECOND: libc::c_ulong = 1;
+    // SAFETY: takes numbers only; where it fails nothing has changed.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, NANOSECOND) };
+}
+
+/// Has a socket that is bound to an address choose its port when it connects, so that
+/// one port serves connections to many peers.
+#[cfg(feature = "load")]
+pub(crate) fn choose_port_on_connecting(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let yes: libc::c_int = 1;
+    let (level, name) = (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
+    let length = size_of_val(&yes) as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes of `yes`.
+    check(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const yes).cast(), length)
+    })
+    .map(drop)
+}
+
+pub(crate) fn eventfd() -> io::Result<File> {
+    // SAFETY: takes no pointer.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    Ok(File::from(owned(fd)))
+}
+
+/// Accepts one connection as a non-blocking, close-on-exec socket.
+///
+/// `std` and `socket2` need a second system call to make it non-blocking.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let accept4 = |address: *mut _, length: *mut _| {
+        // SAFETY: `try_init` passes room for any address, and its length.
+        check(unsafe { libc::accept4(listener.as_raw_fd(), address, length, flags) }).map(owned)
+    };
+    // SAFETY: where it succeeds, `accept4` has written the peer's address.
+    let (socket, address) =
+        unsafe { socket2::SockAddr::try_init(|storage, length| accept4(storage.cast(), length)) }?;
+    let address = address
+        .as_socket()
+        .ok_or_else(|| io::Error::other("accepted a socket that is not of the internet"))?;
+    Ok((socket, address))
+}
+
+/// The kernel's number of the calling thread, as `ps -L` shows it.
+pub(crate) fn thread_id() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
+/// The processor time that a process has used.
+pub(crate) fn processor_time(pid: libc::pid_t) -> io::Result<Duration> {
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: `clock` has room for what is written.
+    match unsafe { libc::clock_getcpuclockid(pid, &mut clock) } {
+        0 => {}
+        errno => return Err(io::Error::from_raw_os_error(errno)),
+    }
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: `time` has room for what is written.
+    check(unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so the time is written.
+    let time = unsafe { time.assume_init() };
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// How many bytes have arrived on a socket and were not read yet.
+pub(crate) fn bytes_arrived(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    queued(socket, libc::FIONREAD)
+}
+
+/// How many bytes were written to a socket and not acknowledged by its peer yet.
+pub(crate) fn bytes_unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    queued(socket, libc::TIOCOUTQ)
+}
+
+fn queued(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: both requests write one `int`.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), request, &mut bytes) })?;
+    Ok(bytes as u32)
+}
+
+/// The soft and the hard limit of open descriptors.
+pub(crate) fn descriptor_limit() -> io::Result<libc::rlimit> {
+    let mut limit = MaybeUninit::uninit();
+    // SAFETY: `limit` has room for what is written.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so the limit is written.
+    Ok(unsafe { limit.assume_init() })
+}
+
+pub(crate) fn set_descriptor_limit(limit: &libc::rlimit) -> io::Result<()> {
+    // SAFETY: `limit` is read only.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) }).map(drop)
+}
+
+/// Has the C library give blocks of `size` bytes and more back to the kernel as soon
+/// as they are freed. Left alone it learns to keep ever larger ones.
+#[cfg(target_env = "gnu")]
+pub(crate) fn give_back_blocks_from(size: libc::c_int) {
+    // SAFETY: takes numbers only; where it fails nothing has changed.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, size) };
+}
+
+/// Has the C library give all pages back to the kernel that hold nothing any more.
+#[cfg(target_env = "gnu")]
+pub(crate) fn give_back_free_pages() {
+    // SAFETY: takes a number only, and moves nothing that is in use.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other C libraries give pages back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn give_back_free_pages() {}
+
+/// Other C libraries give large blocks back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn give_back_blocks_from(_: libc::c_int) {}
+
+/// A set of signals, for [`block_signals`] and [`wait_for_signal`].
+pub(crate) struct SignalSet(libc::sigset_t);
+
+impl SignalSet {
+    pub(crate) fn new(signals: &[libc::c_int]) -> SignalSet {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: `set` has room for a signal set.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        for &signal in signals {
+            // SAFETY: the set was initialised by `sigemptyset`.
+            unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+        }
+        // SAFETY: `sigemptyset` cannot fail and has initialised it.
+        SignalSet(unsafe { set.assume_init() })
+    }
+}
+
+/// Blocks the set in the calling thread and in all that it starts from now on.
+pub(crate) fn block_signals(set: &SignalSet) -> io::Result<()> {
+    let none = std::ptr::null_mut();
+    // SAFETY: the set is read only, and the old mask may be a null pointer.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set.0, none) } {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+/// Waits until one of the (blocked) signals comes and takes it.
+pub(crate) fn wait_for_signal(set: &SignalSet) -> io::Result<libc::c_int> {
+    let mut signal = 0;
+    // SAFETY: the set is read only, and `signal` has room for the number.
+    match unsafe { libc::sigwait(&set.0, &mut signal) } {
+        0 => Ok(signal),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}

@@ -1,0 +1,122 @@
+//! What is counted.
+
+use std::time::{Duration, Instant};
+
+use crate::net::counter::Counter;
+use crate::wire::reason::Reason;
+
+/// What the acceptor counts.
+#[derive(Debug, Default)]
+pub struct AcceptorStats {
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Attempts that failed and were made again at once.
+    pub retries: Counter,
+    /// Times that accepting was paused for want of descriptors or memory.
+    pub exhausted: Counter,
+    /// Times that accepting was paused because `max_connections` were open.
+    pub full: Counter,
+    /// When the first connection was accepted, in nanoseconds since the start.
+    pub(crate) first_opened: Counter,
+}
+
+/// What one reactor counts. Aligned to keep each on cache lines of its own:
+/// neighbours are written by different threads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct ReactorStats {
+    /// Connections taken over.
+    pub opened: Counter,
+    /// Connections closed, by [`Reason`].
+    pub closed: [Counter; Reason::ALL.len()],
+    /// Connections reset on purpose.
+    pub resets: Counter,
+    /// Messages handled.
+    pub messages: Counter,
+    /// Bytes read, but for the discarded.
+    pub received: Counter,
+    /// Bytes that came after the last one that was to be answered.
+    pub discarded: Counter,
+    /// Bytes the kernel took for sending.
+    pub sent: Counter,
+    /// Events and replies for a connection that was gone.
+    pub stale: Counter,
+    /// Panics of the handler.
+    pub panics: Counter,
+    /// Connections lost because epoll would not watch them.
+    pub unwatched: Counter,
+    /// Times a connection had to wait for a job.
+    pub waits: Counter,
+    /// Reads that were kept small because connections held much.
+    pub slim: Counter,
+    /// When the last connection was closed, in nanoseconds since the start.
+    pub(crate) last_closed: Counter,
+}
+
+/// What a whole server counts.
+#[derive(Debug)]
+pub struct Stats {
+    started: Instant,
+    /// The acceptor's own.
+    pub acceptor: AcceptorStats,
+    /// One for each reactor.
+    pub reactors: Box<[ReactorStats]>,
+}
+
+impl Stats {
+    pub(crate) fn new(reactors: usize) -> Stats {
+        Stats {
+            started: Instant::now(),
+            acceptor: AcceptorStats::default(),
+            reactors: (0..reactors).map(|_| ReactorStats::default()).collect(),
+        }
+    }
+
+    /// A connection was accepted, `now`.
+    pub(crate) fn count_accept(&self, now: u64) {
+        if self.acceptor.accepted.get() == 0 {
+            self.acceptor.first_opened.set(now);
+        }
+        self.acceptor.accepted.add(1);
+    }
+
+    /// A connection of that reactor was closed, `now`.
+    pub(crate) fn count_close(&self, reactor: usize, now: u64, reason: Reason) {
+        let stats = &self.reactors[reactor];
+        stats.closed[reason as usize].add(1);
+        stats.resets.add(u64::from(reason.resets()));
+        stats.last_closed.set(now);
+    }
+
+    /// How long there was something to do: from the first connection to the end
+    /// of the last, or until now if some are open.
+    pub fn busy(&self) -> Duration {
+        let closed = self.closed();
+        let last = match self.acceptor.accepted.get().saturating_sub(closed) {
+            0 => self.reactors.iter().map(|reactor| reactor.last_closed.get()).max(),
+            _ => Some(self.nanoseconds()),
+        };
+        let first = self.acceptor.first_opened.get();
+        Duration::from_nanos(last.unwrap_or(first).saturating_sub(first))
+    }
+
+    /// The time since the server was made.
+    pub(crate) fn nanoseconds(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// The sum over all reactors of what `counter` picks.
+    pub fn sum(&self, counter: impl Fn(&ReactorStats) -> &Counter) -> u64 {
+        self.reactors.iter().map(|reactor| counter(reactor).get()).sum()
+    }
+
+    /// How many connections were closed, for whatever reason.
+    pub fn closed(&self) -> u64 {
+        Reason::ALL.iter().map(|&reason| self.closed_for(reason)).sum()
+    }
+
+    /// How many connections were closed for this reason.
+    pub fn closed_for(&self, reason: Reason) -> u64 {
+        self.sum(|reactor| &reactor.closed[reason as usize])
+    }
+}

@@ -1,0 +1,10 @@
+//! What a message is: how it is framed, who handles it, and what is replied.
+
+pub(crate) mod codec;
+pub(crate) mod handler;
+pub(crate) mod reason;
+pub(crate) mod replies;
+
+pub use codec::{Codec, Frame, Framing, TooLong};
+pub use handler::{Echo, Handler, Reply};
+pub use reason::Reason;
