@@ -7,6 +7,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::Instant;
 
 use crate::load::script::{Script, hex};
+use crate::net::buffer::Buffer;
 use crate::net::connection::{Connection, Received, Tally};
 use crate::net::poll::Interest;
 use crate::wire::codec::{Frame, TooLong};
@@ -15,6 +16,8 @@ use crate::wire::codec::{Frame, TooLong};
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) connection: Connection,
+    /// The begin of a reply that is not all there yet.
+    inbound: Buffer,
     pub(crate) part: Part,
     pub(crate) phase: Phase,
     /// What epoll was told to watch for, once it was told.
@@ -183,6 +186,7 @@ impl Lane {
     pub(crate) fn new(socket: TcpStream, part: Part, now: Instant) -> Lane {
         Lane {
             connection: Connection::new(socket),
+            inbound: Buffer::default(),
             phase: Phase::Connecting,
             watched: None,
             asked_before: part.asked,
@@ -295,18 +299,18 @@ impl Lane {
         bytes: &[u8],
         mut answered: impl FnMut(Answer),
     ) -> Result<(), Failure> {
-        let held = self.connection.inbound.len();
+        let held = self.inbound.len();
         if held == 0 {
             let consumed = self.check(script, bytes, 0, &mut answered)?;
-            self.connection.inbound.append(&bytes[consumed..]);
+            self.inbound.append(&bytes[consumed..]);
         } else {
-            let mut inbound = std::mem::take(&mut self.connection.inbound);
+            let mut inbound = std::mem::take(&mut self.inbound);
             inbound.append(bytes);
             inbound.consume(self.check(script, inbound.as_slice(), held, &mut answered)?);
-            self.connection.inbound = inbound;
+            self.inbound = inbound;
         }
         // The server says more than it was asked.
-        let rest = self.connection.inbound.as_slice();
+        let rest = self.inbound.as_slice();
         let is_surplus = self.asked_at.is_empty() && !rest.is_empty();
         if is_surplus { Err(self.surplus(rest)) } else { Ok(()) }
     }
