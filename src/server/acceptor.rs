@@ -14,7 +14,7 @@ use crate::net::token::Token;
 use crate::server::connection_log;
 use crate::server::mail::Mail;
 use crate::server::peer::Newcomer;
-use crate::server::round_robin::Rota;
+use crate::server::round_robin::RoundRobin;
 use crate::server::seats::{Seat, Seats};
 use crate::server::stats::Stats;
 use crate::wire::reason::Reason;
@@ -47,7 +47,7 @@ pub(crate) struct Acceptor<S> {
     listener: Option<TcpListener>,
     watched: Option<Interest>,
     reactors: Vec<Mailbox<Mail<S>>>,
-    rota: Rota,
+    round_robin: RoundRobin,
     seats: Arc<Seats>,
     pause: Option<Pause>,
     /// When it last complained, so that it does so once a second at most.
@@ -101,7 +101,6 @@ impl<S> Acceptor<S> {
         listener: TcpListener,
         seats: Arc<Seats>,
         reactors: Vec<Mailbox<Mail<S>>>,
-        rota: Rota,
         drain_timeout: Duration,
         stats: Arc<Stats>,
     ) -> io::Result<Acceptor<S>> {
@@ -109,12 +108,13 @@ impl<S> Acceptor<S> {
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
         let (running, pause, complained, end_by) = Default::default();
         let listener = Some(listener);
+        let round_robin = RoundRobin::new(reactors.len());
         Ok(Acceptor {
             event_loop,
             listener,
             watched,
             reactors,
-            rota,
+            round_robin,
             seats,
             pause,
             complained,
@@ -208,7 +208,7 @@ impl<S> Acceptor<S> {
         self.stats.count_accept(opened);
         let socket = TcpStream::from(socket);
         let newcomer = Newcomer { socket, address, opened, seat };
-        self.reactors[self.rota.next()].send(Mail::Adopt(newcomer));
+        self.reactors[self.round_robin.next()].send(Mail::Adopt(newcomer));
     }
 
     fn pause_while_full(&mut self) -> io::Result<()> {

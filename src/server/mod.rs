@@ -30,7 +30,6 @@ use crate::server::dispatch::{Dispatch, JOBS_A_REACTOR, work};
 use crate::server::mail::Mail;
 use crate::server::patience::Timeouts;
 use crate::server::reactor::Reactor;
-use crate::server::round_robin::Rota;
 use crate::server::seats::Seats;
 use crate::server::service::Service;
 use crate::server::stats::Stats;
@@ -142,13 +141,11 @@ impl<H: Handler> Server<H> {
         let (reactors, mailboxes): (Vec<_>, Vec<_>) = event_loops?.into_iter().unzip();
         let seats = Seats::new(seats(&config)?, mailbox.waker());
         let stats = Arc::new(Stats::new(config.io_threads));
-        let handler_waits = config.workers == 0 && handler.waits();
         let acceptor = Acceptor::new(
             own_desk,
             listener,
             seats,
             mailboxes.clone(),
-            Rota::new(config.io_threads, cpus(), handler_waits),
             config.drain_timeout,
             Arc::clone(&stats),
         )?;

@@ -31,14 +31,6 @@ pub trait Handler: Send + Sync + 'static {
     /// it to return.
     fn message(&self, session: &mut Self::Session, message: &[u8], reply: &mut Reply<'_>);
 
-    /// Whether [`message`](Handler::message) may keep its thread waiting, for a disk or
-    /// for somebody else. Where it never does, or workers handle messages, and there are
-    /// more than twice as many reactors as CPUs, connections are dealt to as many
-    /// reactors as there are CPUs at a time.
-    fn waits(&self) -> bool {
-        true
-    }
-
     /// All replies that were given so far have been handed to the kernel.
     fn sent(&self, session: &mut Self::Session) {
         let _ = session;
@@ -112,9 +104,5 @@ impl Handler for Echo {
             [] => reply.echo(),
             prefix => reply.send(&[prefix, message]),
         }
-    }
-
-    fn waits(&self) -> bool {
-        !self.work.is_zero()
     }
 }
