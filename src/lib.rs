@@ -55,8 +55,5 @@ mod wire;
 pub use net::{
     Buffer, Connection, Counter, Event, Events, Interest, Poll, Received, Slab, Tally, Token,
 };
-pub use server::acceptor::Ending;
-pub use server::patience::Timeouts;
-pub use server::stats::{AcceptorStats, ReactorStats, Stats};
-pub use server::{Config, Handle, Server};
+pub use server::{AcceptorStats, Config, Ending, Handle, ReactorStats, Server, Stats, Timeouts};
 pub use wire::{Codec, Echo, Frame, Framing, Handler, Reason, Reply, TooLong};

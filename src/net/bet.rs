@@ -1,46 +1,45 @@
 //! What is worth trying only while it pays.
 
-/// A bet that is placed as long as it has lately been won one time in three, or so; else
-/// now and then, to see whether times have changed, and the more seldom the longer they
-/// have not.
+/// A bet that is placed as long as it was lately won about one time in three. Otherwise it
+/// is placed now and then, to notice a change, and less often the longer nothing changed.
 #[derive(Debug)]
 pub(crate) struct Bet {
-    /// Won by winning, lost half as fast by losing.
+    /// Grows by winning, and shrinks half as fast by losing.
     credit: i8,
-    /// How many chances are let go between two tries.
+    /// How many chances are passed over between two tries.
     gap: u16,
-    /// How many are still to be let go.
+    /// How many chances are still to be passed over.
     left: u16,
 }
 
-/// What a try came to, in credit: for a reactor to win saves two microseconds or more of
-/// falling asleep and being woken, and to lose costs one. (With `--busy-poll` it costs as
+/// The result of one try, in credit. For a reactor a win saves two microseconds or more of
+/// falling asleep and being woken, and a loss costs one. (With `--busy-poll` it costs as
 /// long as that says.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Payoff {
     Won = 2,
     Lost = -1,
-    /// Won or lost, it has kept others waiting: it ends the bet.
+    /// Won or lost, it kept others waiting: it ends the bet.
     Late = -MOST_CREDIT as isize,
 }
 
-/// So much that it takes sixteen losses in a row to end it.
+/// It takes sixteen losses in a row to end a bet with this credit.
 const MOST_CREDIT: i8 = 16;
-/// One chance in so many is hardly noticed.
+/// One try in this many chances costs next to nothing.
 const FIRST_GAP: u16 = 64;
-/// The microsecond of one in so many is not noticed at all, and a change of times is within
-/// milliseconds of full load. (One that is late costs milliseconds. To try those less often
-/// has cost more, where many threads share the CPUs, than it has saved.)
+/// One microsecond in this many chances cannot be measured, and a change is noticed within
+/// milliseconds of full load. (A late try costs milliseconds. Longer gaps were tried, and
+/// cost more than they saved where many threads share the CPUs.)
 const LAST_GAP: u16 = 256;
 
 impl Bet {
-    /// A bet with which nobody has any experience: it starts with some credit.
+    /// A bet without experience: it begins with full credit.
     pub(crate) fn new() -> Bet {
         Bet { credit: MOST_CREDIT, gap: FIRST_GAP, left: 0 }
     }
 
-    /// Whether to place it, this chance.
-    pub(crate) fn is_on(&mut self) -> bool {
+    /// Takes a chance or passes it over. Returns whether to place the bet.
+    pub(crate) fn place(&mut self) -> bool {
         if self.credit > 0 || self.left == 0 {
             return true;
         }
@@ -48,10 +47,10 @@ impl Bet {
         false
     }
 
-    /// It was placed, and this came of it.
-    pub(crate) fn settle(&mut self, outcome: Outcome) {
-        self.credit = (self.credit + outcome as i8).clamp(0, MOST_CREDIT);
-        if outcome == Outcome::Won {
+    /// The bet was placed, with this result.
+    pub(crate) fn settle(&mut self, payoff: Payoff) {
+        self.credit = (self.credit + payoff as i8).clamp(0, MOST_CREDIT);
+        if payoff == Payoff::Won {
             self.gap = FIRST_GAP;
         } else if self.credit == 0 {
             self.left = self.gap;
@@ -64,51 +63,51 @@ impl Bet {
 mod tests {
     use super::*;
 
-    /// How often it is placed in so many chances, if it always ends the same way.
-    fn placed(bet: &mut Bet, chances: usize, outcome: Outcome) -> usize {
-        (0..chances).filter(|_| bet.is_on().then(|| bet.settle(outcome)).is_some()).count()
+    /// How often it is placed in this many chances, if the result is always the same.
+    fn placed(bet: &mut Bet, chances: usize, payoff: Payoff) -> usize {
+        (0..chances).filter(|_| bet.place().then(|| bet.settle(payoff)).is_some()).count()
     }
 
     #[test]
-    fn what_always_pays_is_always_tried_and_what_never_does_hardly_ever() {
+    fn what_always_pays_is_always_tried_and_what_never_pays_is_hardly_ever_tried() {
         let mut bet = Bet::new();
-        assert_eq!(placed(&mut bet, 1000, Outcome::Won), 1000);
-        let tries = placed(&mut bet, 100_000, Outcome::Lost);
+        assert_eq!(placed(&mut bet, 1000, Payoff::Won), 1000);
+        let tries = placed(&mut bet, 100_000, Payoff::Lost);
         assert!((300..500).contains(&tries), "{tries}");
     }
 
     #[test]
-    fn what_pays_again_is_found_out() {
+    fn what_pays_again_is_noticed() {
         let mut bet = Bet::new();
-        placed(&mut bet, 100_000, Outcome::Lost);
-        assert!(placed(&mut bet, 1000, Outcome::Won) > 700);
+        placed(&mut bet, 100_000, Payoff::Lost);
+        assert!(placed(&mut bet, 1000, Payoff::Won) > 700);
     }
 
-    /// How many tries there are in 10,000 chances if one in so many is won.
-    fn tries_if_one_wins_in(so_many: usize) -> usize {
+    /// How many tries there are in 10,000 chances if every nth is won.
+    fn tries_if_won_every(nth: usize) -> usize {
         let (mut bet, mut tries) = (Bet::new(), 0);
         for _ in 0..10_000 {
-            if bet.is_on() {
+            if bet.place() {
                 tries += 1;
-                let won = tries % so_many == 0;
-                bet.settle(if won { Outcome::Won } else { Outcome::Lost });
+                let won = tries % nth == 0;
+                bet.settle(if won { Payoff::Won } else { Payoff::Lost });
             }
         }
         tries
     }
 
     #[test]
-    fn it_is_worth_its_while_if_won_one_time_in_three() {
-        assert_eq!(tries_if_one_wins_in(3), 10_000);
-        assert!(tries_if_one_wins_in(4) < 1000);
+    fn one_win_in_three_is_enough() {
+        assert_eq!(tries_if_won_every(3), 10_000);
+        assert!(tries_if_won_every(4) < 1000);
     }
 
     #[test]
-    fn what_took_too_long_is_not_tried_again_soon_however_much_it_has_paid() {
+    fn a_late_try_ends_the_bet_for_a_while_however_much_it_paid() {
         let mut bet = Bet::new();
-        placed(&mut bet, 1000, Outcome::Won);
-        bet.settle(Outcome::Late);
-        assert_eq!(placed(&mut bet, usize::from(FIRST_GAP), Outcome::Won), 0);
-        assert!(bet.is_on());
+        placed(&mut bet, 1000, Payoff::Won);
+        bet.settle(Payoff::Late);
+        assert_eq!(placed(&mut bet, usize::from(FIRST_GAP), Payoff::Won), 0);
+        assert!(bet.place());
     }
 }

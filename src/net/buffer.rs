@@ -1,17 +1,17 @@
-//! Bytes on their way through.
+//! Bytes that wait.
 
-/// Bytes that have to wait: a reply the kernel would not take yet, or a message
-/// that is not all here yet.
+/// Bytes that wait: replies that the kernel does not take yet, or a message that has not
+/// arrived completely.
 ///
-/// Empty, it is one null pointer: the memory is given back as soon as the last
-/// byte has left, so an idle connection holds none.
+/// An empty buffer is one null pointer. Its memory is freed with the last byte, so an idle
+/// connection holds none.
 #[derive(Debug, Default)]
 pub struct Buffer(Option<Box<Bytes>>);
 
 #[derive(Debug)]
 struct Bytes {
     bytes: Vec<u8>,
-    /// Where the bytes that are still wanted begin.
+    /// Where the bytes that still wait begin.
     start: usize,
 }
 
@@ -21,7 +21,7 @@ impl Buffer {
         self.0.as_ref().map_or(&[], |held| &held.bytes[held.start..])
     }
 
-    /// Whether nothing waits.
+    /// Returns whether no byte waits.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -40,28 +40,28 @@ impl Buffer {
         }
     }
 
-    /// Lets go of the first `count` bytes.
+    /// Removes the first `count` bytes.
     pub fn consume(&mut self, count: usize) {
         if let Some(held) = &mut self.0 {
             held.start += count;
             if held.start >= held.bytes.len() {
                 self.0 = None;
             } else if held.start >= held.bytes.len() - held.start {
-                held.give_back();
+                held.compact();
             }
         }
     }
 
-    /// Lets go of everything.
+    /// Removes all bytes.
     pub fn clear(&mut self) {
         self.0 = None;
     }
 }
 
 impl Bytes {
-    /// Gives the memory of what was consumed back. As that is at least as long as
-    /// what is left, a byte is moved once on average, however small the steps.
-    fn give_back(&mut self) {
+    /// Frees the memory of what was consumed. That is at least as long as the rest, so a
+    /// byte is moved once on average, however small the steps are.
+    fn compact(&mut self) {
         self.bytes.drain(..self.start);
         self.bytes.shrink_to_fit();
         self.start = 0;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_leave_in_the_order_they_came_and_the_memory_with_the_last() {
+    fn bytes_leave_in_order_and_the_memory_is_freed_with_the_last() {
         let mut buffer = Buffer::default();
         let mut expected = Vec::new();
         for round in 0..100u8 {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_consumed_does_not_pile_up() {
+    fn consumed_bytes_do_not_pile_up() {
         let mut buffer = Buffer::default();
         buffer.append(&[1; 64]);
         for _ in 0..10_000 {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_bytes_that_are_left_do_not_keep_the_memory_of_many() {
+    fn a_small_rest_does_not_keep_the_memory_of_many_bytes() {
         let mut buffer = Buffer::default();
         buffer.append(&[1; 65536]);
         for left in [40_000, 20_000, 300, 7] {

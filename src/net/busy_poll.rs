@@ -1,4 +1,4 @@
-//! Staying awake for a moment before going to sleep, where that has lately paid.
+//! Busy-polling for a moment before blocking, where that has lately paid.
 
 use std::io;
 use std::sync::Arc;
@@ -6,37 +6,36 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use crate::net::bet::{Bet, Outcome};
+use crate::net::bet::{Bet, Payoff};
 use crate::net::clock::now;
 use crate::net::mailbox::EventLoop;
 use crate::net::poll::Events;
 
 /// How one thread waits.
 ///
-/// Going to sleep and being woken costs the sleeper and whoever wakes it some
-/// microseconds each, and the CPU that fell idle meanwhile needs ten or twenty more. So
-/// a thread that is mostly wanted again at once looks a few times before it sleeps,
-/// and lets others have the CPU in between.
+/// To block and be woken costs the thread, and the thread that wakes it, some microseconds
+/// each, and a CPU that fell idle needs ten or twenty more. So a thread that is mostly
+/// wanted again at once polls a few times before it blocks, and yields the CPU in between.
 #[derive(Debug)]
-pub(crate) struct Spin {
+pub(crate) struct BusyPoll {
     bet: Bet,
-    /// How long it looks, whoever needs the CPU; once at least.
+    /// How long it polls at most, whether a CPU is free or not. It polls once at least.
     moment: Duration,
-    /// How long it looks where a CPU is free for that.
-    patience: Duration,
+    /// How long it polls at most while a CPU is free for that.
+    longest: Duration,
     free: Arc<FreeCpus>,
 }
 
-/// The CPUs that nobody keeps busy by looking for longer than a moment.
+/// The CPUs on which no thread busy-polls for longer than a moment.
 ///
-/// Taken and left by different threads before and after they sleep: nobody could be
-/// asked for them by mail.
+/// Different threads take and leave them before and after they block, and none of them
+/// could be asked by mail.
 #[derive(Debug)]
 pub(crate) struct FreeCpus(AtomicUsize);
 
 impl FreeCpus {
-    /// As many as there are, but for one that whoever talks to us needs. If there is
-    /// but one, who talks to us has one of its own or gets it between two looks.
+    /// All CPUs but one, which the clients need. If there is only one, a client has a CPU
+    /// of its own or gets this one between two polls.
     pub(crate) fn of(cpus: usize) -> Arc<FreeCpus> {
         Arc::new(FreeCpus(AtomicUsize::new(cpus.saturating_sub(1).max(1))))
     }
@@ -50,11 +49,15 @@ impl FreeCpus {
     }
 }
 
-impl Spin {
-    /// One that looks for a `moment`, or for all of `busy_poll` while a CPU is `free`.
-    pub(crate) fn new(moment: Duration, busy_poll: Option<Duration>, free: Arc<FreeCpus>) -> Spin {
-        let patience = busy_poll.unwrap_or_default().max(moment);
-        Spin { bet: Bet::new(), moment, patience, free }
+impl BusyPoll {
+    /// Polls for a `moment`, or for all of `longest` while a CPU is `free`.
+    pub(crate) fn new(
+        moment: Duration,
+        longest: Option<Duration>,
+        free: Arc<FreeCpus>,
+    ) -> BusyPoll {
+        let longest = longest.unwrap_or_default().max(moment);
+        BusyPoll { bet: Bet::new(), moment, longest, free }
     }
 
     /// Waits as [`EventLoop::wait`] does.
@@ -64,67 +67,67 @@ impl Spin {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
-        if timeout == Some(Duration::ZERO) || !self.bet.is_on() {
+        if timeout == Some(Duration::ZERO) || !self.bet.place() {
             return event_loop.wait(events, timeout);
         }
         if event_loop.look(events)? {
             return Ok(());
         }
         let start = now();
-        let outcome = self.keep_looking(timeout.unwrap_or(Duration::MAX), event_loop, events)?;
-        self.bet.settle(outcome);
+        let payoff = self.poll(timeout.unwrap_or(Duration::MAX), event_loop, events)?;
+        self.bet.settle(payoff);
         match timeout {
-            _ if outcome == Outcome::Won => Ok(()),
+            _ if payoff == Payoff::Won => Ok(()),
             None => event_loop.wait(events, None),
             Some(timeout) => event_loop.wait(events, Some(timeout.saturating_sub(now() - start))),
         }
     }
 
-    /// Looks for as long as it may.
-    fn keep_looking<T>(
+    /// Polls for as long as it may.
+    fn poll<T>(
         &self,
         most: Duration,
         event_loop: &EventLoop<T>,
         events: &mut Events,
-    ) -> io::Result<Outcome> {
-        if self.patience == self.moment || !self.free.take() {
-            return look_for(most.min(self.moment), event_loop, events);
+    ) -> io::Result<Payoff> {
+        if self.longest == self.moment || !self.free.take() {
+            return poll_for(most.min(self.moment), event_loop, events);
         }
-        let outcome = look_for(most.min(self.patience), event_loop, events);
+        let payoff = poll_for(most.min(self.longest), event_loop, events);
         self.free.leave();
-        outcome
+        payoff
     }
 }
 
-/// Looks until there is something, the time is over, or others need the CPU.
-fn look_for<T>(
+/// Polls until something is ready, the time is over, or another thread needs the CPU.
+fn poll_for<T>(
     time: Duration,
     event_loop: &EventLoop<T>,
     events: &mut Events,
-) -> io::Result<Outcome> {
+) -> io::Result<Payoff> {
     let start = now();
     loop {
-        if !step_aside() {
-            return Ok(Outcome::Late);
+        if !yield_cpu() {
+            return Ok(Payoff::Late);
         }
         if event_loop.look(events)? {
-            return Ok(Outcome::Won);
+            return Ok(Payoff::Won);
         }
         if now() - start >= time {
-            return Ok(Outcome::Lost);
+            return Ok(Payoff::Lost);
         }
     }
 }
 
-/// Longer than a handful of clients need to send a message each, shorter than any
-/// scheduler's slice.
+/// Longer than a handful of clients need to send one message each, shorter than a slice of
+/// any scheduler.
 const SOON: Duration = Duration::from_micros(250);
 
-/// Lets whoever else is ready to run have the CPU, and says whether it came back soon.
+/// Lets other threads that are ready have the CPU. Returns whether it came back soon.
 ///
-/// Those who answer us need it for microseconds. Whoever has more to do keeps it for
-/// milliseconds, while sleepers get it back at once.
-fn step_aside() -> bool {
+/// A client that answers needs it for microseconds. A thread with more to do keeps it for
+/// milliseconds, while a thread that blocks gets it back as soon as it is woken.
+fn yield_cpu() -> bool {
     let before = now();
     thread::yield_now();
     now() - before < SOON

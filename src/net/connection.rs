@@ -1,4 +1,4 @@
-//! A non-blocking socket and the bytes it has not parted with.
+//! A non-blocking socket and the bytes that wait to be sent on it.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -7,24 +7,18 @@ use crate::net::buffer::Buffer;
 
 /// One end of a connection: the server's or the load client's.
 ///
-/// It holds bytes only while the kernel will not take them, or while the message
-/// they belong to is not whole. `S` is the socket, or a script of one in a test.
+/// It holds bytes only while the kernel does not take them. `S` is the socket, or in a
+/// test a stand-in for one.
 #[derive(Debug)]
 pub struct Connection<S = TcpStream> {
     socket: S,
-    /// Received, and not handled yet.
-    pub(crate) inbound: Buffer,
     unsent: Buffer,
     tally: Tally,
 }
 
-/// How much is read at once. Smaller than a message is fatal for large ones;
-/// larger lets one peer keep the others waiting for longer.
+/// How many bytes are read at once. A buffer smaller than the messages costs a multiple of
+/// the calls; a larger one lets one peer keep the others waiting for longer.
 pub(crate) const SCRATCH: usize = 64 * 1024;
-
-/// How much is read at once while the connections of a thread hold too much: each
-/// then adds little to it, and large messages cost more calls.
-pub(crate) const SLIM: usize = 4 * 1024;
 
 /// Bytes that went through a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,15 +36,15 @@ pub enum Received {
     Bytes(usize),
     /// The peer has sent its last byte.
     Eof,
-    /// Nothing is there yet.
+    /// Nothing has arrived yet.
     NotYet,
 }
 
 impl<S> Connection<S> {
     /// Takes over a socket, which must be non-blocking.
     pub fn new(socket: S) -> Connection<S> {
-        let (inbound, unsent, tally) = Default::default();
-        Connection { socket, inbound, unsent, tally }
+        let (unsent, tally) = Default::default();
+        Connection { socket, unsent, tally }
     }
 
     /// The socket.
@@ -63,12 +57,12 @@ impl<S> Connection<S> {
         !self.unsent.is_empty()
     }
 
-    /// How many bytes it holds.
-    pub(crate) fn held(&self) -> usize {
-        self.inbound.len() + self.unsent.len()
+    /// How many bytes wait for the kernel to take them.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len()
     }
 
-    /// The last `count` bytes that were read are thrown away: they do not count.
+    /// The last `count` bytes that were read are thrown away, and are not counted.
     pub(crate) fn disregard(&mut self, count: usize) {
         self.tally.received -= count as u64;
     }
@@ -83,7 +77,7 @@ impl<S: Read + Write> Connection<S> {
     /// Reads once, into `scratch`.
     ///
     /// # Errors
-    /// The connection has failed. Being interrupted or too early is no error.
+    /// The connection failed. An interrupted or premature read is no error.
     pub fn receive(&mut self, scratch: &mut [u8]) -> io::Result<Received> {
         match self.socket.read(scratch) {
             Ok(0) => Ok(Received::Eof),
@@ -96,11 +90,11 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// Sends bytes after all that were sent before. What the kernel will not take
-    /// now is kept, and leaves with the next [`flush`](Connection::flush).
+    /// Sends bytes behind all that were sent before. What the kernel does not take now is
+    /// kept, for the next [`flush`](Connection::flush).
     ///
     /// # Errors
-    /// The connection has failed.
+    /// The connection failed.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let taken = if self.has_unsent() { 0 } else { self.write(bytes)? };
         self.unsent.append(&bytes[taken..]);
@@ -110,7 +104,7 @@ impl<S: Read + Write> Connection<S> {
     /// Sends what was kept, or as much of it as the kernel takes.
     ///
     /// # Errors
-    /// The connection has failed.
+    /// The connection failed.
     pub fn flush(&mut self) -> io::Result<()> {
         let mut unsent = std::mem::take(&mut self.unsent);
         let taken = self.write(unsent.as_slice())?;
@@ -119,8 +113,8 @@ impl<S: Read + Write> Connection<S> {
         Ok(())
     }
 
-    /// Writes once. A short count means that the kernel is full, so there is no
-    /// second try before it says that it is writable.
+    /// Writes once. A short count means that the kernel's buffer is full, so there is no
+    /// second try before epoll reports room.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
@@ -136,7 +130,7 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
-/// Watching is level-triggered, so an interrupted call is told of again.
+/// Epoll is level-triggered, so it reports again what an interrupted call left.
 fn is_not_yet(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -146,9 +140,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A socket that does what its script says: takes or gives that many bytes,
-    /// or none at all because it is interrupted or not ready.
-    struct Script {
+    /// A socket that does what its steps say: takes or gives that many bytes, or none
+    /// because it is interrupted or not ready.
+    struct ScriptedSocket {
         steps: std::vec::IntoIter<Step>,
         incoming: Vec<u8>,
         outgoing: Vec<u8>,
@@ -160,8 +154,8 @@ mod tests {
         Fail(io::ErrorKind),
     }
 
-    impl Script {
-        /// How much of `wanted` happens now; after its last step, all of it.
+    impl ScriptedSocket {
+        /// How much of `wanted` happens now. After the last step, all of it does.
         fn step(&mut self, wanted: usize) -> io::Result<usize> {
             match self.steps.next() {
                 Some(Step::Fail(kind)) => Err(kind.into()),
@@ -171,7 +165,7 @@ mod tests {
         }
     }
 
-    impl Read for Script {
+    impl Read for ScriptedSocket {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let count = self.step(buffer.len().min(self.incoming.len()))?;
             buffer[..count].copy_from_slice(&self.incoming[..count]);
@@ -180,7 +174,7 @@ mod tests {
         }
     }
 
-    impl Write for Script {
+    impl Write for ScriptedSocket {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let count = self.step(bytes.len())?;
             self.outgoing.extend_from_slice(&bytes[..count]);
@@ -209,8 +203,9 @@ mod tests {
             incoming in prop::collection::vec(any::<u8>(), 0..200),
             steps in steps(),
         ) {
-            let script = Script { steps: steps.into_iter(), incoming: incoming.clone(), outgoing: Vec::new() };
-            let mut connection = Connection::new(script);
+            let (steps, outgoing) = (steps.into_iter(), Vec::new());
+            let socket = ScriptedSocket { steps, incoming: incoming.clone(), outgoing };
+            let mut connection = Connection::new(socket);
             let mut scratch = [0; 16];
             while connection.has_unsent() || !connection.socket.incoming.is_empty() {
                 if connection.has_unsent() {

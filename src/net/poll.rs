@@ -1,8 +1,8 @@
 //! Epoll made safe: [`Poll`], [`Events`], [`Event`], [`Interest`].
 //!
-//! The names mean what they mean in `mio`. Watching is level-triggered: the
-//! kernel keeps the list of what is ready, so a bounded visit is fair,
-//! and a connection that is not read for a while loses nothing.
+//! The names mean what they mean in `mio`. Epoll is level-triggered here: the kernel keeps
+//! the list of what is ready, so a bounded visit is fair, and a connection that is not read
+//! for a while loses nothing.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -28,14 +28,14 @@ impl Poll {
         Ok(Poll { epoll: sys::epoll_create()? })
     }
 
-    /// Watches a source for `interest`, and until it is dropped: epoll forgets a
-    /// descriptor when its last duplicate closes, and nothing here duplicates one.
+    /// Watches a source for `interest`, until it is dropped: epoll forgets a descriptor when
+    /// its last duplicate closes, and nothing here duplicates one.
     ///
-    /// `watched` is what it was watched for so far, `None` at first, and is
-    /// brought up to date. Where nothing changes there is no system call.
+    /// `watched` is what the source was watched for so far, `None` at first, and is updated.
+    /// Where nothing changes there is no system call.
     ///
     /// # Errors
-    /// Out of memory, or over the user's limit of watches.
+    /// Memory is short, or the user's limit of watches is reached.
     pub fn watch(
         &self,
         source: &impl AsFd,
@@ -52,7 +52,7 @@ impl Poll {
         sys::epoll_ctl(epoll, operation, fd, interest.0.get(), token.to_bits())
     }
 
-    /// Waits until something is ready, the timeout has passed or a signal came.
+    /// Waits until something is ready, the timeout passes or a signal arrives.
     ///
     /// # Errors
     /// None that a program could act on: they would be mistakes of this crate.
@@ -63,31 +63,30 @@ impl Poll {
     }
 }
 
-/// What a source is watched for. Errors and hang-ups are always told, so they are
-/// part of every interest; that makes it no zero, and an option of it no larger.
+/// What a source is watched for. Epoll always reports errors and hang-ups, so they are part
+/// of every interest. That keeps it from being zero, and an option of it as small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest(NonZeroU32);
 
 impl Interest {
     /// Nothing but errors and hang-ups.
     pub const NONE: Interest = Interest::new(0);
-    /// There is something to read, or the peer has sent its last byte.
+    /// There is something to read, or the peer sent its FIN.
     pub const READABLE: Interest = Interest::new(libc::EPOLLIN);
-    /// There is room for something to be written.
+    /// There is room to write.
     pub const WRITABLE: Interest = Interest::new(libc::EPOLLOUT);
-    /// A bell: each ring that wakes somebody is told once, and nobody needs to read it
-    /// away.
+    /// A waker: each write to it is reported once, and nobody needs to read it away.
     pub const WAKER: Interest = Interest::new(libc::EPOLLIN | libc::EPOLLET);
 
     const fn new(events: libc::c_int) -> Interest {
         let events = (events | libc::EPOLLERR | libc::EPOLLHUP) as u32;
-        Interest(NonZeroU32::new(events).expect("errors are always told"))
+        Interest(NonZeroU32::new(events).expect("errors are always reported"))
     }
 }
 
 #[cfg(test)]
 impl Interest {
-    /// What of `ready` epoll would tell of.
+    /// What of `ready` epoll would report.
     pub(crate) fn filter(self, ready: libc::c_int) -> libc::c_int {
         ready & self.0.get() as libc::c_int
     }
@@ -101,8 +100,8 @@ impl BitOr for Interest {
     }
 }
 
-/// How many events a thread fetches at once: enough to make the wait cheap for each,
-/// few enough for the mail to be looked at soon.
+/// How many events a thread fetches at once: enough to make the wait cheap for each, and few
+/// enough for the mail to be read soon.
 pub(crate) const EVENTS: usize = 256;
 
 /// Room for the events of one wait.
@@ -112,26 +111,26 @@ pub struct Events {
 }
 
 impl Events {
-    /// Room for at most `capacity` events a wait; what is more comes with the next.
+    /// Room for `capacity` events per wait. The next wait reports what is more.
     pub fn with_capacity(capacity: usize) -> Events {
         let empty = sys::epoll_event { events: 0, u64: 0 };
         Events { list: vec![empty; capacity].into(), ready: 0 }
     }
 
-    /// How many came with the last wait.
+    /// How many events the last wait reported.
     pub fn len(&self) -> usize {
         self.ready
     }
 
-    /// Whether the last wait ended without any.
+    /// Returns whether the last wait reported none.
     pub fn is_empty(&self) -> bool {
         self.ready == 0
     }
 
-    /// Those that came with the last wait.
+    /// The events that the last wait reported.
     pub fn iter(&self) -> impl Iterator<Item = Event> {
-        let told = self.list[..self.ready].iter();
-        told.map(|event| Event { token: Token::from_bits(event.u64), ready: event.events })
+        let reported = self.list[..self.ready].iter();
+        reported.map(|event| Event { token: Token::from_bits(event.u64), ready: event.events })
     }
 }
 
@@ -149,28 +148,28 @@ pub struct Event {
 }
 
 impl Event {
-    /// What a script says has come.
+    /// An event that a test makes up.
     #[cfg(test)]
     pub(crate) fn scripted(token: Token, ready: libc::c_int) -> Event {
         Event { token, ready: ready as u32 }
     }
 
-    /// Which source.
+    /// The source that is ready.
     pub fn token(self) -> Token {
         self.token
     }
 
-    /// Whether reading will not block. A hang-up counts: reading tells of it.
+    /// Returns whether reading will not block. A hang-up counts: a read reports it.
     pub fn is_readable(self) -> bool {
         self.ready & (libc::EPOLLIN | libc::EPOLLHUP) as u32 != 0
     }
 
-    /// Whether writing will not block.
+    /// Returns whether writing will not block.
     pub fn is_writable(self) -> bool {
         self.ready & libc::EPOLLOUT as u32 != 0
     }
 
-    /// Whether the connection has failed, for reading and writing alike.
+    /// Returns whether the connection failed, for reading and writing alike.
     pub fn is_error(self) -> bool {
         self.ready & libc::EPOLLERR as u32 != 0
     }

@@ -1,12 +1,12 @@
-//! Slots whose tenants are told apart.
+//! Numbered slots whose tenants are told apart by generation.
 
 use crate::net::token::Token;
 
 /// Values in numbered slots, each named by a [`Token`] that dies with it.
 ///
-/// The slots of those who left are taken again first, so the slab is as long as
-/// the most values it ever held at once. It grows by pages: growth moves nobody,
-/// takes no longer with a million than with ten, and wastes half a page at most.
+/// Free slots are used again first, so the slab is as long as the most values it ever held
+/// at once. It grows by pages: growth moves no value, takes no longer with a million than
+/// with ten, and wastes half a page on average.
 #[derive(Debug)]
 pub struct Slab<T> {
     pages: Vec<Box<Page<T>>>,
@@ -14,13 +14,13 @@ pub struct Slab<T> {
     len: usize,
 }
 
-/// The slots of a page.
+/// How many slots a page has.
 const PAGE: usize = 32;
 
 #[derive(Debug)]
 struct Page<T> {
-    /// Of the tenant that is in, or else of the next one. They stand apart from the
-    /// tenants, beside which they would cost eight bytes each.
+    /// The generation of each tenant, or of the next one where a slot is free. Beside the
+    /// tenants they would cost eight bytes each.
     generations: [u32; PAGE],
     tenants: [Option<T>; PAGE],
 }
@@ -32,7 +32,7 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// Takes a value in and names it.
+    /// Stores a value and names it.
     ///
     /// # Panics
     /// With more than 2^32 values.
@@ -47,13 +47,13 @@ impl<T> Slab<T> {
         Token::new(page.generations[place], slot)
     }
 
-    /// The value of that name, if it is still in.
+    /// The value with that name, if it is still stored.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let (page, place) = self.page(token)?;
         page.tenants[place].as_mut()
     }
 
-    /// Takes the value of that name out, after which the name means nothing.
+    /// Removes the value with that name. From then on the name matches nothing.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         let (page, place) = self.page(token)?;
         let tenant = page.tenants[place].take()?;
@@ -63,17 +63,17 @@ impl<T> Slab<T> {
         Some(tenant)
     }
 
-    /// How many values are in.
+    /// How many values are stored.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none is in.
+    /// Returns whether no value is stored.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The names of all values that are in, by slot.
+    /// The names of all values, by slot.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
         let slots = self.pages.iter().flat_map(|page| page.generations.iter().zip(&page.tenants));
         slots.enumerate().filter_map(|(slot, (&generation, tenant))| {
@@ -81,14 +81,14 @@ impl<T> Slab<T> {
         })
     }
 
-    /// The page and the place in it that a name means, if it still does.
+    /// The page and the place in it of the value with that name, if it is still stored.
     fn page(&mut self, token: Token) -> Option<(&mut Page<T>, usize)> {
         let place = token.slot() as usize % PAGE;
         let page = self.pages.get_mut(token.slot() as usize / PAGE)?;
         (page.generations[place] == token.generation()).then_some((page, place))
     }
 
-    /// Adds a page, whose first slots are taken first.
+    /// Adds a page, whose first slots are used first.
     fn grow(&mut self) {
         let first = u32::try_from(self.pages.len() * PAGE).expect("fewer than 2^32 slots");
         let (generations, tenants) = ([1; PAGE], std::array::from_fn(|_| None));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_lists_who_is_in() {
+    fn tokens_lists_the_values_that_are_stored() {
         let mut slab = Slab::default();
         let all: Vec<_> = (0..4).map(|value| slab.insert(value)).collect();
         slab.remove(all[1]);

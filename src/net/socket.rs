@@ -1,4 +1,4 @@
-//! What a connection of the server stands on.
+//! What a server needs of a socket.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,21 +9,22 @@ use socket2::SockRef;
 
 use crate::net::sys;
 
-/// A non-blocking stream socket: the kernel's, or a script of one in a test.
+/// A non-blocking stream socket: the kernel's, or in a test a scripted one.
 pub(crate) trait Socket: Read + Write + AsFd {
-    /// How many bytes have arrived and were not read yet.
+    /// How many bytes arrived and were not read yet.
     fn arrived(&self) -> io::Result<u32>;
 
     /// How many bytes were written and not acknowledged by the peer yet.
     fn unacknowledged(&self) -> io::Result<u32>;
 
-    /// Tells the peer that nothing more will be sent.
+    /// Sends our FIN: the peer learns that nothing more follows.
     fn finish(&self) -> io::Result<()>;
 
-    /// Why epoll says that the connection has failed.
+    /// Why epoll reports that the connection failed.
     fn failure(&self) -> io::Error;
 
-    /// Has the kernel throw away what is under way, and tell the peer, on closing.
+    /// Has the kernel reset the connection when it is closed, and throw away what is under
+    /// way.
     fn reset(&self);
 }
 
@@ -48,7 +49,7 @@ impl Socket for TcpStream {
     }
 
     fn reset(&self) {
-        // Where it fails the connection is gone already.
+        // If it fails the connection is closed already.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
 }

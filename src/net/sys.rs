@@ -47,9 +47,8 @@ pub(crate) fn epoll_ctl(
 
 /// Waits for events and returns how many were written to the front of `events`.
 ///
-/// A wait that a signal cut short is one without events. A wait never ends before its
-/// time; where that is no whole number of milliseconds, a kernel before 5.11 rounds it
-/// up to one.
+/// A wait that a signal cuts short is one without events. A wait never ends too early; if
+/// its time is no whole number of milliseconds, a kernel before 5.11 rounds it up.
 pub(crate) fn epoll_wait(
     epoll: BorrowedFd<'_>,
     events: &mut [epoll_event],
@@ -79,7 +78,7 @@ fn epoll_wait_milliseconds(
     check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout) })
 }
 
-/// Not every C library has a function for it.
+/// By number, because not every C library has a function for it.
 fn epoll_wait_exactly(
     epoll: BorrowedFd<'_>,
     events: &mut [epoll_event],
@@ -104,7 +103,7 @@ fn epoll_wait_exactly(
         )
     };
     match check(result as libc::c_int) {
-        // Sandboxes may answer that what they do not know is not permitted.
+        // A sandbox may refuse a call that it does not know as not permitted.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
             epoll_wait_milliseconds(epoll, events, Some(time))
         }
@@ -112,11 +111,11 @@ fn epoll_wait_exactly(
     }
 }
 
-/// Has sleeps of the calling thread end on time, not up to 50 microseconds late.
+/// Lets sleeps of the calling thread end on time, not up to 50 microseconds late.
 #[cfg(feature = "load")]
 pub(crate) fn wake_on_time() {
     const NANOSECOND: libc::c_ulong = 1;
-    // SAFETY: takes numbers only; where it fails nothing has changed.
+    // SAFETY: takes numbers only; if it fails nothing changed.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, NANOSECOND) };
 }
 
@@ -180,7 +179,7 @@ pub(crate) fn processor_time(pid: libc::pid_t) -> io::Result<Duration> {
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// How many bytes have arrived on a socket and were not read yet.
+/// How many bytes arrived on a socket and were not read yet.
 pub(crate) fn bytes_arrived(socket: BorrowedFd<'_>) -> io::Result<u32> {
     queued(socket, libc::FIONREAD)
 }
@@ -211,26 +210,26 @@ pub(crate) fn set_descriptor_limit(limit: &libc::rlimit) -> io::Result<()> {
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) }).map(drop)
 }
 
-/// Has the C library give blocks of `size` bytes and more back to the kernel as soon
-/// as they are freed. Left alone it learns to keep ever larger ones.
+/// Has the C library return blocks of `size` bytes and more to the kernel as soon as they are
+/// freed. By default it learns to keep ever larger ones.
 #[cfg(target_env = "gnu")]
 pub(crate) fn give_back_blocks_from(size: libc::c_int) {
-    // SAFETY: takes numbers only; where it fails nothing has changed.
+    // SAFETY: takes numbers only; if it fails nothing changed.
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, size) };
 }
 
-/// Has the C library give all pages back to the kernel that hold nothing any more.
+/// Has the C library return all free pages to the kernel.
 #[cfg(target_env = "gnu")]
 pub(crate) fn give_back_free_pages() {
     // SAFETY: takes a number only, and moves nothing that is in use.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other C libraries give pages back by themselves.
+/// Other C libraries return pages automatically.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_back_free_pages() {}
 
-/// Other C libraries give large blocks back by themselves.
+/// Other C libraries return large blocks automatically.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_back_blocks_from(_: libc::c_int) {}
 
@@ -261,7 +260,7 @@ pub(crate) fn block_signals(set: &SignalSet) -> io::Result<()> {
     }
 }
 
-/// Waits until one of the (blocked) signals comes and takes it.
+/// Waits until one of the (blocked) signals arrives, and takes it.
 pub(crate) fn wait_for_signal(set: &SignalSet) -> io::Result<libc::c_int> {
     let mut signal = 0;
     // SAFETY: the set is read only, and `signal` has room for the number.

@@ -9,15 +9,14 @@ use std::fmt;
 /// | generation  |    slot     |
 /// ```
 ///
-/// Slots are used again, generations are not: a token that outlives its
-/// connection (in an event fetched by the same wait, or in a worker's late
-/// reply) matches nothing, instead of the slot's next tenant. It is what epoll
-/// carries as its 64 bits of user data.
+/// Slots are used again, generations are not: a token that outlives its connection (in an
+/// event of the same wait, or in a worker's late reply) matches nothing, instead of the
+/// slot's next tenant. Epoll carries it as its 64 bits of user data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
 impl Token {
-    /// The thread's own bell: it has mail.
+    /// The thread's own waker: it has mail.
     pub const WAKE: Token = Token::new(0, 0);
     /// The listening socket.
     pub const LISTENER: Token = Token::new(0, 1);
@@ -27,12 +26,12 @@ impl Token {
         Token((generation as u64) << 32 | slot as u64)
     }
 
-    /// Which slot of the slab.
+    /// The slot of the slab.
     pub const fn slot(self) -> u32 {
         self.0 as u32
     }
 
-    /// Which of the tenants that slot has had.
+    /// The generation: which of the tenants of that slot.
     pub const fn generation(self) -> u32 {
         (self.0 >> 32) as u32
     }

@@ -1,4 +1,4 @@
-//! The main reactor: accepts connections and deals them out.
+//! The main reactor: accepts connections and deals them to the reactors.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::net::busy_poll::Spin;
+use crate::net::busy_poll::BusyPoll;
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::poll::{Events, Interest};
 use crate::net::sys;
@@ -22,40 +22,41 @@ use crate::wire::reason::Reason;
 /// All that the acceptor can be told.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// Accept no more, and have the reactors answer what has arrived.
+    /// Accept no more, and have the reactors answer what arrived.
     Drain,
     /// End now.
     Stop,
-    /// A thread has ended, as it should or not.
+    /// A thread ended, as it should or not.
     Ended(io::Result<()>),
 }
 
-/// How a server came to its end.
+/// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Everything that had arrived was answered.
     Drained,
-    /// It was told to stop at once, or its time to drain was over, and
-    /// connections were cut.
+    /// Connections were reset: the server was told to stop at once, or the time to drain
+    /// was over.
     Forced,
 }
 
-/// Accepts connections, for reactors to own. It never runs a handler's code.
+/// Accepts connections and deals them to the reactors. It never runs a handler's code.
 #[derive(Debug)]
 pub(crate) struct Acceptor<S> {
     event_loop: EventLoop<Notice>,
+    /// Gone once the server drains.
     listener: Option<TcpListener>,
     watched: Option<Interest>,
     reactors: Vec<Mailbox<Mail<S>>>,
     round_robin: RoundRobin,
     seats: Arc<Seats>,
     pause: Option<Pause>,
-    /// When it last complained, so that it does so once a second at most.
-    complained: Option<Instant>,
+    /// When it last warned, so that it does so once per second at most.
+    warned: Option<Instant>,
     drain_timeout: Duration,
-    /// When it ends at the latest.
+    /// When it ends at the latest, once it was told to end.
     end_by: Option<Instant>,
-    /// Threads that have not ended.
+    /// How many threads have not ended.
     running: usize,
     thread: i32,
     stats: Arc<Stats>,
@@ -64,34 +65,36 @@ pub(crate) struct Acceptor<S> {
 /// Why nothing is accepted for a while.
 #[derive(Debug, Clone, Copy)]
 enum Pause {
-    /// All seats are taken: until one is left.
+    /// All seats are taken: until one is given back.
     Full,
-    /// Descriptors or memory are used up: until a seat is left, or that moment.
+    /// Descriptors or memory are used up: until this time, or until a seat is given back.
     Exhausted(Instant),
 }
 
 /// What a failed `accept` calls for.
 #[derive(Debug, PartialEq, Eq)]
-enum Failure {
-    NobodyThere,
+enum AcceptError {
+    /// No connection is waiting.
+    NotYet,
+    /// Only this attempt failed.
     Retry,
+    /// Descriptors or memory are used up.
     Exhausted,
     OurMistake,
 }
 
-/// How many connections may wait to be accepted, where `net.core.somaxconn`
-/// allows as many.
+/// How many connections may wait to be accepted, if `net.core.somaxconn` allows as many.
 pub(crate) const BACKLOG: i32 = 65_535;
-/// As long as a clock can look ahead: a year.
+/// The longest time that is added to a clock: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How many connections are accepted before the mail is looked at again.
+/// How many connections are accepted before the mail is read again.
 const BATCH: usize = 256;
-/// How long to wait for descriptors or memory to come back.
+/// How long to wait for descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How much longer than the reactors the acceptor waits for the end of draining:
-/// whoever has not ended by then is stuck in a handler.
+/// How much longer than the reactors the acceptor waits for the end of a drain. A thread
+/// that has not ended by then is stuck in a handler.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long the threads get to reset their connections when told to end now.
+/// How long the threads get to reset their connections when they are told to end now.
 const STOP: Duration = Duration::from_millis(20);
 
 impl<S> Acceptor<S> {
@@ -106,9 +109,9 @@ impl<S> Acceptor<S> {
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
-        let (running, pause, complained, end_by) = Default::default();
-        let listener = Some(listener);
+        let (running, pause, warned, end_by) = Default::default();
         let round_robin = RoundRobin::new(reactors.len());
+        let (listener, thread) = (Some(listener), sys::thread_id());
         Ok(Acceptor {
             event_loop,
             listener,
@@ -117,62 +120,46 @@ impl<S> Acceptor<S> {
             round_robin,
             seats,
             pause,
-            complained,
+            warned,
             drain_timeout,
             end_by,
             running,
-            thread: sys::thread_id(),
+            thread,
             stats,
         })
     }
 
-    /// Accepts on the calling thread until it is told to end, then waits for the
-    /// `running` other threads to say that they have ended.
-    ///
-    /// # Errors
-    /// A mistake of our own, here or in another thread.
-    pub(crate) fn run(&mut self, running: usize, spin: Spin) -> io::Result<Ending> {
-        (self.running, self.thread) = (running, sys::thread_id());
-        self.serve(spin)
-    }
-
-    pub(crate) fn seats(&self) -> usize {
+    /// How many connections may be open at once.
+    pub(crate) fn max_connections(&self) -> usize {
         self.seats.limit()
     }
 
-    fn serve(&mut self, mut spin: Spin) -> io::Result<Ending> {
+    /// Accepts on the calling thread until it is told to end, then waits for the `running`
+    /// other threads to notify their end.
+    ///
+    /// # Errors
+    /// A mistake of ours, here or in another thread.
+    pub(crate) fn run(&mut self, running: usize, mut busy_poll: BusyPoll) -> io::Result<Ending> {
+        (self.running, self.thread) = (running, sys::thread_id());
         let mut events = Events::with_capacity(8);
         while self.running > 0 {
             if self.end_by.is_some_and(|end| end <= Instant::now()) {
                 return Ok(Ending::Forced);
             }
-            spin.wait(&self.event_loop, &mut events, self.timeout())?;
+            busy_poll.wait(&self.event_loop, &mut events, self.timeout())?;
             self.read_mail()?;
-            for event in events.iter() {
-                if event.token() == Token::LISTENER {
-                    self.accept_some(BATCH)?;
-                }
+            if events.iter().any(|event| event.token() == Token::LISTENER) {
+                self.accept(BATCH)?;
             }
-            // After the bell is answered: a seat that is left from here on rings anew.
+            // After the wake-up is acknowledged: a seat given back from here on wakes anew.
             self.resume()?;
         }
         Ok(self.ending())
     }
 
-    fn read_mail(&mut self) -> io::Result<()> {
-        for _ in 0..self.event_loop.inbox.acknowledge() {
-            match self.event_loop.inbox.take() {
-                Some(Notice::Drain) => self.drain()?,
-                Some(Notice::Stop) => self.end_by(Duration::ZERO, STOP),
-                Some(Notice::Ended(result)) => self.thread_ended(result)?,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Accepts at most `most` connections, as long as there are some.
-    fn accept_some(&mut self, most: usize) -> io::Result<()> {
+    /// Accepts at most `most` connections, as long as there are some. Each takes a seat and
+    /// goes to the reactor whose turn it is.
+    fn accept(&mut self, most: usize) -> io::Result<()> {
         let mut failed = None;
         for _ in 0..most {
             let (Some(listener), None) = (&self.listener, self.pause) else {
@@ -188,17 +175,17 @@ impl<S> Acceptor<S> {
                 }
                 Err(error) => {
                     drop(seat);
-                    match failure(&error) {
-                        Failure::NobodyThere => return Ok(()),
-                        Failure::Retry => self.stats.acceptor.retries.add(1),
-                        Failure::Exhausted => return self.pause_while_exhausted(&error),
-                        Failure::OurMistake => return Err(error),
+                    match accept_error(&error) {
+                        AcceptError::NotYet => return Ok(()),
+                        AcceptError::Retry => self.stats.acceptor.retries.add(1),
+                        AcceptError::Exhausted => return self.pause_while_exhausted(&error),
+                        AcceptError::OurMistake => return Err(error),
                     }
                     failed = Some(error);
                 }
             }
         }
-        // A failure that does not go away must not keep this thread busy.
+        // A failure that stays must not keep this thread busy.
         failed.map_or(Ok(()), |error| self.pause_while_exhausted(&error))
     }
 
@@ -212,81 +199,96 @@ impl<S> Acceptor<S> {
     }
 
     fn pause_while_full(&mut self) -> io::Result<()> {
-        self.seats.tell_of_next_leave();
-        // A seat that was left just before that would not be told of.
+        self.seats.await_free();
+        // A seat that was given back just before that would wake nobody.
         if self.seats.has_free() {
             return Ok(());
         }
         self.stats.acceptor.full.add(1);
-        self.complain(format_args!(
-            "{} connections are open, more have to wait",
-            self.seats.limit()
-        ));
+        let limit = self.seats.limit();
+        self.warn(format_args!("{limit} connections are open, more have to wait"));
         self.pause(Pause::Full)
     }
 
     fn pause_while_exhausted(&mut self, error: &io::Error) -> io::Result<()> {
-        self.seats.tell_of_next_leave();
+        self.seats.await_free();
         self.stats.acceptor.exhausted.add(1);
-        self.complain(format_args!("cannot accept, will try again: {error}"));
+        self.warn(format_args!("cannot accept, will try again: {error}"));
         self.pause(Pause::Exhausted(Instant::now() + PAUSE))
     }
 
     fn pause(&mut self, pause: Pause) -> io::Result<()> {
         self.pause = Some(pause);
-        self.listen_for(Interest::NONE)
+        self.watch(Interest::NONE)
     }
 
-    /// Accepts again, if there is hope.
+    /// Accepts again, if the reason to pause is over.
     fn resume(&mut self) -> io::Result<()> {
-        let hope = match self.pause {
+        let is_over = match self.pause {
             None => false,
             Some(Pause::Full) => self.seats.has_free(),
-            Some(Pause::Exhausted(until)) => until <= Instant::now() || self.seats.was_told(),
+            Some(Pause::Exhausted(until)) => until <= Instant::now() || self.seats.has_woken(),
         };
-        if hope {
+        if is_over {
             self.pause = None;
-            self.listen_for(Interest::READABLE)?;
+            self.watch(Interest::READABLE)?;
         }
         Ok(())
     }
 
-    fn listen_for(&mut self, interest: Interest) -> io::Result<()> {
+    fn watch(&mut self, interest: Interest) -> io::Result<()> {
         match &self.listener {
             Some(listener) => {
-                self.event_loop.poll.watch(listener, Token::LISTENER, &mut self.watched, interest)
+                let poll = &self.event_loop.poll;
+                poll.watch(listener, Token::LISTENER, &mut self.watched, interest)
             }
             None => Ok(()),
         }
     }
 
-    fn complain(&mut self, complaint: std::fmt::Arguments<'_>) {
+    fn warn(&mut self, warning: std::fmt::Arguments<'_>) {
         let now = Instant::now();
-        if self.complained.is_none_or(|last| last + Duration::from_secs(1) <= now) {
-            self.complained = Some(now);
-            log::warn!("{complaint}");
+        if self.warned.is_none_or(|last| last + Duration::from_secs(1) <= now) {
+            self.warned = Some(now);
+            log::warn!("{warning}");
         }
     }
 
-    /// Those who wait to be accepted have been told by the kernel that they are
-    /// connected, and may have sent: they are taken in before the door is closed,
-    /// seats or no seats, as far as there are descriptors.
-    fn drain(&mut self) -> io::Result<()> {
-        if self.end_by.is_none() {
-            self.pause = None;
-            self.seats.add_for_all();
-            self.accept_some(BACKLOG as usize)?;
-            self.end_by(self.drain_timeout, GRACE);
+    fn read_mail(&mut self) -> io::Result<()> {
+        for _ in 0..self.event_loop.inbox.acknowledge() {
+            match self.event_loop.inbox.take() {
+                Some(Notice::Drain) => self.drain()?,
+                Some(Notice::Stop) => self.stop(STOP),
+                Some(Notice::Ended(result)) => self.thread_ended(result)?,
+                None => break,
+            }
         }
         Ok(())
     }
 
-    /// Has the reactors end in that time, and waits for them a little longer.
-    fn end_by(&mut self, time: Duration, patience: Duration) {
-        let by = Instant::now() + time.min(LONGEST);
+    /// Accepts what waits, closes the door, and has the reactors answer what arrived.
+    ///
+    /// The kernel told the waiting clients that they are connected, and they may have sent:
+    /// they are accepted whether seats are free or not, as far as there are descriptors.
+    fn drain(&mut self) -> io::Result<()> {
+        if self.end_by.is_some() {
+            return Ok(());
+        }
+        self.pause = None;
+        self.seats.lift_limit();
+        self.accept(BACKLOG as usize)?;
         self.listener = None;
-        self.end_by = Some(by + patience);
+        let by = Instant::now() + self.drain_timeout.min(LONGEST);
+        self.end_by = Some(by + GRACE);
         self.reactors.iter().for_each(|reactor| reactor.send(Mail::Drain(by)));
+        Ok(())
+    }
+
+    /// Has the reactors reset their connections, and waits this long for them to end.
+    fn stop(&mut self, patience: Duration) {
+        self.listener = None;
+        self.end_by = Some(Instant::now() + patience);
+        self.reactors.iter().for_each(|reactor| reactor.send(Mail::Stop));
     }
 
     fn ending(&self) -> Ending {
@@ -300,7 +302,7 @@ impl<S> Acceptor<S> {
         self.running -= 1;
         match result {
             Ok(()) if self.end_by.is_none() => {
-                Err(io::Error::other("a thread has ended too early"))
+                Err(io::Error::other("a thread ended before it was told to"))
             }
             result => result,
         }
@@ -316,20 +318,20 @@ impl<S> Acceptor<S> {
     }
 }
 
-/// However it went, the reactors do not outlive it.
+/// However it ended, the reactors do not outlive it.
 impl<S> Drop for Acceptor<S> {
     fn drop(&mut self) {
-        self.end_by(Duration::ZERO, Duration::ZERO);
+        self.stop(Duration::ZERO);
     }
 }
 
-fn failure(error: &io::Error) -> Failure {
+fn accept_error(error: &io::Error) -> AcceptError {
     match error.raw_os_error() {
-        Some(libc::EAGAIN) => Failure::NobodyThere,
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Failure::Exhausted,
-        Some(libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK) => Failure::OurMistake,
-        // What happened to one connection before it was accepted, which accept(2)
-        // says to treat like EAGAIN, or an interruption.
-        _ => Failure::Retry,
+        Some(libc::EAGAIN) => AcceptError::NotYet,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => AcceptError::Exhausted,
+        Some(libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK) => AcceptError::OurMistake,
+        // What happened to one connection before it was accepted, which accept(2) says to
+        // treat like EAGAIN; or an interruption.
+        _ => AcceptError::Retry,
     }
 }

@@ -18,7 +18,7 @@ const TARGET: &str = "reactor_server::events";
 pub(crate) struct Closed {
     pub(crate) fd: RawFd,
     pub(crate) peer: SocketAddr,
-    /// The thread that owned it.
+    /// The reactor thread that owned it.
     pub(crate) thread: i32,
     pub(crate) open: Duration,
     pub(crate) messages: u64,
@@ -32,7 +32,7 @@ pub(crate) fn opened(fd: RawFd, peer: SocketAddr, thread: i32) {
     log::info!(target: TARGET, "new connection fd={fd},ip={ip},port={port}, thread id is {thread}.");
 }
 
-/// A connection is about to be closed by the thread that owns it.
+/// The reactor that owns a connection is about to close it.
 pub(crate) fn closed(closed: &Closed) {
     let Closed { fd, peer, thread, messages, .. } = closed;
     let Tally { received, sent } = closed.tally;

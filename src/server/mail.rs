@@ -3,16 +3,18 @@
 use std::net::TcpStream;
 use std::time::Instant;
 
-use crate::server::dispatch::Job;
 use crate::server::peer::Newcomer;
+use crate::server::workers::Job;
 
-/// All that a reactor can be told: by the acceptor, and by workers.
+/// All that a reactor can be told, by the acceptor and by workers.
 #[derive(Debug)]
 pub(crate) enum Mail<S, T = TcpStream> {
-    /// A connection for it to own.
+    /// Own this connection.
     Adopt(Newcomer<T>),
-    /// A job has come home from a worker.
-    Done(Box<Job<S>>),
-    /// Answer what has arrived, then end, by that moment at the latest.
+    /// A worker is done with this job.
+    Finish(Box<Job<S>>),
+    /// Answer what arrived, then end, at this time at the latest.
     Drain(Instant),
+    /// Reset all connections and end now.
+    Stop,
 }

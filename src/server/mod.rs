@@ -1,16 +1,20 @@
-//! A server: binds, starts its threads and sees them end.
+//! A server: binds, starts its threads, and waits for their end.
 
-pub(crate) mod acceptor;
-pub(crate) mod connection_log;
-pub(crate) mod dispatch;
-pub(crate) mod mail;
-pub(crate) mod patience;
-pub(crate) mod peer;
-pub(crate) mod reactor;
-pub(crate) mod round_robin;
-pub(crate) mod seats;
-pub(crate) mod service;
-pub(crate) mod stats;
+mod acceptor;
+mod budget;
+mod connection_log;
+mod handling;
+mod mail;
+mod patience;
+mod peer;
+mod reactor;
+mod read_again;
+mod round_robin;
+mod seats;
+mod shared;
+mod stats;
+mod visit;
+mod workers;
 
 use std::fmt;
 use std::io;
@@ -22,46 +26,48 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use crate::net::busy_poll::{FreeCpus, Spin};
+use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::program::limits::connections_possible;
-use crate::server::acceptor::{Acceptor, BACKLOG, Ending, Notice};
-use crate::server::dispatch::{Dispatch, JOBS_A_REACTOR, work};
-use crate::server::mail::Mail;
-use crate::server::patience::Timeouts;
-use crate::server::reactor::Reactor;
-use crate::server::seats::Seats;
-use crate::server::service::Service;
-use crate::server::stats::Stats;
 use crate::wire::codec::{Codec, Framing};
 use crate::wire::handler::Handler;
+use acceptor::{Acceptor, BACKLOG, Notice};
+use mail::Mail;
+use reactor::Reactor;
+use seats::Seats;
+use shared::Shared;
+use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 
-/// What a server is to be like.
+pub use acceptor::Ending;
+pub use patience::Timeouts;
+pub use stats::{AcceptorStats, ReactorStats, Stats};
+
+/// How a server is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen. Port 0 has the kernel choose one.
+    /// The address to listen on. With port 0 the kernel chooses a port.
     pub address: SocketAddr,
-    /// How many reactors there are, each a thread; at least one.
+    /// How many reactors there are, each a thread; at least one. Connection k belongs to
+    /// reactor k mod this number.
     pub io_threads: usize,
-    /// How many workers handle messages; with none the reactors do.
+    /// How many workers handle messages. Without workers the reactors do.
     pub workers: usize,
     /// How messages are told apart.
     pub framing: Framing,
-    /// The longest message accepted, in bytes, so that no peer can make us hold
+    /// The longest message accepted, in bytes, so that no peer can make the server hold
     /// more.
     pub max_message: usize,
-    /// How many connections may be open at once; by default, and at most, what
-    /// the limit of descriptors allows.
+    /// How many connections may be open at once. By default, and at most, as many as the
+    /// limit of descriptors allows.
     pub max_connections: Option<usize>,
     /// How long a peer may be slow.
     pub timeouts: Timeouts,
-    /// How long draining may take, after which connections are cut.
+    /// How long a drain may take. Then the remaining connections are reset.
     pub drain_timeout: Duration,
-    /// How long a thread with an epoll that has nothing to do looks for more before it
-    /// sleeps, as long as that pays and a CPU is free. By default it looks once more, or
-    /// for some microseconds if it accepts.
+    /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
+    /// default a reactor polls once more, and the acceptor for some microseconds.
     pub busy_poll: Option<Duration>,
-    /// How often [`Handler::tick`] is called, if it is.
+    /// How often [`Handler::tick`] is called; never by default.
     pub tick: Option<Duration>,
 }
 
@@ -86,7 +92,7 @@ impl Default for Config {
     }
 }
 
-/// A server that listens, and serves once it is [`run`](Server::run).
+/// A server that listens, and serves when it is [`run`](Server::run).
 pub struct Server<H: Handler> {
     config: Config,
     handler: Arc<H>,
@@ -98,7 +104,7 @@ pub struct Server<H: Handler> {
     stats: Arc<Stats>,
 }
 
-/// Tells a server what to do, from any thread, and reads its figures.
+/// Controls a server from any thread, and reads its figures.
 #[derive(Debug, Clone)]
 pub struct Handle {
     acceptor: Mailbox<Notice>,
@@ -106,14 +112,14 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Accepts no more connections, answers what has arrived, closes, and has
-    /// [`Server::run`] return.
+    /// Has the server accept no more connections, answer what arrived, close, and return
+    /// from [`Server::run`].
     pub fn drain(&self) {
         self.acceptor.send(Notice::Drain);
     }
 
-    /// Resets all connections and has [`Server::run`] return, without waiting for
-    /// a handler that has not returned.
+    /// Has the server reset all connections and return from [`Server::run`], without
+    /// waiting for a handler that has not returned.
     pub fn stop(&self) {
         self.acceptor.send(Notice::Stop);
     }
@@ -125,24 +131,24 @@ impl Handle {
 }
 
 impl<H: Handler> Server<H> {
-    /// Listens, so that connections wait from now on, and makes ready all that
-    /// can fail.
+    /// Listens, so that the kernel queues connections from now on, and prepares everything
+    /// that can fail.
     ///
     /// # Errors
-    /// The address cannot be had, there are no descriptors, or a number in the
+    /// The address is not available, descriptors are short, or a number in the
     /// configuration makes no sense.
     pub fn bind(config: Config, handler: H) -> io::Result<Server<H>> {
         check(&config)?;
         let listener = listen(&config)?;
         let address = listener.local_addr()?;
-        let (own_desk, mailbox) = EventLoop::new()?;
+        let (event_loop, mailbox) = EventLoop::new()?;
         let event_loops: io::Result<Vec<_>> =
             (0..config.io_threads).map(|_| EventLoop::new()).collect();
         let (reactors, mailboxes): (Vec<_>, Vec<_>) = event_loops?.into_iter().unzip();
-        let seats = Seats::new(seats(&config)?, mailbox.waker());
+        let seats = Seats::new(max_connections(&config)?, mailbox.waker());
         let stats = Arc::new(Stats::new(config.io_threads));
         let acceptor = Acceptor::new(
-            own_desk,
+            event_loop,
             listener,
             seats,
             mailboxes.clone(),
@@ -153,58 +159,57 @@ impl<H: Handler> Server<H> {
         Ok(Server { config, handler, address, acceptor, mailbox, reactors, mailboxes, stats })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     /// How many connections may be open at once.
     pub fn max_connections(&self) -> usize {
-        self.acceptor.seats()
+        self.acceptor.max_connections()
     }
 
-    /// For telling it to end while it runs.
+    /// A handle that controls it while it runs.
     pub fn handle(&self) -> Handle {
         Handle { acceptor: self.mailbox.clone(), stats: Arc::clone(&self.stats) }
     }
 
-    /// Serves, with the calling thread as the acceptor, until it is told to end.
+    /// Serves until it is told to end. The calling thread is the acceptor.
     ///
     /// # Errors
-    /// A thread could not be started, or has failed by a mistake of ours.
+    /// A thread did not start, or failed by a mistake of ours.
     pub fn run(self) -> io::Result<Ending> {
         let Server { config, handler, mut acceptor, mailbox, reactors, mailboxes, stats, .. } =
             self;
-        let mut crew = Crew { acceptor: mailbox, threads: Vec::new() };
-        let free = FreeCpus::of(cpus());
+        let mut threads = Threads { acceptor: mailbox, handles: Vec::new() };
+        let free_cpus = FreeCpus::of(cpus());
         let codec = Arc::new(Codec::new(config.framing, config.max_message));
-        let (jobs, queue) = crossbeam_channel::bounded(JOBS_A_REACTOR * reactors.len());
+        let (jobs, queue) = crossbeam_channel::bounded(JOBS_PER_REACTOR * reactors.len());
         for number in 0..config.workers {
             let (queue, mailboxes) = (queue.clone(), mailboxes.clone());
             let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
-            crew.spawn(format!("worker-{number}"), move || {
-                work(&queue, &codec, &*handler, |job| mailboxes[job.reactor].send(Mail::Done(job)));
+            threads.spawn(format!("worker-{number}"), move || {
+                let send_back = |job: Box<Job<_>>| mailboxes[job.reactor].send(Mail::Finish(job));
+                work(&queue, &codec, &*handler, send_back);
                 Ok(())
             })?;
         }
         for (number, event_loop) in reactors.into_iter().enumerate() {
-            let mut dispatch = Dispatch::inline(Arc::clone(&codec), Arc::clone(&handler));
-            if config.workers > 0 {
-                dispatch = dispatch.through(jobs.clone(), number, JOBS_A_REACTOR);
-            }
-            let (stats, spin) = (
-                Arc::clone(&stats),
-                Spin::new(Duration::ZERO, config.busy_poll, Arc::clone(&free)),
-            );
-            crew.spawn(format!("io-{number}"), move || {
-                let service = Service::new(dispatch, number, HELD / config.io_threads, stats);
-                Reactor::new(event_loop, service, config.timeouts, config.tick).run(spin)
+            let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
+            let workers =
+                (config.workers > 0).then(|| Workers::new(jobs.clone(), number, JOBS_PER_REACTOR));
+            let (budget, stats) = (HELD / config.io_threads, Arc::clone(&stats));
+            let busy_poll = BusyPoll::new(Duration::ZERO, config.busy_poll, Arc::clone(&free_cpus));
+            threads.spawn(format!("io-{number}"), move || {
+                let shared = Shared::new(codec, handler, workers, budget, number, stats);
+                Reactor::new(event_loop, shared, config.timeouts, config.tick).run(busy_poll)
             })?;
         }
         drop(jobs);
-        let ending = acceptor.run(crew.threads.len(), Spin::new(MOMENT, config.busy_poll, free))?;
+        let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, free_cpus);
+        let ending = acceptor.run(threads.handles.len(), busy_poll)?;
         if ending == Ending::Drained {
-            crew.join();
+            threads.join();
         }
         Ok(ending)
     }
@@ -216,14 +221,14 @@ impl<H: Handler> fmt::Debug for Server<H> {
     }
 }
 
-/// The threads of a server. Each tells the acceptor of its end.
+/// The threads of a server. Each notifies the acceptor when it ends.
 #[derive(Debug)]
-struct Crew {
+struct Threads {
     acceptor: Mailbox<Notice>,
-    threads: Vec<JoinHandle<()>>,
+    handles: Vec<JoinHandle<()>>,
 }
 
-impl Crew {
+impl Threads {
     fn spawn(
         &mut self,
         name: String,
@@ -231,19 +236,19 @@ impl Crew {
     ) -> io::Result<()> {
         let acceptor = self.acceptor.clone();
         let builder = thread::Builder::new().name(name.clone());
-        self.threads.push(builder.spawn(move || {
+        self.handles.push(builder.spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(body))
-                .unwrap_or_else(|_| Err(io::Error::other(format!("thread {name} has panicked"))));
+                .unwrap_or_else(|_| Err(io::Error::other(format!("thread {name} panicked"))));
             acceptor.send(Notice::Ended(result));
         })?);
         Ok(())
     }
 
-    /// Waits for threads that have said that they end.
+    /// Waits for threads that have notified their end.
     fn join(self) {
-        for thread in self.threads {
-            // It cannot have panicked: what it runs is contained.
-            let _ = thread.join();
+        for handle in self.handles {
+            // It cannot have panicked: a panic of its body is caught.
+            let _ = handle.join();
         }
     }
 }
@@ -252,7 +257,7 @@ fn check(config: &Config) -> io::Result<()> {
     let problem = match config {
         Config { io_threads: 0, .. } => "there must be at least one I/O thread",
         Config { max_connections: Some(0), .. } => "there must be at least one connection",
-        Config { tick: Some(Duration::ZERO), .. } => "a tick must be more than nothing",
+        Config { tick: Some(Duration::ZERO), .. } => "a tick must be longer than 0",
         Config { framing: Framing::Fixed(0), .. } => "a message must have at least one byte",
         Config { framing: Framing::Delimited(delimiter), .. } if delimiter.is_empty() => {
             "a delimiter must have at least one byte"
@@ -267,9 +272,9 @@ fn cpus() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many connections there may be: as many as were asked for, if that many
-/// descriptors are left by the epolls and bells of all threads.
-fn seats(config: &Config) -> io::Result<usize> {
+/// How many connections there may be: as many as were asked for, as far as the epolls and
+/// wakers of all threads leave descriptors for them.
+fn max_connections(config: &Config) -> io::Result<usize> {
     let needed = 2 * (config.io_threads + 1);
     let possible = connections_possible(needed)?;
     if possible == 0 {
@@ -279,18 +284,17 @@ fn seats(config: &Config) -> io::Result<usize> {
     Ok(config.max_connections.map_or(possible, |wanted| wanted.min(possible)))
 }
 
-/// How long the acceptor looks for another connection, if one was lately there: about
-/// what it costs to go to sleep and wake up. A client that connects has more to do, and
-/// should not have to wake us for it.
+/// How long the acceptor polls for another connection, if there was one lately: about as
+/// long as it takes to block and be woken. A client that connects has more to do, and should
+/// not have to wake the acceptor for it.
 const MOMENT: Duration = Duration::from_micros(20);
 
-/// How many bytes all connections may hold before they are read from in pieces of
-/// [`SLIM`](crate::net::connection::SLIM): thousands of peers that never take their
-/// replies are to cost a few KiB each, not a whole read.
+/// How many bytes all connections together may hold before each is read from in pieces of
+/// [`REDUCED_READ`](budget::REDUCED_READ) bytes.
 const HELD: usize = 16 * 1024 * 1024;
 
-/// How long a connection may be silent before the kernel asks whether the peer is
-/// still there, how often it then asks, and how many times.
+/// How long a connection may be silent before the kernel asks whether the peer still
+/// exists, how often it asks again, and how many times.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
 
 /// Listens, with the options that accepted sockets inherit.
@@ -309,11 +313,11 @@ fn listen(config: &Config) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The kernel wants milliseconds in an `int`.
+/// The kernel takes milliseconds in an `int`.
 const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// How long sent bytes may stay unacknowledged. The kernel counts the time that a
-/// peer's window is closed too, so a slow reader gets no less than from us.
+/// How long sent bytes may stay unacknowledged. The kernel also counts the time in which a
+/// peer's window is closed, so the limit is never shorter than the server's own.
 fn user_timeout(write: Option<Duration>) -> Option<Duration> {
     write.map(|write| write.clamp(Duration::from_secs(60), LONGEST_USER_TIMEOUT))
 }

@@ -1,16 +1,18 @@
-//! A peer being served: what it is owed, and what is waited for.
+//! A connection of the server: the state it is in, and the transitions between states.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use crate::net::clock::Stamp;
-use crate::net::connection::Connection;
-use crate::net::poll::Interest;
+use crate::net::buffer::Buffer;
+use crate::net::clock::Tick;
+use crate::net::connection::{Connection, Received, Tally};
+use crate::net::poll::{Interest, Poll};
 use crate::net::socket::Socket;
+use crate::net::token::Token;
 use crate::server::connection_log::Closed;
-use crate::server::patience::Timeouts;
+use crate::server::patience::{Check, Deadline, Patience, Waiting};
 use crate::server::seats::Seat;
 use crate::wire::reason::Reason;
 
@@ -19,7 +21,7 @@ use crate::wire::reason::Reason;
 pub(crate) struct Newcomer<T = TcpStream> {
     pub(crate) socket: T,
     pub(crate) address: SocketAddr,
-    /// When, in nanoseconds since the start.
+    /// When it was accepted, in nanoseconds since the server was made.
     pub(crate) opened: u64,
     pub(crate) seat: Seat,
 }
@@ -27,127 +29,216 @@ pub(crate) struct Newcomer<T = TcpStream> {
 /// A connection of the server, with all that its reactor knows of it.
 #[derive(Debug)]
 pub(crate) struct Peer<S, T = TcpStream> {
-    pub(crate) connection: Connection<T>,
-    /// The handler's; it travels with the job while one is out.
-    pub(crate) session: Option<S>,
-    pub(crate) messages: u64,
-    pub(crate) turn: Turn,
+    connection: Connection<T>,
+    /// Received, and not handled yet.
+    held: Buffer,
+    /// The handler's. It travels with the job while one is out.
+    session: Option<S>,
+    messages: u64,
+    turn: Turn,
     phase: Phase,
-    /// Whether the peer has sent more while we were not reading.
+    /// The peer sent more while it was not read from.
     early: bool,
-    /// What epoll was told to watch for, once it was told.
-    pub(crate) watched: Option<Interest>,
-    pub(crate) timed: Timed,
-    /// Of the peer; 12 bytes smaller than a socket address.
+    /// What epoll was last told to watch for.
+    watched: Option<Interest>,
+    deadline: Deadline,
+    /// Address and port of the peer apart: 12 bytes smaller than a socket address.
     ip: IpAddr,
     port: u16,
-    /// In nanoseconds since the start.
+    /// When it was accepted, in nanoseconds since the server was made.
     opened: u64,
-    /// Left when the connection is dropped.
+    /// Given back when the connection is dropped.
     _seat: Seat,
 }
 
-/// How far the conversation has come.
+/// The phases of a connection, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Both sides talk.
+    /// Both sides may send.
     Open,
-    /// The server drains: this much of what had arrived is still to be read.
+    /// The server drains: of what had arrived, `left` bytes must still be read.
     Draining { left: u32 },
-    /// Nothing more is read. What was read is answered, then the peer is told
-    /// that there will be no more.
+    /// Nothing more is read. What was read is answered, then we send our FIN.
     Finishing(Reason),
-    /// Everything is answered and the peer was told. What it still sends is read
-    /// and thrown away until it has finished too: closing over unread bytes would
-    /// make the kernel reset the connection, and throw away what is under way.
+    /// Everything is answered and our FIN is sent. What the peer still sends is read and
+    /// thrown away until its FIN: closing over unread bytes would make the kernel reset the
+    /// connection, and throw away replies that are under way.
     Lingering(Reason),
     /// There is nothing left to do.
     Over(Reason),
 }
 
-/// Whose turn it is with the bytes that have come.
+/// Whose turn it is with the messages that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The reactor's: it reads, handles, writes.
-    Ours,
-    /// Nobody's: whole messages are here and wait for a job.
-    InLine,
+    /// The reactor's.
+    Reactor,
+    /// Nobody's: they wait for a free job.
+    Queue,
     /// A worker's.
     Worker,
 }
 
-/// What the peer is given time for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// Ourselves, however long that takes.
-    Us,
-    /// The rest of its message.
-    Message,
-    /// It takes what it has asked for.
-    Room,
-    /// It takes the last of what it has asked for.
-    Rest,
-    /// It finishes.
-    Farewell,
-    /// Whatever it likes to do next.
-    Anything,
-}
-
-/// The deadline of a peer, as it was when it was last looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Timed {
-    /// The peer's [`mark`](Peer::mark).
-    pub(crate) mark: u32,
-    /// Since when.
-    pub(crate) since: Option<Stamp>,
-    /// When it comes up among the deadlines, if it is there.
-    pub(crate) armed: Option<Stamp>,
-}
-
-/// What is to become of a peer after a visit.
+/// What one read of a peer brought.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Stays,
-    Ends(Reason),
+pub(crate) enum Arrival {
+    Nothing,
+    /// This many bytes of messages.
+    Bytes(usize),
+    /// This many bytes after the last one that is to be answered.
+    Discarded(usize),
 }
 
-/// How long a peer that was told to finish, and has acknowledged that, may take to do
-/// so; and how often we look whether it has acknowledged it.
-const LINGER: Duration = Duration::from_secs(1);
-
-impl Waiting {
-    /// How long it may take.
-    pub(crate) fn limit(self, timeouts: &Timeouts) -> Option<Duration> {
-        match self {
-            Waiting::Us => None,
-            Waiting::Message => timeouts.message,
-            Waiting::Room | Waiting::Rest => timeouts.write,
-            Waiting::Farewell => Some(LINGER),
-            Waiting::Anything => timeouts.idle,
-        }
-    }
-
-    /// In what time it is to be looked at, having `left` of its limit or no limit: where
-    /// nobody tells us that what we wait for has come, we look ourselves.
-    pub(crate) fn next_look(self, left: Option<Duration>) -> Option<Duration> {
-        match self {
-            Waiting::Rest => Some(LINGER),
-            _ => left,
-        }
-    }
-}
-
+/// What the peer waits for and what it may do: no query changes anything.
 impl<S, T: Socket> Peer<S, T> {
+    /// What to watch for in this state. While replies are unsent the peer is not read from,
+    /// and TCP makes it wait.
+    ///
+    /// While a worker has its messages the peer stays watched until it sends more after all.
+    /// Most do not, which saves two system calls a message.
+    pub(crate) fn interest(&self) -> Interest {
+        match (self.phase, self.turn) {
+            _ if self.has_unsent() => Interest::WRITABLE,
+            (Phase::Finishing(_), _) => Interest::NONE,
+            (_, Turn::Queue | Turn::Worker) if self.early => Interest::NONE,
+            _ => Interest::READABLE,
+        }
+    }
+
+    /// How many bytes may be read now.
+    pub(crate) fn may_read(&self) -> usize {
+        match self.phase {
+            Phase::Finishing(_) | Phase::Over(_) => 0,
+            _ if self.has_unsent() || !self.is_our_turn() => 0,
+            Phase::Draining { left } => left as usize,
+            Phase::Open | Phase::Lingering(_) => usize::MAX,
+        }
+    }
+
+    /// Returns whether more messages may be read and answered now.
+    pub(crate) fn is_talking(&self) -> bool {
+        self.phase == Phase::Open && self.may_be_answered()
+    }
+
+    /// Returns whether messages that were read may be handled now.
+    pub(crate) fn may_be_answered(&self) -> bool {
+        self.is_our_turn() && !self.has_unsent()
+    }
+
+    /// Returns whether the messages are the reactor's to handle.
+    pub(crate) fn is_our_turn(&self) -> bool {
+        self.turn == Turn::Reactor
+    }
+
+    pub(crate) fn turn(&self) -> Turn {
+        self.turn
+    }
+
+    /// Returns whether replies wait for the kernel to take them.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.connection.has_unsent()
+    }
+
+    /// Why it is over, if it is.
+    pub(crate) fn over(&self) -> Option<Reason> {
+        match self.phase {
+            Phase::Over(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// What the server waits for, in this state.
+    pub(crate) fn waiting(&self) -> Waiting {
+        match self.phase {
+            // Closing now would throw away what is under way, if the peer still sends.
+            Phase::Lingering(_) if self.unacknowledged() > 0 => Waiting::LastAck,
+            Phase::Lingering(_) => Waiting::Fin,
+            _ if self.has_unsent() => Waiting::Room,
+            _ if !self.is_our_turn() => Waiting::Worker,
+            _ if !self.held.is_empty() => Waiting::Message,
+            _ => Waiting::Anything,
+        }
+    }
+
+    /// The peer's progress with what is waited for: a number that grows.
+    fn progress(&self, waiting: Waiting) -> u64 {
+        match waiting {
+            Waiting::Worker => 0,
+            Waiting::Message => self.messages,
+            Waiting::Room | Waiting::LastAck | Waiting::Fin => self.acknowledged(),
+            Waiting::Anything => self.tally().received + self.acknowledged(),
+        }
+    }
+
+    /// How many bytes the peer has acknowledged. What the kernel took says less: it asks for
+    /// more only once a third of its buffer is free, so a slow reader would seem to be none.
+    fn acknowledged(&self) -> u64 {
+        self.tally().sent.saturating_sub(self.unacknowledged())
+    }
+
+    fn unacknowledged(&self) -> u64 {
+        self.socket().unacknowledged().unwrap_or(0).into()
+    }
+
+    /// Returns whether the server is late, not the peer: it sent what was not read yet, or
+    /// took all that the kernel had for it.
+    fn is_ahead(&self, waiting: Waiting) -> bool {
+        match waiting {
+            Waiting::Message | Waiting::Anything => {
+                self.socket().arrived().is_ok_and(|bytes| bytes > 0)
+            }
+            Waiting::Room => self.socket().unacknowledged().is_ok_and(|bytes| bytes == 0),
+            Waiting::Worker | Waiting::LastAck | Waiting::Fin => false,
+        }
+    }
+
+    /// How many messages were handled.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// How many bytes were read and sent.
+    pub(crate) fn tally(&self) -> Tally {
+        self.connection.tally()
+    }
+
+    /// How many bytes it holds: unhandled or unsent ones.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len() + self.connection.unsent()
+    }
+
+    pub(crate) fn socket(&self) -> &T {
+        self.connection.socket()
+    }
+
+    /// What its close line says, `now` being in nanoseconds since the server was made.
+    pub(crate) fn closed(&self, thread: i32, now: u64, reason: Reason) -> Closed {
+        Closed {
+            fd: self.socket().as_fd().as_raw_fd(),
+            peer: SocketAddr::new(self.ip, self.port),
+            thread,
+            open: Duration::from_nanos(now.saturating_sub(self.opened)),
+            messages: self.messages,
+            tally: self.tally(),
+            reason,
+        }
+    }
+}
+
+/// The transitions: the only doors to the state of a peer.
+impl<S, T: Socket> Peer<S, T> {
+    /// A peer that both sides may send to. Without a session it can only be closed.
     pub(crate) fn new(newcomer: Newcomer<T>, session: Option<S>) -> Peer<S, T> {
         Peer {
             connection: Connection::new(newcomer.socket),
+            held: Buffer::default(),
             session,
             messages: 0,
-            turn: Turn::Ours,
+            turn: Turn::Reactor,
             phase: Phase::Open,
             early: false,
             watched: None,
-            timed: Timed::default(),
+            deadline: Deadline::default(),
             ip: newcomer.address.ip(),
             port: newcomer.address.port(),
             opened: newcomer.opened,
@@ -155,111 +246,79 @@ impl<S, T: Socket> Peer<S, T> {
         }
     }
 
-    /// What to watch for, in this state. While replies are unsent the peer is not
-    /// read from, and TCP tells it to wait.
-    ///
-    /// While a worker has its messages it stays watched until it sends more after
-    /// all: most do not, and are spared two calls a message.
-    pub(crate) fn interest(&self) -> Interest {
-        match (self.phase, self.turn) {
-            _ if self.connection.has_unsent() => Interest::WRITABLE,
-            (Phase::Finishing(_), _) => Interest::NONE,
-            (_, Turn::InLine | Turn::Worker) if self.early => Interest::NONE,
-            _ => Interest::READABLE,
-        }
-    }
-
-    /// What the peer is given time for, in this state.
-    pub(crate) fn waiting(&self) -> Waiting {
-        match self.phase {
-            // Closing now would throw away what is under way, if the peer still sends. (Our
-            // FIN is, too, and no event tells that it has arrived.)
-            Phase::Lingering(_) if self.unacknowledged() > 0 => Waiting::Rest,
-            Phase::Lingering(_) => Waiting::Farewell,
-            _ if self.connection.has_unsent() => Waiting::Room,
-            _ if self.turn != Turn::Ours => Waiting::Us,
-            _ if !self.connection.inbound.is_empty() => Waiting::Message,
-            _ => Waiting::Anything,
-        }
-    }
-
-    /// What is waited for and how far it has come, in four bytes. When they change
-    /// the peer's time begins anew; they do not if it makes a multiple of 512 MiB of
-    /// progress between two looks.
-    pub(crate) fn mark(&self, waiting: Waiting) -> u32 {
-        let progress = match waiting {
-            Waiting::Us => 0,
-            Waiting::Message => self.messages,
-            Waiting::Room | Waiting::Rest | Waiting::Farewell => self.bytes_taken(),
-            Waiting::Anything => self.connection.tally().received + self.bytes_taken(),
-        };
-        (waiting as u32) << 29 | progress as u32 & (u32::MAX >> 3)
-    }
-
-    /// How many bytes the peer has acknowledged. What the kernel took says less: it
-    /// asks for more only once a third of its buffer is free, and until then a slow
-    /// reader would seem to be none.
-    fn bytes_taken(&self) -> u64 {
-        self.connection.tally().sent.saturating_sub(self.unacknowledged())
-    }
-
-    fn unacknowledged(&self) -> u64 {
-        self.connection.socket().unacknowledged().unwrap_or(0).into()
-    }
-
-    /// Whether it is we who are late: the peer has sent what we have not read yet, or
-    /// has taken all that the kernel had for it.
-    fn is_ahead_of_us(&self, waiting: Waiting) -> bool {
-        let socket = self.connection.socket();
-        match waiting {
-            Waiting::Message | Waiting::Anything => socket.arrived().is_ok_and(|bytes| bytes > 0),
-            Waiting::Room => socket.unacknowledged().is_ok_and(|bytes| bytes == 0),
-            Waiting::Us | Waiting::Rest | Waiting::Farewell => false,
-        }
-    }
-
-    /// Whether it may have more to say, and may say it now.
-    pub(crate) fn may_speak(&self) -> bool {
-        self.phase == Phase::Open && self.turn == Turn::Ours && !self.connection.has_unsent()
-    }
-
-    /// How many bytes may be read now. If none, the peer was early.
-    pub(crate) fn allowance(&mut self, most: usize) -> usize {
-        match self.phase {
-            Phase::Finishing(_) | Phase::Over(_) => 0,
-            _ if self.turn != Turn::Ours => {
-                self.early = true;
-                0
-            }
-            _ if self.connection.has_unsent() => 0,
-            Phase::Draining { left } => most.min(left as usize),
-            Phase::Open | Phase::Lingering(_) => most,
-        }
-    }
-
-    /// Bytes were read. Says whether they are to be handled.
-    pub(crate) fn took(&mut self, count: usize) -> bool {
-        match self.phase {
-            Phase::Lingering(_) => {
+    /// Reads once. A FIN is an end of reading, not of the connection.
+    pub(crate) fn receive(&mut self, scratch: &mut [u8]) -> io::Result<Arrival> {
+        match (self.connection.receive(scratch)?, self.phase) {
+            (Received::NotYet, _) => return Ok(Arrival::Nothing),
+            (Received::Eof, Phase::Lingering(reason)) => self.phase = Phase::Over(reason),
+            (Received::Eof, _) => self.phase = Phase::Finishing(Reason::Eof),
+            (Received::Bytes(count), Phase::Lingering(_)) => {
                 self.connection.disregard(count);
-                return false;
+                return Ok(Arrival::Discarded(count));
             }
-            Phase::Draining { left } => self.drain_to(left.saturating_sub(count as u32)),
-            _ => {}
+            (Received::Bytes(count), Phase::Draining { left }) => {
+                self.drain_to(left.saturating_sub(count as u32));
+                return Ok(Arrival::Bytes(count));
+            }
+            (Received::Bytes(count), _) => return Ok(Arrival::Bytes(count)),
         }
-        true
+        Ok(Arrival::Nothing)
     }
 
-    /// It is our turn again with what the peer sends.
+    /// Sends replies. What the kernel does not take is kept.
+    pub(crate) fn send(&mut self, replies: &[u8]) -> io::Result<()> {
+        self.connection.send(replies)
+    }
+
+    /// Sends replies that were kept.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.connection.flush()
+    }
+
+    /// The bytes that were received and not handled. Whoever takes them keeps the rest.
+    pub(crate) fn take_held(&mut self) -> Buffer {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Keeps these bytes until more arrive or may be handled.
+    pub(crate) fn keep(&mut self, held: Buffer) {
+        self.held = held;
+    }
+
+    /// The session, for its messages to be handled or to travel with them.
+    pub(crate) fn session(&mut self) -> &mut Option<S> {
+        &mut self.session
+    }
+
+    /// Messages of the peer were handled.
+    pub(crate) fn count_messages(&mut self, count: u64) {
+        self.messages += count;
+    }
+
+    /// The messages wait for a free job.
+    pub(crate) fn wait_for_job(&mut self) {
+        self.turn = Turn::Queue;
+    }
+
+    /// A worker has the messages, and the session with them.
+    pub(crate) fn wait_for_worker(&mut self) {
+        self.turn = Turn::Worker;
+    }
+
+    /// The peer sent more while it was not read from: it is no longer watched for that.
+    pub(crate) fn note_early(&mut self) {
+        self.early = true;
+    }
+
+    /// It is the reactor's turn again.
     pub(crate) fn resume(&mut self) {
-        self.turn = Turn::Ours;
-        self.early = false;
+        (self.turn, self.early) = (Turn::Reactor, false);
     }
 
-    /// The server drains: only what has arrived by now is answered.
+    /// The server drains: only what has arrived by now is read.
     pub(crate) fn drain(&mut self) -> io::Result<()> {
         if self.phase == Phase::Open {
-            self.drain_to(self.connection.socket().arrived()?);
+            self.drain_to(self.socket().arrived()?);
         }
         Ok(())
     }
@@ -271,72 +330,74 @@ impl<S, T: Socket> Peer<S, T> {
         };
     }
 
-    /// Nothing more is to be read, because of `reason`.
-    pub(crate) fn finish(&mut self, reason: Reason) {
-        self.phase = match self.phase {
-            Phase::Lingering(first) => Phase::Over(first),
-            _ => Phase::Finishing(reason),
-        };
-    }
-
-    /// As [`finish`](Peer::finish), and what was read is not to be handled either.
+    /// Nothing more is read, and what was read and not handled is not handled either.
     pub(crate) fn give_up(&mut self, reason: Reason) {
-        self.connection.inbound.clear();
-        self.finish(reason);
+        self.held.clear();
+        self.phase = Phase::Finishing(reason);
     }
 
-    /// What follows from this state, once all that could be done was done.
-    pub(crate) fn fate(&mut self) -> io::Result<Fate> {
-        match self.phase {
-            _ if self.turn != Turn::Ours || self.connection.has_unsent() => Ok(Fate::Stays),
-            Phase::Open | Phase::Draining { .. } | Phase::Lingering(_) => Ok(Fate::Stays),
-            Phase::Over(reason) => Ok(Fate::Ends(reason)),
-            Phase::Finishing(reason) if reason.peer_has_finished() => {
-                Ok(Fate::Ends(self.complete(reason)))
-            }
-            Phase::Finishing(reason) => self.say_farewell(reason).map(|()| Fate::Stays),
+    /// Goes on to the next phase, once everything that was read is answered and sent.
+    pub(crate) fn advance(&mut self) -> io::Result<()> {
+        let Phase::Finishing(reason) = self.phase else { return Ok(()) };
+        if !self.may_be_answered() {
+            return Ok(());
         }
-    }
-
-    fn say_farewell(&mut self, reason: Reason) -> io::Result<()> {
-        self.connection.inbound.clear();
+        if reason.peer_has_finished() {
+            let is_cut = !self.held.is_empty();
+            self.phase = Phase::Over(if is_cut { Reason::Truncated } else { reason });
+            return Ok(());
+        }
+        self.held.clear();
         self.phase = Phase::Lingering(reason);
-        self.connection.socket().finish()
+        self.socket().finish()
     }
 
-    /// The peer has used up its time, unless it has just moved on.
-    pub(crate) fn time_is_over(&mut self) -> io::Result<Fate> {
+    /// The peer has used up its time, unless it moved on while the server caught up.
+    pub(crate) fn expire(&mut self) {
         let waiting = self.waiting();
-        if self.mark(waiting) != self.timed.mark || self.is_ahead_of_us(waiting) {
-            return self.fate();
+        let has_moved_on = self.deadline.has_progress(waiting, self.progress(waiting));
+        if has_moved_on || self.is_ahead(waiting) {
+            return;
         }
         match (waiting, self.phase) {
-            (_, Phase::Lingering(reason)) => return Ok(Fate::Ends(reason)),
-            (Waiting::Room, _) => return Ok(Fate::Ends(Reason::WriteTimeout)),
+            (_, Phase::Lingering(reason)) => self.phase = Phase::Over(reason),
+            (Waiting::Room, _) => self.phase = Phase::Over(Reason::WriteTimeout),
             (Waiting::Message, _) => self.give_up(Reason::FrameTimeout),
             _ => self.give_up(Reason::IdleTimeout),
         }
-        self.fate()
     }
 
-    /// What the connection came to, `now` being in nanoseconds since the start.
-    pub(crate) fn closed(&self, thread: i32, now: u64, reason: Reason) -> Closed {
-        Closed {
-            fd: self.connection.socket().as_fd().as_raw_fd(),
-            peer: SocketAddr::new(self.ip, self.port),
-            thread,
-            open: Duration::from_nanos(now.saturating_sub(self.opened)),
-            messages: self.messages,
-            tally: self.connection.tally(),
-            reason,
-        }
+    /// Has epoll watch for what this state needs. Where nothing changed that costs nothing.
+    pub(crate) fn watch(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
+        let interest = self.interest();
+        poll.watch(self.connection.socket(), token, &mut self.watched, interest)
     }
 
-    fn complete(&self, reason: Reason) -> Reason {
-        match reason {
-            Reason::Eof if !self.connection.inbound.is_empty() => Reason::Truncated,
-            _ => reason,
-        }
+    /// Has its deadline follow the state it is in.
+    pub(crate) fn follow(&mut self, token: Token, patience: &mut Patience) {
+        let waiting = self.waiting();
+        let progress = || self.progress(waiting);
+        self.deadline = patience.follow(token, self.deadline, waiting, progress);
+    }
+
+    /// Checks its deadline, which the timer wheel reports.
+    pub(crate) fn check(&mut self, patience: &Patience, now: Tick) -> Check {
+        let (waiting, mut deadline) = (self.waiting(), self.deadline);
+        let check = patience.check(&mut deadline, waiting, || self.progress(waiting), now);
+        self.deadline = deadline;
+        check
+    }
+}
+
+#[cfg(test)]
+impl<S, T> Peer<S, T> {
+    /// What epoll was last told to watch for.
+    pub(crate) fn watched(&self) -> Option<Interest> {
+        self.watched
+    }
+
+    pub(crate) fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 }
 
@@ -346,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_small() {
-        // Fifteen thousand of them are what the memory of an idle server is made of.
+        // The memory of an idle server consists of thousands of them.
         assert!(size_of::<Peer<()>>() <= 120, "{}", size_of::<Peer<()>>());
     }
 }

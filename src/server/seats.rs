@@ -1,26 +1,26 @@
-//! How many connections may be open, and who waits for one to close.
+//! How many connections may be open, and the wake-up when one closes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use crate::net::mailbox::Waker;
 
-/// The seats of a server, one a connection.
+/// The seats of a server, one for each connection that may be open.
 ///
-/// Taken and left by different threads. They are atomics rather than mail because
-/// a letter to the acceptor for every close would wake it for every close; it is
-/// woken only when it has said that it waits.
+/// The acceptor takes them, the reactors give them back. They are atomics and not mail,
+/// because mail for every close would wake the acceptor for every close. It is woken only
+/// when it asked for that.
 #[derive(Debug)]
 pub(crate) struct Seats {
-    /// Changes once, when nobody is turned away any more.
+    /// Changes once, when the server drains and turns no connection away.
     limit: AtomicUsize,
     taken: AtomicUsize,
-    /// Whether the acceptor wants to be told when a seat is left.
+    /// The acceptor asked to be woken when a seat is given back.
     awaited: AtomicBool,
     acceptor: Arc<Waker>,
 }
 
-/// One connection's seat, left when it is dropped.
+/// The seat of one connection, given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat(Arc<Seats>);
 
@@ -30,7 +30,7 @@ impl Seats {
         Arc::new(Seats { limit, taken, awaited, acceptor })
     }
 
-    /// A seat, if one is free. Only the acceptor takes them.
+    /// A seat, if one is free. Only the acceptor takes seats.
     pub(crate) fn take(self: &Arc<Seats>) -> Option<Seat> {
         if !self.has_free() {
             return None;
@@ -39,22 +39,22 @@ impl Seats {
         Some(Seat(Arc::clone(self)))
     }
 
-    /// From now on there is a seat for everybody.
-    pub(crate) fn add_for_all(&self) {
+    /// From now on there is a seat for every connection.
+    pub(crate) fn lift_limit(&self) {
         self.limit.store(usize::MAX, SeqCst);
     }
 
-    /// From now on the next seat that is left rings the acceptor's bell, once.
-    pub(crate) fn tell_of_next_leave(&self) {
+    /// Has the next seat that is given back wake the acceptor, once.
+    pub(crate) fn await_free(&self) {
         self.awaited.store(true, SeqCst);
     }
 
-    /// Whether a seat was left since the acceptor last asked to be told.
-    pub(crate) fn was_told(&self) -> bool {
+    /// Returns whether a seat was given back since the acceptor last asked to be woken.
+    pub(crate) fn has_woken(&self) -> bool {
         !self.awaited.load(SeqCst)
     }
 
-    /// Whether a seat is free.
+    /// Returns whether a seat is free.
     pub(crate) fn has_free(&self) -> bool {
         self.taken.load(SeqCst) < self.limit()
     }

@@ -10,22 +10,22 @@ use crate::wire::reason::Reason;
 pub struct AcceptorStats {
     /// Connections accepted.
     pub accepted: Counter,
-    /// Attempts that failed and were made again at once.
+    /// Attempts that failed and were repeated at once.
     pub retries: Counter,
-    /// Times that accepting was paused for want of descriptors or memory.
+    /// How often accepting was paused because descriptors or memory were short.
     pub exhausted: Counter,
-    /// Times that accepting was paused because `max_connections` were open.
+    /// How often accepting was paused because `max_connections` were open.
     pub full: Counter,
-    /// When the first connection was accepted, in nanoseconds since the start.
+    /// When the first connection was accepted, in nanoseconds since the server was made.
     pub(crate) first_opened: Counter,
 }
 
-/// What one reactor counts. Aligned to keep each on cache lines of its own:
-/// neighbours are written by different threads.
+/// What one reactor counts. It has cache lines of its own, because different threads write
+/// to its neighbours.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct ReactorStats {
-    /// Connections taken over.
+    /// Connections taken over from the acceptor.
     pub opened: Counter,
     /// Connections closed, by [`Reason`].
     pub closed: [Counter; Reason::ALL.len()],
@@ -33,23 +33,23 @@ pub struct ReactorStats {
     pub resets: Counter,
     /// Messages handled.
     pub messages: Counter,
-    /// Bytes read, but for the discarded.
+    /// Bytes read, without the discarded ones.
     pub received: Counter,
-    /// Bytes that came after the last one that was to be answered.
+    /// Bytes that arrived after the last one that is answered.
     pub discarded: Counter,
-    /// Bytes the kernel took for sending.
+    /// Bytes that the kernel took to send.
     pub sent: Counter,
-    /// Events and replies for a connection that was gone.
+    /// Events and replies for a connection that was closed already.
     pub stale: Counter,
     /// Panics of the handler.
     pub panics: Counter,
-    /// Connections lost because epoll would not watch them.
+    /// Connections lost because epoll did not watch them.
     pub unwatched: Counter,
-    /// Times a connection had to wait for a job.
+    /// How often a connection had to wait for a free job.
     pub waits: Counter,
-    /// Reads that were kept small because connections held much.
-    pub slim: Counter,
-    /// When the last connection was closed, in nanoseconds since the start.
+    /// Reads that were reduced because the connections held too much.
+    pub reduced_reads: Counter,
+    /// When the last connection was closed, in nanoseconds since the server was made.
     pub(crate) last_closed: Counter,
 }
 
@@ -59,7 +59,7 @@ pub struct Stats {
     started: Instant,
     /// The acceptor's own.
     pub acceptor: AcceptorStats,
-    /// One for each reactor.
+    /// The counters of each reactor.
     pub reactors: Box<[ReactorStats]>,
 }
 
@@ -72,7 +72,7 @@ impl Stats {
         }
     }
 
-    /// A connection was accepted, `now`.
+    /// Counts a connection that was accepted `now`.
     pub(crate) fn count_accept(&self, now: u64) {
         if self.acceptor.accepted.get() == 0 {
             self.acceptor.first_opened.set(now);
@@ -80,7 +80,7 @@ impl Stats {
         self.acceptor.accepted.add(1);
     }
 
-    /// A connection of that reactor was closed, `now`.
+    /// Counts a connection of that reactor that was closed `now`.
     pub(crate) fn count_close(&self, reactor: usize, now: u64, reason: Reason) {
         let stats = &self.reactors[reactor];
         stats.closed[reason as usize].add(1);
@@ -88,8 +88,8 @@ impl Stats {
         stats.last_closed.set(now);
     }
 
-    /// How long there was something to do: from the first connection to the end
-    /// of the last, or until now if some are open.
+    /// The time from the first connection to the end of the last one, or until now while
+    /// some are open.
     pub fn busy(&self) -> Duration {
         let closed = self.closed();
         let last = match self.acceptor.accepted.get().saturating_sub(closed) {
@@ -100,7 +100,7 @@ impl Stats {
         Duration::from_nanos(last.unwrap_or(first).saturating_sub(first))
     }
 
-    /// The time since the server was made.
+    /// The nanoseconds since the server was made.
     pub(crate) fn nanoseconds(&self) -> u64 {
         self.started.elapsed().as_nanos() as u64
     }

@@ -5,13 +5,13 @@ use memchr::memmem::Finder;
 /// How messages are told apart on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Framing {
-    /// Not at all: a message is whatever one read brings (RFC 862).
+    /// Not at all: a message is what one read brings (RFC 862).
     Raw,
     /// Every message has this many bytes, at least one.
     Fixed(usize),
     /// A little-endian `u32` length, then that many bytes.
     Len32,
-    /// The message, then these bytes, which it cannot hold; at least one.
+    /// The message, then these bytes, which it cannot contain; at least one.
     Delimited(Vec<u8>),
 }
 
@@ -22,7 +22,7 @@ impl Framing {
     }
 }
 
-/// Cuts bytes into messages and makes bytes of messages.
+/// Cuts bytes into messages, and encodes messages as bytes.
 #[derive(Debug)]
 pub struct Codec {
     framing: Framing,
@@ -35,21 +35,20 @@ pub struct Codec {
 pub struct Frame<'a> {
     /// The message itself.
     pub body: &'a [u8],
-    /// How many bytes it takes on the wire, framing and all.
+    /// How many bytes it has on the wire, with its framing.
     pub length: usize,
 }
 
-/// A message is, or says that it will be, longer than is allowed.
+/// A message is longer than allowed, or announces that it will be.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLong;
 
-/// The bytes of the length in front of a [`Framing::Len32`] message.
+/// How many bytes the length in front of a [`Framing::Len32`] message has.
 const PREFIX: usize = size_of::<u32>();
 
 impl Codec {
-    /// A codec that refuses messages of more than `max_message` bytes, so that no
-    /// peer can make us hold more than that. [`Framing::Raw`] has no limit and
-    /// needs none.
+    /// A codec that refuses messages of more than `max_message` bytes, so that no peer can
+    /// make the server hold more. [`Framing::Raw`] has no limit and needs none.
     pub fn new(framing: Framing, max_message: usize) -> Codec {
         let delimiter = match &framing {
             Framing::Delimited(delimiter) => Finder::new(delimiter).into_owned(),
@@ -58,13 +57,13 @@ impl Codec {
         Codec { framing, delimiter, max_message }
     }
 
-    /// The first message of `bytes`, or `None` while it is not all there.
+    /// The first message of `bytes`, or `None` while it is incomplete.
     ///
-    /// `searched` says how many bytes at the front were already seen not to
-    /// hold a whole message; it saves searching them for a delimiter again.
+    /// `searched` bytes at the front were seen before not to hold a whole message. They are
+    /// not searched for a delimiter again.
     ///
     /// # Errors
-    /// [`TooLong`], as soon as that can be told and before anything is kept.
+    /// [`TooLong`], as soon as that is known and before anything is kept.
     pub fn decode<'a>(
         &self,
         bytes: &'a [u8],
@@ -115,7 +114,7 @@ impl Codec {
         searched: usize,
         delimiter: usize,
     ) -> Result<Option<Frame<'a>>, TooLong> {
-        // The searched bytes may end with the front of a delimiter.
+        // The searched bytes may end with the first bytes of a delimiter.
         let from = searched.saturating_sub(delimiter - 1);
         let found = self.delimiter.find(&bytes[from..]).map(|at| from + at);
         let body = found.unwrap_or(bytes.len().saturating_sub(delimiter - 1));
@@ -126,7 +125,7 @@ impl Codec {
     }
 }
 
-/// The message of `body` bytes between a head and a tail, if `bytes` hold all of it.
+/// The message of `body` bytes between a head and a tail, if `bytes` contain all of it.
 fn whole(bytes: &[u8], head: usize, body: usize, tail: usize) -> Option<Frame<'_>> {
     let length = head + body + tail;
     let frame = bytes.get(..length)?;
@@ -171,7 +170,7 @@ mod tests {
             framing in framings(),
             messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..8),
         ) {
-            // A message cannot hold its delimiter, nor end with the front of one.
+            // A message cannot contain its delimiter, nor end with the first bytes of one.
             let text = |message: Vec<u8>| message.into_iter().filter(|byte| !b"\r\n".contains(byte)).collect();
             let delimited = matches!(framing, Framing::Delimited(_));
             let messages: Vec<Vec<u8>> = messages.into_iter().map(|message| if delimited { text(message) } else { message }).collect();
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_over_the_limit_is_refused_before_its_body_comes() {
+    fn a_length_over_the_limit_is_refused_before_its_body_arrives() {
         let codec = Codec::new(Framing::Len32, MAX);
         let hostile = [MAX as u32 + 1, i32::MAX as u32, 1 << 31, u32::MAX - 4, u32::MAX];
         for length in hostile {
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_message_is_what_has_come() {
+    fn a_raw_message_is_what_arrived() {
         let codec = Codec::new(Framing::Raw, 0);
         assert_eq!(codec.decode(b"", 0), Ok(None));
         assert_eq!(codec.decode(b"abc", 0), Ok(Some(Frame { body: b"abc", length: 3 })));

@@ -1,4 +1,4 @@
-//! What is done with messages: the trait a user of the library implements.
+//! What a server does with messages: the trait that a user of the library implements.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -10,14 +10,14 @@ use crate::wire::replies::Replies;
 
 /// What a server does with its connections and their messages.
 ///
-/// One handler serves all threads, so it is shared; what it remembers of one
-/// connection is that connection's [`Session`](Handler::Session), which only
-/// one thread has at a time. Calls for one connection come one after the other:
-/// `opened`, then `message` and `sent`, then `closed`.
+/// All threads share one handler. What it remembers of one connection is that
+/// connection's [`Session`](Handler::Session), which one thread at a time has. The calls
+/// for one connection follow each other: `opened`, then `message` and `sent`, then
+/// `closed`.
 ///
-/// With workers, `message` runs on a worker and everything else on the reactor
-/// that owns the connection. A panic in any of them is counted, closes the
-/// connection and costs no thread.
+/// With workers, `message` runs on a worker, and everything else on the reactor that owns
+/// the connection. A panic in any of them is counted and closes the connection. No thread
+/// is lost to it.
 pub trait Handler: Send + Sync + 'static {
     /// What is remembered of one connection; `()` for nothing.
     type Session: Send + 'static;
@@ -25,26 +25,26 @@ pub trait Handler: Send + Sync + 'static {
     /// A connection was opened.
     fn opened(&self, peer: SocketAddr) -> Self::Session;
 
-    /// A message has arrived. Answers are given with `reply`: none, one or more.
+    /// A message arrived. `reply` takes the answers: none, one or more.
     ///
-    /// Without workers this runs on a reactor, and all its connections wait for
-    /// it to return.
+    /// Without workers this runs on a reactor, and all connections of that reactor wait
+    /// until it returns.
     fn message(&self, session: &mut Self::Session, message: &[u8], reply: &mut Reply<'_>);
 
-    /// All replies that were given so far have been handed to the kernel.
+    /// The kernel took all replies that were given so far.
     fn sent(&self, session: &mut Self::Session) {
         let _ = session;
     }
 
-    /// The connection was closed, or has failed: `reason` says which.
+    /// The connection was closed, for this reason.
     fn closed(&self, session: Self::Session, reason: Reason) {
         let _ = (session, reason);
     }
 
-    /// [`Config::tick`](crate::Config::tick) has passed again.
+    /// [`Config::tick`](crate::Config::tick) passed again.
     ///
-    /// Every reactor calls it for itself and passes its number: what is to be
-    /// done once for the whole server is done `if reactor == 0`.
+    /// Every reactor calls it and passes its own number. What must be done once for the
+    /// whole server is done `if reactor == 0`.
     fn tick(&self, reactor: usize) {
         let _ = reactor;
     }
@@ -54,35 +54,30 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Reply<'a> {
     codec: &'a Codec,
-    input: &'a [u8],
-    /// Of the message in the input, with its framing.
+    /// Where the message stands in the input, with its framing.
     place: Range<usize>,
-    replies: &'a mut Replies,
+    replies: Replies<'a>,
 }
 
 impl<'a> Reply<'a> {
-    pub(crate) fn new(
-        codec: &'a Codec,
-        input: &'a [u8],
-        place: Range<usize>,
-        replies: &'a mut Replies,
-    ) -> Reply<'a> {
-        Reply { codec, input, place, replies }
+    pub(crate) fn new(codec: &'a Codec, place: Range<usize>, replies: Replies<'a>) -> Reply<'a> {
+        Reply { codec, place, replies }
     }
 
     /// Sends one message, made of `parts` one after the other.
     pub fn send(&mut self, parts: &[&[u8]]) {
-        self.codec.encode(parts, self.replies.own(self.input));
+        self.codec.encode(parts, self.replies.made());
     }
 
-    /// Sends the message back as it came. Without workers, and where each message of a read
-    /// is answered by this once, it is sent from where it was read, without a copy.
+    /// Sends the message back as it arrived. It is sent from where it was read, without a
+    /// copy, if there are no workers and every message of that read is answered by one call
+    /// of this.
     pub fn echo(&mut self) {
-        self.replies.repeat(self.input, self.place.clone());
+        self.replies.repeat(self.place.clone());
     }
 }
 
-/// Sends back what has come.
+/// Sends every message back.
 #[derive(Debug, Default)]
 pub struct Echo {
     /// What is put in front of each reply.

@@ -6,32 +6,32 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reason {
-    /// The peer had sent its last byte, and was answered.
+    /// The peer sent its FIN, and was answered.
     Eof,
-    /// The peer had sent its last byte in the middle of a message.
+    /// The peer sent its FIN in the middle of a message.
     Truncated,
-    /// The peer has reset the connection.
+    /// The peer reset the connection.
     Reset,
-    /// The connection failed in another way: timed out, unreachable.
+    /// The connection failed in another way, such as a timeout or an unreachable peer.
     Error,
-    /// A message was longer than is allowed.
+    /// A message was longer than allowed.
     TooLong,
-    /// A message did not become whole in time.
+    /// A message was not complete in time.
     FrameTimeout,
     /// The peer took no reply bytes for too long.
     WriteTimeout,
-    /// Nothing came or went for too long.
+    /// Nothing was received or sent for too long.
     IdleTimeout,
     /// The handler panicked.
     Panic,
     /// The server drained.
     Drain,
-    /// The server was told to stop now, or its time to drain was over.
+    /// The server was told to stop at once, or its time to drain was over.
     Stop,
 }
 
 impl Reason {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Reason; 11] = [
         Reason::Eof,
         Reason::Truncated,
@@ -46,7 +46,7 @@ impl Reason {
         Reason::Stop,
     ];
 
-    /// The word for it in the log.
+    /// Its word in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Eof => "eof",
@@ -63,7 +63,7 @@ impl Reason {
         }
     }
 
-    /// What the failure of a read or a write means.
+    /// The reason that a failed read or write is.
     pub(crate) fn of(error: &io::Error) -> Reason {
         match error.kind() {
             io::ErrorKind::ConnectionReset
@@ -73,12 +73,13 @@ impl Reason {
         }
     }
 
-    /// Whether the peer has said that it sends no more.
+    /// Returns whether the peer sent its FIN.
     pub(crate) fn peer_has_finished(self) -> bool {
         matches!(self, Reason::Eof | Reason::Truncated)
     }
 
-    /// Whether what is still on its way to the peer is thrown away, with a RST.
+    /// Returns whether the connection is closed by a RST, which throws away what is under way
+    /// to the peer.
     pub(crate) fn resets(self) -> bool {
         matches!(self, Reason::WriteTimeout | Reason::Stop)
     }

@@ -38,7 +38,7 @@ pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
         stats.sum(|reactor| &reactor.panics),
         stats.sum(|reactor| &reactor.unwatched),
         stats.sum(|reactor| &reactor.waits),
-        stats.sum(|reactor| &reactor.slim),
+        stats.sum(|reactor| &reactor.reduced_reads),
         acceptor.retries.get(),
         acceptor.exhausted.get(),
         acceptor.full.get(),

@@ -1,16 +1,16 @@
-//! The reactor's turn against scripted sockets: seeded schedules that cut every
-//! read and write short at random, let any of them fail, stall, reset, half-close,
-//! panic, keep workers waiting and drain at any turn, in a time of their own.
+//! Simulation of a reactor against scripted sockets. Seeded schedules cut reads and writes
+//! short, fail them, stall, reset, half-close, panic, delay workers and drain at any turn, in
+//! simulated time.
 //!
-//! Judged is what each client heard, byte for byte, why it was closed, and that at
-//! the end nothing is held. A seed that fails says how to repeat it, and is kept in
-//! `tests/seeds.txt`, whose seeds are tried first.
+//! Checked is what each client received, byte for byte, why it was closed, and that nothing
+//! is held at the end. A seed that fails is printed with the command that repeats it, and
+//! kept in `tests/seeds.txt`. The seeds in that file run first.
 
-mod actor;
-mod company;
-mod dice;
-mod speaker;
-mod speech;
+mod checker;
+mod client;
+mod dialogue;
+mod handler;
+mod rng;
 mod wire;
 mod world;
 
@@ -24,27 +24,27 @@ use std::time::Duration;
 use super::Reactor;
 use crate::net::clock::scripted::advance;
 use crate::net::mailbox::EventLoop;
-use crate::server::dispatch::Dispatch;
 use crate::server::patience::Timeouts;
 use crate::server::seats::Seats;
-use crate::server::service::Service;
+use crate::server::shared::Shared;
 use crate::server::stats::Stats;
+use crate::server::workers::Workers;
 use crate::wire::codec::{Codec, Framing};
-use actor::{Actor, Moment};
-use company::Company;
-use dice::Dice;
-use speaker::{Manners, Speaker};
-use speech::{MAX_MESSAGE, Speech};
+use checker::Checker;
+use client::{Behaviour, Client};
+use dialogue::{Dialogue, MAX_MESSAGE};
+use handler::{Moment, ScriptedHandler};
+use rng::Rng;
 use wire::{Faults, Wire};
-use world::{Life, World};
+use world::{Totals, World};
 
-/// Seeds that once failed.
+/// The seeds that once failed.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seeds.txt");
 
 #[test]
 fn every_byte_comes_back_whatever_the_sockets_do() {
     if let Some(seed) = number("SEED") {
-        live(seed);
+        run(seed);
         return;
     }
     let kept = fs::read_to_string(KEPT).expect("the kept seeds");
@@ -57,7 +57,7 @@ fn every_byte_comes_back_whatever_the_sockets_do() {
         for _ in 0..cpus {
             scope.spawn(|| {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, Relaxed)) {
-                    let life = live(seed);
+                    let life = run(seed);
                     turns.fetch_add(life.turns, Relaxed);
                     bytes.fetch_add(life.bytes, Relaxed);
                 }
@@ -73,10 +73,10 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text}")))
 }
 
-/// Lives through one seed. One that fails is kept, and says how to repeat it.
-fn live(seed: u64) -> Life {
+/// Runs one seed. If it fails, keeps it and prints how to repeat it.
+fn run(seed: u64) -> Totals {
     advance(Duration::ZERO);
-    world(Dice::new(seed)).live().unwrap_or_else(|problem| {
+    world(Rng::new(seed)).run().unwrap_or_else(|problem| {
         keep(seed);
         panic!("seed {seed}: {problem}\n\nto repeat it: SEED={seed} cargo test --lib simulation\n")
     })
@@ -87,22 +87,22 @@ fn keep(seed: u64) {
     if !known.lines().any(|line| line == seed.to_string())
         && let Ok(mut kept) = File::options().append(true).open(KEPT)
     {
-        // Where it cannot be kept, the message has it too.
+        // If it cannot be kept, the panic message still names it.
         let _ = writeln!(kept, "{seed}");
     }
 }
 
-fn world(mut dice: Dice) -> World {
-    let calm = dice.chance(500);
-    let framing = framing(&mut dice);
-    let expected: Vec<Speaker> =
-        (1..=dice.count(8)).map(|port| speaker(port as u16, &framing, calm, &mut dice)).collect();
+fn world(mut rng: Rng) -> World {
+    let calm = rng.chance(500);
+    let framing = framing(&mut rng);
+    let expected: Vec<Client> =
+        (1..=rng.count(8)).map(|port| client(port as u16, &framing, calm, &mut rng)).collect();
     let panics_at = expected
         .iter()
-        .filter_map(|speaker| Some((speaker.port, speaker.panics_at?)))
+        .filter_map(|client| Some((client.port, client.panics_at?)))
         .collect::<HashMap<_, _>>();
     let raw = framing == Framing::Raw;
-    let actor = Arc::new(Actor {
+    let handler = Arc::new(ScriptedHandler {
         raw,
         panics_at,
         panics: 0.into(),
@@ -111,40 +111,44 @@ fn world(mut dice: Dice) -> World {
     });
     let codec = Arc::new(Codec::new(framing, MAX_MESSAGE));
     let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
-    let seats = Seats::new(dice.count(8), mailbox.waker());
+    let seats = Seats::new(rng.count(8), mailbox.waker());
     let stats = Arc::new(Stats::new(1));
-    let timeouts = timeouts(calm, &mut dice);
-    let jobs = dice.roll(4);
+    let timeouts = timeouts(calm, &mut rng);
+    let jobs = rng.below(4);
     let (workers, queue) = crossbeam_channel::bounded(jobs);
-    let mut dispatch = Dispatch::inline(Arc::clone(&codec), Arc::clone(&actor));
-    if jobs > 0 {
-        dispatch = dispatch.through(workers, 0, jobs);
-    }
-    let budget = dice.pick(&[0, 0, 100, 100_000]);
-    let service = Service::new(dispatch, 0, budget, Arc::clone(&stats));
-    let tick = dice.chance(100).then_some(Duration::from_millis(20));
-    let reactor = Reactor::new(event_loop, service, timeouts, tick);
-    let drain_at = if calm { 5000 } else { dice.pick(&[30, 100, 300, 1000]) };
-    let drain_at = dice.roll(drain_at);
-    let company = Company { speakers: Vec::new(), actor, seats, stats, timeouts, drain_by: None };
-    let (post, at_work) = Default::default();
+    let workers = (jobs > 0).then(|| Workers::new(workers, 0, jobs));
+    let budget = rng.pick(&[0, 0, 100, 100_000]);
+    let shared = Shared::new(
+        Arc::clone(&codec),
+        Arc::clone(&handler),
+        workers,
+        budget,
+        0,
+        Arc::clone(&stats),
+    );
+    let tick = rng.chance(100).then_some(Duration::from_millis(20));
+    let reactor = Reactor::new(event_loop, shared, timeouts, tick);
+    let drain_at = if calm { 5000 } else { rng.pick(&[30, 100, 300, 1000]) };
+    let drain_at = rng.below(drain_at);
+    let checker = Checker { clients: Vec::new(), handler, seats, stats, timeouts, drain_by: None };
+    let (mail, at_work) = Default::default();
     World {
-        dice,
+        rng,
         reactor,
         mailbox,
         budget,
-        post,
+        mail,
         codec,
         queue,
         at_work,
         expected,
-        company,
+        checker,
         drain_at,
     }
 }
 
-fn framing(dice: &mut Dice) -> Framing {
-    match dice.roll(4) {
+fn framing(rng: &mut Rng) -> Framing {
+    match rng.below(4) {
         0 => Framing::Raw,
         1 => Framing::Len32,
         2 => Framing::line(),
@@ -152,8 +156,8 @@ fn framing(dice: &mut Dice) -> Framing {
     }
 }
 
-fn timeouts(calm: bool, dice: &mut Dice) -> Timeouts {
-    let mut time = |choices: &[u64]| match dice.pick(choices) {
+fn timeouts(calm: bool, rng: &mut Rng) -> Timeouts {
+    let mut time = |choices: &[u64]| match rng.pick(choices) {
         0 => None,
         time => Some(Duration::from_millis(if calm { 100 * time } else { time })),
     };
@@ -161,45 +165,45 @@ fn timeouts(calm: bool, dice: &mut Dice) -> Timeouts {
     Timeouts { message, write, idle: time(&[0, 0, 200, 2000]) }
 }
 
-fn speaker(port: u16, framing: &Framing, calm: bool, dice: &mut Dice) -> Speaker {
+fn client(port: u16, framing: &Framing, calm: bool, rng: &mut Rng) -> Client {
     let faults = Faults {
-        short: dice.pick(&[0, 100, 500, 1000]),
-        not_yet: dice.pick(&[0, 0, 100, 500]),
-        fatal: if calm { 0 } else { dice.pick(&[0, 0, 10]) },
-        unwatched: dice.chance(10),
+        short: rng.pick(&[0, 100, 500, 1000]),
+        not_yet: rng.pick(&[0, 0, 100, 500]),
+        fatal: if calm { 0 } else { rng.pick(&[0, 0, 10]) },
+        unwatched: rng.chance(10),
     };
-    let room = dice.pick(&[1, 10, 100, 5000, 50_000]);
-    let room = dice.count(room);
-    let wire = Wire::new(dice.split(), faults, room);
+    let room = rng.pick(&[1, 10, 100, 5000, 50_000]);
+    let room = rng.count(room);
+    let wire = Wire::new(rng.split(), faults, room);
     let moments = [Moment::Opened, Moment::Sent, Moment::Closed];
-    let panics_at = dice.chance(60).then(|| dice.pick(&moments));
-    let manners = if calm { kind(dice) } else { unkind(dice) };
-    Speaker::new(port, wire, Speech::new(framing, dice), manners, panics_at)
+    let panics_at = rng.chance(60).then(|| rng.pick(&moments));
+    let behaviour = if calm { patient(rng) } else { hostile(rng) };
+    Client::new(port, wire, Dialogue::new(framing, rng), behaviour, panics_at)
 }
 
-/// Slow or fast, but sooner or later it says and takes everything.
-fn kind(dice: &mut Dice) -> Manners {
-    Manners {
-        talks: dice.pick(&[100, 500, 900]),
-        words: dice.pick(&[1, 10, 1000, 10_000]),
-        listens: dice.pick(&[500, 900]),
-        gulp: dice.pick(&[20, 10_000, 100_000]),
-        window: dice.pick(&[50, 1000, 10_000]),
+/// Slow or fast, but in the end it sends and reads everything.
+fn patient(rng: &mut Rng) -> Behaviour {
+    Behaviour {
+        sends: rng.pick(&[100, 500, 900]),
+        chunk: rng.pick(&[1, 10, 1000, 10_000]),
+        reads: rng.pick(&[500, 900]),
+        most_read: rng.pick(&[20, 10_000, 100_000]),
+        window: rng.pick(&[50, 1000, 10_000]),
         finishes: true,
         resets: 0,
         leaves: 0,
     }
 }
 
-/// One may be deaf, another hold its connection for ever, reset it or go away.
-fn unkind(dice: &mut Dice) -> Manners {
-    Manners {
-        listens: dice.pick(&[0, 100, 900]),
-        gulp: dice.pick(&[1, 20, 10_000]),
-        window: dice.pick(&[1, 50, 1000]),
-        finishes: dice.chance(800),
-        resets: dice.pick(&[0, 0, 20]),
-        leaves: dice.pick(&[0, 0, 20]),
-        ..kind(dice)
+/// It may never read, hold its connection for ever, reset it or close it.
+fn hostile(rng: &mut Rng) -> Behaviour {
+    Behaviour {
+        reads: rng.pick(&[0, 100, 900]),
+        most_read: rng.pick(&[1, 20, 10_000]),
+        window: rng.pick(&[1, 50, 1000]),
+        finishes: rng.chance(800),
+        resets: rng.pick(&[0, 0, 20]),
+        leaves: rng.pick(&[0, 0, 20]),
+        ..patient(rng)
     }
 }

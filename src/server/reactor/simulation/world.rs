@@ -7,50 +7,51 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::actor::Actor;
-use super::company::Company;
-use super::dice::Dice;
-use super::speaker::Speaker;
-use super::wire::Script;
+use super::checker::Checker;
+use super::client::Client;
+use super::handler::ScriptedHandler;
+use super::rng::Rng;
+use super::wire::ScriptedSocket;
 use crate::net::clock::scripted::{advance, now};
-use crate::net::connection::{SCRATCH, SLIM};
+use crate::net::connection::SCRATCH;
 use crate::net::mailbox::Mailbox;
 use crate::net::poll::Event;
 use crate::net::token::Token;
-use crate::server::dispatch::Job;
+use crate::server::budget::REDUCED_READ;
 use crate::server::mail::Mail;
 use crate::server::peer::Newcomer;
 use crate::server::reactor::Reactor;
+use crate::server::workers::Job;
 use crate::wire::codec::Codec;
 
-/// Everything there is.
+/// Everything in one simulation.
 pub(super) struct World {
-    pub(super) dice: Dice,
-    pub(super) reactor: Reactor<Actor, Script>,
-    pub(super) mailbox: Mailbox<Mail<u16, Script>>,
-    /// How many bytes connections may hold before little is read of each.
+    pub(super) rng: Rng,
+    pub(super) reactor: Reactor<ScriptedHandler, ScriptedSocket>,
+    pub(super) mailbox: Mailbox<Mail<u16, ScriptedSocket>>,
+    /// How many bytes connections may hold before reads are reduced.
     pub(super) budget: usize,
-    /// What others are about to send to the reactor.
-    pub(super) post: VecDeque<Mail<u16, Script>>,
+    /// What other threads are about to send to the reactor.
+    pub(super) mail: VecDeque<Mail<u16, ScriptedSocket>>,
     pub(super) codec: Arc<Codec>,
     pub(super) queue: Receiver<Box<Job<u16>>>,
-    /// The jobs that workers are at.
+    /// The jobs that workers have taken.
     #[expect(clippy::vec_box, reason = "boxed they come, and boxed they go home")]
     pub(super) at_work: Vec<Box<Job<u16>>>,
-    /// Those who have not connected yet.
-    pub(super) expected: Vec<Speaker>,
-    /// Those who have.
-    pub(super) company: Company,
+    /// The clients that have not connected yet.
+    pub(super) expected: Vec<Client>,
+    /// The clients that have connected, and all that is checked in the end.
+    pub(super) checker: Checker,
     /// When it drains.
     pub(super) drain_at: usize,
 }
 
-/// What a world came to.
+/// What one simulation did.
 #[derive(Debug, Default)]
-pub(super) struct Life {
-    /// Of the reactor.
+pub(super) struct Totals {
+    /// Turns of the reactor.
     pub(super) turns: usize,
-    /// Heard by clients, and compared with what they should hear.
+    /// Bytes that clients received, all compared.
     pub(super) bytes: usize,
 }
 
@@ -58,148 +59,144 @@ pub(super) struct Life {
 const TOO_MANY: usize = 20_000;
 
 impl World {
-    /// Lives to its end.
-    pub(super) fn live(mut self) -> Result<Life, String> {
+    /// Runs to the end.
+    pub(super) fn run(mut self) -> Result<Totals, String> {
         for turns in 0..TOO_MANY {
-            if self.reactor.has_drained() {
-                return self.end().map(|bytes| Life { turns, bytes });
+            if self.reactor.has_ended() {
+                return self.end().map(|bytes| Totals { turns, bytes });
             }
             self.act(turns)?;
             self.deliver();
             let events = self.events();
             self.pass_time(events.is_empty());
             self.reactor.turn(events.into_iter());
-            self.compare_held()?;
-            self.find_forgotten()?;
+            self.check_held()?;
+            self.check_deadlines()?;
         }
-        Err(format!("it does not end: {:?}", self.company.speakers))
+        Err(format!("it does not end: {:?}", self.checker.clients))
     }
 
-    /// Whatever others do between two turns of the reactor.
+    /// What other threads and clients do between two turns of the reactor.
     fn act(&mut self, turn: usize) -> Result<(), String> {
-        if self.company.drain_by.is_none() && self.dice.chance(200) {
+        if self.checker.drain_by.is_none() && self.rng.chance(200) {
             self.connect();
         }
-        for speaker in &mut self.company.speakers {
-            speaker.act(&mut self.dice)?;
+        for client in &mut self.checker.clients {
+            client.act(&mut self.rng)?;
         }
         self.work();
         let over =
-            self.expected.is_empty() && self.reactor.peers.is_empty() && self.post.is_empty();
-        if self.company.drain_by.is_none() && (over || turn >= self.drain_at) {
+            self.expected.is_empty() && self.reactor.peers.is_empty() && self.mail.is_empty();
+        if self.checker.drain_by.is_none() && (over || turn >= self.drain_at) {
             self.drain();
         }
         Ok(())
     }
 
     fn connect(&mut self) {
-        let Some(mut speaker) = self.expected.pop() else { return };
-        let Some(seat) = self.company.seats.take() else { return self.expected.push(speaker) };
-        let (socket, address) =
-            (Script::new(&speaker.wire), SocketAddr::from((Ipv4Addr::LOCALHOST, speaker.port)));
-        speaker.since = now();
-        self.post.push_back(Mail::Adopt(Newcomer { socket, address, opened: 0, seat }));
-        self.company.speakers.push(speaker);
+        let Some(mut client) = self.expected.pop() else { return };
+        let Some(seat) = self.checker.seats.take() else { return self.expected.push(client) };
+        let (socket, address) = (
+            ScriptedSocket::new(&client.wire),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, client.port)),
+        );
+        client.since = now();
+        self.mail.push_back(Mail::Adopt(Newcomer { socket, address, opened: 0, seat }));
+        self.checker.clients.push(client);
     }
 
-    /// The workers take jobs, are done with some, or are slow.
+    /// The workers take jobs, finish some, or are slow.
     fn work(&mut self) {
-        if self.dice.chance(300) {
+        if self.rng.chance(300) {
             self.at_work.extend(self.queue.try_recv());
         }
-        if !self.at_work.is_empty() && self.dice.chance(300) {
-            let mut job = self.at_work.swap_remove(self.dice.roll(self.at_work.len()));
-            job.handle(&self.codec, &*self.company.actor);
-            self.post.push_back(Mail::Done(job));
+        if !self.at_work.is_empty() && self.rng.chance(300) {
+            let mut job = self.at_work.swap_remove(self.rng.below(self.at_work.len()));
+            job.run(&self.codec, &*self.checker.handler);
+            self.mail.push_back(Mail::Finish(job));
         }
     }
 
     fn drain(&mut self) {
-        self.company.speakers.iter_mut().for_each(Speaker::note_drain);
-        let time = self.dice.pick(&[0, 50, 2000, 2000, 2000]);
+        self.checker.clients.iter_mut().for_each(Client::note_drain);
+        let time = self.rng.pick(&[0, 50, 2000, 2000, 2000]);
         let by = now() + Duration::from_millis(time);
-        self.company.drain_by = Some(by);
-        self.post.push_back(Mail::Drain(by));
+        self.checker.drain_by = Some(by);
+        self.mail.push_back(if time == 0 { Mail::Stop } else { Mail::Drain(by) });
     }
 
-    /// Some of the letters arrive, in the order in which they were posted.
+    /// Delivers some of the mail, in the order in which it was sent.
     fn deliver(&mut self) {
-        while self.dice.chance(700)
-            && let Some(mail) = self.post.pop_front()
+        while self.rng.chance(700)
+            && let Some(mail) = self.mail.pop_front()
         {
             self.mailbox.send(mail);
         }
     }
 
-    /// Mostly a little, where all is quiet sometimes until the next deadline, seldom much.
+    /// Mostly a little time, sometimes until the next deadline if all is quiet, rarely much.
     fn pass_time(&mut self, quiet: bool) {
-        let time = match self.dice.roll(100) {
+        let time = match self.rng.below(100) {
             0..5 if quiet => self.reactor.timeout().unwrap_or_default(),
-            99 => Duration::from_millis(self.dice.roll(200) as u64),
-            _ => Duration::from_micros(self.dice.roll(2000) as u64),
+            99 => Duration::from_millis(self.rng.below(200) as u64),
+            _ => Duration::from_micros(self.rng.below(2000) as u64),
         };
         advance(time);
     }
 
-    /// What epoll tells of: some of what is ready, in any order. What it leaves out it
-    /// tells of later.
+    /// What epoll reports: some of what is ready, in any order. It reports the rest later.
     fn events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         let tokens: Vec<Token> = self.reactor.peers.tokens().collect();
         for token in tokens {
             let peer = self.reactor.peers.get_mut(token).expect("a peer that is in");
-            let watched = peer.watched.expect("a peer that is watched");
-            let ready = watched.filter(peer.connection.socket().ready());
-            if ready != 0 && self.dice.chance(700) {
-                events.insert(self.dice.roll(events.len() + 1), Event::scripted(token, ready));
+            let watched = peer.watched().expect("a peer that is watched");
+            let ready = watched.filter(peer.socket().ready());
+            if ready != 0 && self.rng.chance(700) {
+                events.insert(self.rng.below(events.len() + 1), Event::scripted(token, ready));
             }
         }
         events
     }
 
-    /// What the reactor thinks that its connections hold must be what they hold, and
-    /// no more than they may.
-    fn compare_held(&mut self) -> Result<(), String> {
+    /// Checks that the reactor's count of held bytes is right, and within its bound.
+    fn check_held(&mut self) -> Result<(), String> {
         let tokens: Vec<Token> = self.reactor.peers.tokens().collect();
-        let peers = tokens.iter().filter_map(|&token| {
-            self.reactor.peers.get_mut(token).map(|peer| peer.connection.held())
-        });
-        let (held, thought) = (peers.sum::<usize>(), self.reactor.service.held());
+        let peers = &mut self.reactor.peers;
+        let held_by = |&token: &Token| peers.get_mut(token).map_or(0, |peer| peer.held());
+        let held: usize = tokens.iter().map(held_by).sum();
+        let thought = self.reactor.shared.budget.held();
         if held != thought {
             return Err(format!("{held} bytes are held, not {thought}"));
         }
-        // One byte over the budget stops all that read much.
-        let bound = self.budget.min(1) * (self.budget + SCRATCH) + tokens.len() * SLIM;
-        if self.company.actor.raw && held > bound {
+        // One byte over the budget reduces all reads.
+        let bound = self.budget.min(1) * (self.budget + SCRATCH) + tokens.len() * REDUCED_READ;
+        if self.checker.handler.raw && held > bound {
             return Err(format!("{held} bytes are held for {} peers", tokens.len()));
         }
         Ok(())
     }
 
-    /// Whoever was given a time must come up when it is over.
-    fn find_forgotten(&mut self) -> Result<(), String> {
+    /// Checks that every peer with a time limit is in the timer wheel.
+    fn check_deadlines(&mut self) -> Result<(), String> {
         let tokens: Vec<Token> = self.reactor.peers.tokens().collect();
-        let now = self.reactor.timing.clock.now();
         for token in tokens {
             let peer = self.reactor.peers.get_mut(token).expect("a peer that is in");
-            let waiting = peer.waiting();
-            let limit = waiting.limit(&self.company.timeouts);
-            let overdue = peer.timed.armed.is_none_or(|armed| !armed.age(now).is_zero());
-            if waiting.next_look(limit).is_some() && overdue {
-                return Err(format!("nobody looks at {peer:?}"));
+            if self.reactor.patience.has_forgotten(peer.deadline(), peer.waiting()) {
+                return Err(format!("nothing reports {peer:?}"));
             }
         }
         Ok(())
     }
 
-    /// Nothing may be left, and everybody must have been served.
+    /// Checks that nothing is left and that every client was served.
     fn end(self) -> Result<usize, String> {
-        let World { reactor, mailbox, company, .. } = self;
+        let World { reactor, mailbox, checker, .. } = self;
         let peers = reactor.peers.len();
-        if peers > 0 || !reactor.service.dispatch.is_idle() && !company.is_cut_short() {
+        if peers > 0 || !reactor.shared.is_idle() && !checker.is_cut_short() {
             return Err(format!("{peers} peers are left, or jobs out"));
         }
         drop((reactor, mailbox));
-        company.judge()
+        checker.check()
     }
 }

@@ -1,4 +1,4 @@
-//! The handler of a simulated server, which does what each message says.
+//! The handler of a simulated server.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,25 +7,25 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use super::speech::{HUGE, LONG, PREFIX};
+use super::dialogue::{HUGE, LONG, PREFIX};
 use crate::net::clock::scripted::now;
 use crate::wire::handler::{Handler, Reply};
 use crate::wire::reason::Reason;
 
-/// Answers as it is told by the first byte of each message, panics where it is
-/// told, and writes down how each of its sessions ended.
+/// Answers as the first byte of each message asks for, panics where it is told to, and
+/// records how each of its sessions ended.
 #[derive(Debug)]
-pub(super) struct Actor {
+pub(super) struct ScriptedHandler {
     pub(super) raw: bool,
-    /// Where it panics, by the port of the client.
+    /// When it panics, by the port of the client.
     pub(super) panics_at: HashMap<u16, Moment>,
     pub(super) panics: AtomicU64,
     pub(super) opened: AtomicU64,
-    /// By port: why and when.
+    /// By port: the reason and the time.
     pub(super) ended: Mutex<HashMap<u16, Vec<(Reason, Instant)>>>,
 }
 
-/// When a session's handler panics, but for the messages that ask for it.
+/// When a handler panics, apart from messages that ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     Opened,
@@ -33,7 +33,7 @@ pub(super) enum Moment {
     Closed,
 }
 
-impl Actor {
+impl ScriptedHandler {
     /// A panic that no hook reports.
     fn panic(&self) -> ! {
         self.panics.fetch_add(1, Relaxed);
@@ -47,7 +47,7 @@ impl Actor {
     }
 }
 
-impl Handler for Actor {
+impl Handler for ScriptedHandler {
     type Session = u16;
 
     fn opened(&self, peer: SocketAddr) -> u16 {

@@ -1,36 +1,36 @@
-//! Chance that can be repeated.
+//! Random numbers that can be repeated.
 
 /// Numbers that look random and follow from a seed (splitmix64).
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub(super) struct Rng(u64);
 
-impl Dice {
-    pub(super) fn new(seed: u64) -> Dice {
-        Dice(seed)
+impl Rng {
+    pub(super) fn new(seed: u64) -> Rng {
+        Rng(seed)
     }
 
-    /// Dice of their own, for a part that rolls when it likes.
-    pub(super) fn split(&mut self) -> Dice {
-        Dice(self.next())
+    /// A generator of its own, for a part that draws numbers independently.
+    pub(super) fn split(&mut self) -> Rng {
+        Rng(self.next())
     }
 
-    /// A number below `sides`.
-    pub(super) fn roll(&mut self, sides: usize) -> usize {
-        (self.next() % sides.max(1) as u64) as usize
+    /// A number below `bound`.
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
     }
 
-    /// A number from one to `most`.
+    /// A number from 1 to `most`.
     pub(super) fn count(&mut self, most: usize) -> usize {
-        1 + self.roll(most)
+        1 + self.below(most)
     }
 
-    /// True so many times in a thousand.
+    /// True this many times in a thousand.
     pub(super) fn chance(&mut self, permille: usize) -> bool {
-        self.roll(1000) < permille
+        self.below(1000) < permille
     }
 
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.roll(from.len())]
+        from[self.below(from.len())]
     }
 
     fn next(&mut self) -> u64 {

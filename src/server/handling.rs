@@ -1,0 +1,83 @@
+//! Handling the messages of one input: decode, call the handler, collect the replies.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::wire::codec::{Codec, TooLong};
+use crate::wire::handler::{Handler, Reply};
+use crate::wire::reason::Reason;
+use crate::wire::replies::Replies;
+
+/// What was done with some bytes.
+#[derive(Debug)]
+pub(crate) struct Handled {
+    /// How many of them, from the front, are done with.
+    pub(crate) consumed: usize,
+    pub(crate) messages: u64,
+    pub(crate) verdict: Verdict,
+}
+
+/// Why handling ended where it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The rest is no whole message.
+    NeedMore,
+    /// The replies must be sent before more are made.
+    OutputFull,
+    /// A whole message is there, and no job is free to carry it to a worker.
+    NoJob,
+    /// A worker has the bytes.
+    Submitted,
+    /// The connection must end.
+    Failed(Reason),
+}
+
+/// How many bytes of replies are sent before more are made. A handler may make one reply of
+/// any length, so this bounds what a connection holds to that and one reply.
+pub(crate) const OUTPUT_FULL: usize = 64 * 1024;
+
+impl Handled {
+    /// Nothing was done with any byte.
+    pub(crate) fn nothing(verdict: Verdict) -> Handled {
+        Handled { consumed: 0, messages: 0, verdict }
+    }
+}
+
+/// Handles the whole messages of an input, one after the other, until the rest is no whole
+/// message or there are replies enough.
+///
+/// `searched` bytes at the front of the input were seen before not to hold a whole message.
+/// A reactor calls this inline, a worker for a job.
+pub(crate) fn handle<H: Handler>(
+    codec: &Codec,
+    handler: &H,
+    session: &mut H::Session,
+    mut searched: usize,
+    replies: &mut Replies<'_>,
+) -> Handled {
+    let input = replies.input();
+    let mut handled = Handled::nothing(Verdict::NeedMore);
+    let verdict = contained(|| {
+        while replies.len() <= OUTPUT_FULL {
+            match codec.decode(&input[handled.consumed..], searched) {
+                Ok(None) => return Verdict::NeedMore,
+                Err(TooLong) => return Verdict::Failed(Reason::TooLong),
+                Ok(Some(frame)) => {
+                    let place = handled.consumed..handled.consumed + frame.length;
+                    handled.consumed = place.end;
+                    handled.messages += 1;
+                    let mut reply = Reply::new(codec, place, replies.reborrow());
+                    handler.message(session, frame.body, &mut reply);
+                }
+            }
+            searched = 0;
+        }
+        Verdict::OutputFull
+    });
+    handled.verdict = verdict.unwrap_or(Verdict::Failed(Reason::Panic));
+    handled
+}
+
+/// Runs the handler's code. A panic in it ends here, as `None`.
+pub(crate) fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}

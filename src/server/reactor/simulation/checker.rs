@@ -1,0 +1,82 @@
+//! Checks how a simulated server treated its clients.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::client::{Client, PRECISION};
+use super::handler::{Moment, ScriptedHandler};
+use crate::net::clock::scripted::now;
+use crate::server::patience::Timeouts;
+use crate::server::seats::Seats;
+use crate::server::stats::Stats;
+
+/// All that is checked once the server has ended.
+pub(super) struct Checker {
+    pub(super) clients: Vec<Client>,
+    pub(super) handler: Arc<ScriptedHandler>,
+    pub(super) seats: Arc<Seats>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) timeouts: Timeouts,
+    /// When the drain had to be over, if the server was told to drain.
+    pub(super) drain_by: Option<Instant>,
+}
+
+impl Checker {
+    /// Returns whether the time to drain is over, by a clock of milliseconds.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.drain_by.is_some_and(|by| by <= now() + PRECISION)
+    }
+
+    /// Checks that nothing is left, that the counters are right and that every client was
+    /// served. Returns how many bytes the clients received.
+    pub(super) fn check(mut self) -> Result<usize, String> {
+        let open = self.clients.iter().filter(|client| !client.wire.borrow().closed).count();
+        let seats = Arc::strong_count(&self.seats) - 1;
+        if open + seats > 0 {
+            return Err(format!("{open} sockets and {seats} seats are left"));
+        }
+        self.compare_counts()?;
+        for client in &mut self.clients {
+            client.receive(usize::MAX)?;
+        }
+        self.clients.iter().try_for_each(|client| self.check_end(client))?;
+        Ok(self.clients.iter().map(|client| client.received).sum())
+    }
+
+    fn compare_counts(&self) -> Result<(), String> {
+        let stats = &self.stats.reactors[0];
+        let sum = |count: fn(&Client) -> u64| self.clients.iter().map(count).sum::<u64>();
+        let (read, written) = (stats.received.get() + stats.discarded.get(), stats.sent.get());
+        let came = self.clients.len() as u64;
+        let counts = [
+            ("read", read, sum(|client| client.wire.borrow().read)),
+            ("written", written, sum(|client| client.wire.borrow().written)),
+            ("panics", stats.panics.get(), self.panics(stats.panics.get())),
+            ("opened", stats.opened.get(), came),
+            ("closed", self.stats.closed(), came),
+        ];
+        match counts.iter().find(|(_, counted, truth)| counted != truth) {
+            None => Ok(()),
+            Some((what, counted, truth)) => {
+                Err(format!("{what}: {counted} counted, {truth} in truth"))
+            }
+        }
+    }
+
+    /// How many panics there were. One in a job that returned too late may not be counted.
+    fn panics(&self, counted: u64) -> u64 {
+        let panics = self.handler.panics.load(Relaxed);
+        if self.is_cut_short() { panics.min(counted) } else { panics }
+    }
+
+    fn check_end(&self, client: &Client) -> Result<(), String> {
+        let ended = self.handler.ended.lock().expect("no panic while it was held");
+        match ended.get(&client.port).map(Vec::as_slice) {
+            Some(&[(reason, at)]) => client.check(reason, at, &self.timeouts),
+            // Without a session, or with one that a worker had when time was over.
+            None if client.panics_at == Some(Moment::Opened) || self.is_cut_short() => Ok(()),
+            other => Err(format!("told of its end: {other:?}: {client:?}")),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the visits of one reactor share.
+
+use std::sync::Arc;
+
+use crate::server::budget::Budget;
+use crate::server::handling::{Handled, Verdict, contained};
+use crate::server::read_again::ReadAgain;
+use crate::server::stats::{ReactorStats, Stats};
+use crate::server::workers::{Job, Workers};
+use crate::wire::codec::Codec;
+use crate::wire::handler::Handler;
+use crate::wire::reason::Reason;
+
+/// What a reactor lends to each of its visits.
+pub(crate) struct Shared<H: Handler> {
+    pub(crate) codec: Arc<Codec>,
+    pub(crate) handler: Arc<H>,
+    /// The way to the workers; without it messages are handled inline.
+    pub(crate) workers: Option<Workers<H::Session>>,
+    pub(crate) budget: Budget,
+    pub(crate) read_again: ReadAgain,
+    pub(crate) reactor: usize,
+    stats: Arc<Stats>,
+}
+
+impl<H: Handler> Shared<H> {
+    pub(crate) fn new(
+        codec: Arc<Codec>,
+        handler: Arc<H>,
+        workers: Option<Workers<H::Session>>,
+        budget: usize,
+        reactor: usize,
+        stats: Arc<Stats>,
+    ) -> Shared<H> {
+        let (budget, read_again) = (Budget::new(budget), ReadAgain::new());
+        Shared { codec, handler, workers, budget, read_again, reactor, stats }
+    }
+
+    /// Calls the handler. A panic in it ends here, is counted, and returns `None`.
+    pub(crate) fn call<R>(&self, call: impl FnOnce(&H) -> R) -> Option<R> {
+        let result = contained(|| call(&self.handler));
+        self.stats().panics.add(u64::from(result.is_none()));
+        result
+    }
+
+    /// Counts what was handled, inline or by a worker.
+    pub(crate) fn count(&self, handled: &Handled) {
+        let panicked = handled.verdict == Verdict::Failed(Reason::Panic);
+        self.stats().messages.add(handled.messages);
+        self.stats().panics.add(u64::from(panicked));
+    }
+
+    /// Tells the handler that a connection was closed.
+    pub(crate) fn notify_closed(&self, session: Option<H::Session>, reason: Reason) {
+        if let Some(session) = session {
+            self.call(|handler| handler.closed(session, reason));
+        }
+    }
+
+    /// A job returned whose connection was closed meanwhile: its replies are discarded, and
+    /// its session is told now.
+    pub(crate) fn discard_late_job(&mut self, job: &mut Job<H::Session>) {
+        self.stats().stale.add(1);
+        self.count(&job.handled);
+        let reason = self.workers.as_mut().and_then(|workers| workers.why_closed(job.token));
+        if let Some(reason) = reason {
+            self.notify_closed(job.session.take(), reason);
+        }
+    }
+
+    /// Returns whether no worker has a job of this reactor.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.workers.as_ref().is_none_or(Workers::is_idle)
+    }
+
+    /// What this reactor counts.
+    pub(crate) fn stats(&self) -> &ReactorStats {
+        &self.stats.reactors[self.reactor]
+    }
+
+    /// What the whole server counts.
+    pub(crate) fn all_stats(&self) -> &Stats {
+        &self.stats
+    }
+}
