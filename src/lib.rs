@@ -1,11 +1,10 @@
 //! A multi-reactor TCP server on raw epoll, and the load client that proves it.
 //!
-//! One thread, the acceptor, accepts connections and deals them round-robin to
-//! *reactors*: threads that each own an epoll, their connections and a mailbox.
-//! A reactor reads what a connection sends, cuts it into messages, has a
-//! [`Handler`] answer them, and writes the replies; or has *workers* do the
-//! handling, who send the replies back by mail. Nothing that a thread owns is
-//! touched by another.
+//! One thread, the *acceptor*, accepts connections and deals them round-robin to
+//! *reactors*: threads that each own an epoll, their connections and a mailbox. A reactor
+//! reads what a connection sends, cuts it into messages, has a [`Handler`] answer them and
+//! writes the replies. For handlers that block or compute, *workers* answer them instead,
+//! and the replies return by mail. What a thread owns no other thread touches.
 //!
 //! ```
 //! use reactor_server::{Config, Echo, Framing, Server};
@@ -28,22 +27,30 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! # A guided tour
+//! # What is in the crate
 //!
-//! What a user of the library needs is [`Server`], [`Config`], [`Handle`] and the
-//! [`Handler`] trait, of which [`Echo`] is one. [`load`] is the client side.
-//! Imports point down only, in this order:
+//! A server of your own needs [`Server`], [`Config`], [`Handle`] and the [`Handler`] trait,
+//! of which [`Echo`] is one implementation. The folders, from the ground up; each imports
+//! only from those above it in this table:
 //!
-//! | floor | files | what they are |
-//! |---|---|---|
-//! | 7 | `server`, `load/` | binds, starts and joins; the load client |
-//! | 6 | `reactor`, `acceptor` | the threads with an epoll |
-//! | 5 | `service`, `mail` | what is done with one peer; all that a reactor can be told |
-//! | 4 | `peer` | a connection of the server: its state, what it waits for |
-//! | 3 | `dispatch`, `seats`, `rota`, `spin` | inline, or to the workers and back; how many may be open; whose turn it is; staying awake before sleeping |
-//! | 2 | `mailbox`, `events`, `bet` | how threads talk; the log's connect and close lines; what is tried only while it pays |
-//! | 1 | `connection`, `deadlines`, `handler`, `limits`, `poll`, `program/`, `slab`, `socket`, `stats` | a socket and its bytes; a timer wheel; the trait; descriptors; epoll made safe; what both programs share; checked slots; what a server asks of a socket; counters |
-//! | 0 | `sys`, `sync`, `token`, `buffer`, `codec`, `replies`, `reason` | every `unsafe` block; what threads share; names; bytes in waiting; framing; the replies to one read; why a connection ended |
+//! | folder | what it is |
+//! |---|---|
+//! | `net/` | the event loop and its parts: epoll, mailboxes, slots, timers, buffers, and every `unsafe` block |
+//! | `wire/` | what a message is: framing, the [`Handler`] trait, replies |
+//! | `program/` | what programs share: a log that never blocks, signals, units, limits |
+//! | `server/` | acceptor, reactors, workers: the way of a message stands in `server/visit.rs` |
+//! | `load/` | the load generator, which uses `net/` and `wire/` as the server does |
+//!
+//! # Features
+//!
+//! All are on by default. Without them the library is the server alone and has six
+//! dependencies.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `load` | the load generator |
+//! | `program` | the log, units and flags that both programs share |
+//! | `server`, `client` | the two programs |
 
 #[cfg(feature = "load")]
 pub mod load;
