@@ -227,7 +227,7 @@ impl Cli {
                  add --messages or --duration",
             );
         }
-        self.framing.problem_with_prefix(&self.reply_prefix)
+        self.framing.prefix_conflict(&self.reply_prefix)
     }
 
     pub(crate) fn plan(&self) -> Plan {
