@@ -1,26 +1,26 @@
-//! What was run, as it stands in the results.
+//! The plan, as it is recorded in the results.
 
 use clap::ValueEnum;
 use reactor_server::Framing;
 use reactor_server::load::Plan;
 use serde::{Deserialize, Serialize};
 
-/// What was run, in words and numbers.
+/// The plan, in words and numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Summary {
-    /// The servers.
+    /// The servers' addresses.
     pub(crate) targets: Vec<String>,
     pub(crate) threads: usize,
     #[serde(flatten)]
     pub(crate) shape: Shape,
 }
 
-/// The part of it that must be the same where results are merged.
+/// The part of a plan that must be the same in results that are merged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Shape {
-    /// Messages a second, of one client, in an open loop.
+    /// Messages per second of one client, in an open loop.
     pub(crate) rate: Option<u64>,
-    /// Messages of each connection.
+    /// Messages on each connection.
     pub(crate) messages: Option<u64>,
     pub(crate) duration_seconds: Option<f64>,
     pub(crate) warmup_seconds: f64,
@@ -57,7 +57,7 @@ impl Summary {
         if self.shape.rate.is_some() { "open" } else { "closed" }
     }
 
-    /// What makes another plan than this one of it, if something does.
+    /// A difference that prevents merging, if there is one.
     pub(crate) fn difference(&self, other: &Summary) -> Option<String> {
         let value = |shape: &Shape| serde_json::to_value(shape).unwrap_or_default();
         let (ours, theirs) = (value(&self.shape), value(&other.shape));
