@@ -6,13 +6,13 @@ use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::report::Report;
 
-/// The fewest connections whose memory is reported: that of fewer is lost in the rounding to
-/// pages.
+/// The fewest connections whose memory is reported. With fewer, the rounding to pages
+/// dominates.
 const MIN_CONNECTIONS: u64 = 1000;
-/// The share of a CPU from which on the client itself may be the bottleneck.
+/// Beyond this share of a CPU a thread of the client may be the bottleneck.
 const BUSY: f64 = 0.9;
 
-/// The results as text, a line for each.
+/// The results as text, with a name in front of each line.
 pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, line: &str| {
