@@ -108,9 +108,9 @@ impl<'a> Generator<'a> {
     fn next_stage(&self, now: Instant) -> Option<Stage> {
         let is_past = |moment: Option<Instant>| moment.is_some_and(|moment| moment <= now);
         match self.stage {
-            Stage::Opening if self.lanes.are_opened() => Some(Stage::Opened),
+            Stage::Opening if self.lanes.has_opened_all() => Some(Stage::Opened),
             Stage::WarmingUp if is_past(self.lanes.exchange.warm_until) => Some(Stage::Counting),
-            Stage::Counting | Stage::TimeUp if self.lanes.are_held() => Some(Stage::Holding),
+            Stage::Counting | Stage::TimeUp if self.lanes.all_are_held() => Some(Stage::Holding),
             Stage::Counting if is_past(self.lanes.exchange.until) => Some(Stage::TimeUp),
             _ => None,
         }
@@ -220,7 +220,7 @@ impl<'a> Generator<'a> {
         let outcome = &self.lanes.exchange.outcome;
         self.progress.set(Progress {
             opened: outcome.connections.opened,
-            open: self.lanes.open() as u64,
+            open: self.lanes.open_count() as u64,
             messages: outcome.messages,
             errors: outcome.errors + outcome.mismatches,
         });

@@ -80,17 +80,17 @@ impl Lanes {
     }
 
     /// How many connections are open.
-    pub(crate) fn open(&self) -> usize {
+    pub(crate) fn open_count(&self) -> usize {
         self.lanes.len() - self.opener.connecting
     }
 
     /// Whether all connections of the plan are open or have failed.
-    pub(crate) fn are_opened(&self) -> bool {
+    pub(crate) fn has_opened_all(&self) -> bool {
         self.opener.is_done()
     }
 
     /// Whether there are connections, and all of them are held.
-    pub(crate) fn are_held(&self) -> bool {
+    pub(crate) fn all_are_held(&self) -> bool {
         self.exchange.holds && self.held == self.lanes.len() && self.held > 0
     }
 

@@ -60,7 +60,7 @@ pub struct Load {
     generators: Vec<Mailbox<Order>>,
     progress: Arc<[ProgressCounters]>,
     news: Receiver<News>,
-    tell: Sender<News>,
+    news_sender: Sender<News>,
     /// The stage of each generator.
     stages: Vec<Stage>,
     /// The stage that all generators have reached.
@@ -77,7 +77,7 @@ pub struct Load {
 #[derive(Debug, Clone)]
 pub struct Control {
     generators: Vec<Mailbox<Order>>,
-    tell: Sender<News>,
+    news_sender: Sender<News>,
 }
 
 impl Control {
@@ -89,7 +89,7 @@ impl Control {
     /// Ends the hold, if connections are held.
     pub fn end_hold(&self) {
         // Nobody receives it if the load is over.
-        let _ = self.tell.send(News::EndHold);
+        let _ = self.news_sender.send(News::EndHold);
     }
 }
 
@@ -99,14 +99,14 @@ impl Load {
     /// # Errors
     /// A thread cannot be started, or there are too few descriptors.
     pub fn start(plan: &Plan) -> io::Result<Load> {
-        let (tell, news) = crossbeam_channel::unbounded();
+        let (news_sender, news) = crossbeam_channel::unbounded();
         let event_loops: Vec<_> =
             (0..plan.threads).map(|_| EventLoop::new()).collect::<io::Result<_>>()?;
         let load = Load {
             generators: event_loops.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
             progress: event_loops.iter().map(|_| ProgressCounters::default()).collect(),
             news,
-            tell,
+            news_sender,
             stages: vec![Stage::Opening; plan.threads],
             stage: Stage::Opening,
             lanes: vec![0; plan.threads],
@@ -128,20 +128,20 @@ impl Load {
         plan: Plan,
         payload: Arc<Payload>,
     ) -> io::Result<()> {
-        let (progress, tell) = (Arc::clone(&self.progress), self.tell.clone());
+        let (progress, news) = (Arc::clone(&self.progress), self.news_sender.clone());
         let run = move || {
             let generator =
-                Generator::new(event_loop, plan, payload, number, &progress[number], tell.clone());
+                Generator::new(event_loop, plan, payload, number, &progress[number], news.clone());
             let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
-            let _ = tell.send(News::Done { number, result: Box::new(result) });
+            let _ = news.send(News::Done { number, result: Box::new(result) });
         };
         thread::Builder::new().name(format!("load-{number}")).spawn(run).map(drop)
     }
 
     /// Returns a handle that controls this load.
     pub fn control(&self) -> Control {
-        Control { generators: self.generators.clone(), tell: self.tell.clone() }
+        Control { generators: self.generators.clone(), news_sender: self.news_sender.clone() }
     }
 
     /// What the load has done so far.
@@ -163,7 +163,7 @@ impl Load {
     ///
     /// # Errors
     /// A generator has failed: a bug of this crate.
-    pub fn next_stage(&mut self, timeout: Duration) -> io::Result<Option<Stage>> {
+    pub fn wait_for_stage(&mut self, timeout: Duration) -> io::Result<Option<Stage>> {
         let until = Instant::now() + timeout;
         while let Some(news) = self.receive(until) {
             match news {

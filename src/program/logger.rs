@@ -26,13 +26,13 @@ const BATCH: usize = 512;
 /// Controls the log of this process.
 #[derive(Debug, Clone)]
 pub struct Logger {
-    control: Sender<Control>,
+    requests: Sender<Request>,
     dropped: Arc<AtomicU64>,
 }
 
 /// All that the writer can be told besides lines.
 #[derive(Debug)]
-enum Control {
+enum Request {
     Reopen,
     /// Write the lines so far and answer.
     Flush(Sender<()>),
@@ -46,8 +46,8 @@ impl Logger {
     /// The file cannot be opened, or the thread cannot be started.
     pub fn start(path: Option<&Path>) -> io::Result<Logger> {
         let (lines, queue) = bounded(LINES);
-        // An order that finds no room follows others that do the same.
-        let (control, orders) = bounded(16);
+        // A request that finds no room follows others that do the same.
+        let (requests, inbox) = bounded(16);
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             path: path.map(Path::to_owned),
@@ -56,24 +56,28 @@ impl Logger {
             dropped: Arc::clone(&dropped),
             dropped_reported: 0,
         };
-        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&queue, &orders))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&queue, &inbox))?;
         let env = env_logger::Env::default().default_filter_or("info");
         let filter = env_logger::Builder::from_env(env).build();
         log::set_max_level(filter.filter());
-        log::set_boxed_logger(Box::new(Front { filter, lines, dropped: Arc::clone(&dropped) }))
-            .map_err(io::Error::other)?;
-        Ok(Logger { control, dropped })
+        log::set_boxed_logger(Box::new(ChannelLog {
+            filter,
+            lines,
+            dropped: Arc::clone(&dropped),
+        }))
+        .map_err(io::Error::other)?;
+        Ok(Logger { requests, dropped })
     }
 
     /// Reopens the file, after it was renamed.
     pub fn reopen(&self) {
-        let _ = self.control.try_send(Control::Reopen);
+        let _ = self.requests.try_send(Request::Reopen);
     }
 
     /// Waits until all lines so far are written, or until the timeout passes.
     pub fn flush(&self, timeout: Duration) {
         let (done, is_done) = bounded(1);
-        if self.control.try_send(Control::Flush(done)).is_ok() {
+        if self.requests.try_send(Request::Flush(done)).is_ok() {
             let _ = is_done.recv_timeout(timeout);
         }
     }
@@ -85,7 +89,7 @@ impl Logger {
 }
 
 /// What the macros of the `log` crate call.
-struct Front {
+struct ChannelLog {
     filter: env_logger::Logger,
     lines: Sender<Line>,
     /// An atomic, because all threads count here, and a full channel could not carry it.
@@ -99,7 +103,7 @@ struct Line {
     text: String,
 }
 
-impl Log for Front {
+impl Log for ChannelLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.filter.enabled(metadata)
     }
@@ -127,16 +131,16 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, lines: &Receiver<Line>, orders: &Receiver<Control>) {
+    fn run(mut self, lines: &Receiver<Line>, requests: &Receiver<Request>) {
         loop {
             select! {
                 recv(lines) -> line => match line {
                     Ok(line) => self.write(std::iter::once(line).chain(lines.try_iter().take(BATCH))),
                     Err(_) => return,
                 },
-                recv(orders) -> order => match order {
-                    Ok(Control::Reopen) => self.reopen(),
-                    Ok(Control::Flush(done)) => {
+                recv(requests) -> request => match request {
+                    Ok(Request::Reopen) => self.reopen(),
+                    Ok(Request::Flush(done)) => {
                         self.write(lines.try_iter());
                         let _ = done.send(());
                     }

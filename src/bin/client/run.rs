@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
     /// Runs the load to its end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Report> {
         loop {
-            let stage = self.load.next_stage(INTERVAL)?;
+            let stage = self.load.wait_for_stage(INTERVAL)?;
             if let Some(stage) = stage {
                 self.enter(stage);
             }

@@ -25,22 +25,22 @@ const SECOND: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 const FRAME: RGBColor = RGBColor(0x88, 0x88, 0x88);
 
-type Line = Vec<(f64, f64)>;
+type Points = Vec<(f64, f64)>;
 type Drawn<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Result<'a> =
-    std::result::Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
+type DrawResult<'a> =
+    Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 /// Latency by percentile, a line for each distribution.
 pub(crate) fn latency(distributions: &[&Distribution]) -> String {
     let messages = distributions.iter().map(|it| it.len()).max().unwrap_or(0);
     let least = distributions.iter().map(|it| it.percentile(0.0)).fold(f64::INFINITY, f64::min);
     let most = distributions.iter().map(|it| it.max()).fold(0.0, f64::max);
-    let lines: Vec<Line> = distributions.iter().map(|it| latency_line(it)).collect();
+    let lines: Vec<Points> = distributions.iter().map(|it| latency_line(it)).collect();
     svg(Axis::percentiles(messages), Axis::latency(least, most), &lines)
 }
 
 /// Latency by percentile up to the slowest message, in the coordinates of the axes.
-fn latency_line(distribution: &Distribution) -> Line {
+fn latency_line(distribution: &Distribution) -> Points {
     let end = axis::position(distribution.len()).max(1.0);
     let height = |latency: f64| latency.max(axis::LEAST).log10();
     let point = |index: usize| {
@@ -52,7 +52,7 @@ fn latency_line(distribution: &Distribution) -> Line {
 
 /// Messages per second over time. A rate holds for a whole step.
 pub(crate) fn rate(steps: &[Step]) -> String {
-    let line: Line =
+    let line: Points =
         steps.iter().flat_map(|it| [(it.from, it.rate()), (it.to, it.rate())]).collect();
     over_time(line)
 }
@@ -64,13 +64,13 @@ pub(crate) fn connections(steps: &[Step]) -> String {
     over_time([(0.0, 0.0)].into_iter().chain(known).collect())
 }
 
-fn over_time(line: Line) -> String {
+fn over_time(line: Points) -> String {
     let end = line.last().map_or(0.0, |point| point.0);
     let most = line.iter().map(|point| point.1).fold(0.0, f64::max);
     svg(Axis::time(end), Axis::count(most), &[line])
 }
 
-fn svg(x: Axis, y: Axis, lines: &[Line]) -> String {
+fn svg(x: Axis, y: Axis, lines: &[Points]) -> String {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     draw(&area, x, y, lines).expect("drawing into a string cannot fail");
@@ -78,7 +78,7 @@ fn svg(x: Axis, y: Axis, lines: &[Line]) -> String {
     svg
 }
 
-fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Line]) -> Result<'a> {
+fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Points]) -> DrawResult<'a> {
     let title = x.title.clone();
     let mut chart = ChartBuilder::on(area)
         .margin_top(10)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::environment::Environment;
-use super::summary::Summary;
+use super::summary::PlanSummary;
 use super::timeline::Timeline;
 
 /// The results of one client, or of several clients together. It holds all that is printed,
@@ -27,7 +27,7 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// When the last reply arrived, in seconds since 1970.
     pub(crate) ended: f64,
-    pub(crate) connections: Connections,
+    pub(crate) connections: ConnectionCounts,
     pub(crate) histogram: Distribution,
     /// In an open loop: latencies since the messages were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub(crate) struct Report {
     /// Texts of errors and mismatches, and how often each occurred.
     #[serde(rename = "complaints")]
     pub(crate) error_texts: BTreeMap<String, u64>,
-    pub(crate) plan: Summary,
+    pub(crate) plan: PlanSummary,
     pub(crate) timeline: Timeline,
     /// CPU time of the client.
     #[serde(rename = "client")]
@@ -52,7 +52,7 @@ pub(crate) struct Report {
 
 /// Counts of connections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Connections {
+pub(crate) struct ConnectionCounts {
     pub(crate) requested: u64,
     pub(crate) opened: u64,
     pub(crate) failed: u64,
@@ -90,7 +90,7 @@ impl Report {
             unsent: outcome.unsent,
             seconds: outcome.time.as_secs_f64(),
             ended: record.ended,
-            connections: Connections {
+            connections: ConnectionCounts {
                 requested: connections.requested,
                 opened: connections.opened,
                 failed: connections.failed,
@@ -102,7 +102,7 @@ impl Report {
             histogram_raw: outcome.raw.map(Distribution),
             interrupted: outcome.interrupted,
             error_texts: outcome.error_texts,
-            plan: Summary::of(plan),
+            plan: PlanSummary::of(plan),
             timeline: record.timeline,
             client_cpu: record.client_cpu,
             server_cost: record.server_cost,
@@ -207,8 +207,8 @@ impl Report {
     }
 }
 
-impl Connections {
-    fn add(&mut self, other: Connections) {
+impl ConnectionCounts {
+    fn add(&mut self, other: ConnectionCounts) {
         self.requested += other.requested;
         self.opened += other.opened;
         self.failed += other.failed;

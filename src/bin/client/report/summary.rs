@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The plan, in words and numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Summary {
+pub(crate) struct PlanSummary {
     /// The servers' addresses.
     pub(crate) targets: Vec<String>,
     pub(crate) threads: usize,
@@ -33,8 +33,8 @@ pub(crate) struct Shape {
     pub(crate) verify: String,
 }
 
-impl Summary {
-    pub(crate) fn of(plan: &Plan) -> Summary {
+impl PlanSummary {
+    pub(crate) fn of(plan: &Plan) -> PlanSummary {
         let verify = plan.verify.to_possible_value();
         let shape = Shape {
             rate: plan.rate,
@@ -49,7 +49,7 @@ impl Summary {
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
             verify: verify.map(|it| it.get_name().to_owned()).unwrap_or_default(),
         };
-        Summary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
+        PlanSummary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
     }
 
     /// `loop` of the JSON.
@@ -58,14 +58,14 @@ impl Summary {
     }
 
     /// A difference that prevents merging, if there is one.
-    pub(crate) fn difference(&self, other: &Summary) -> Option<String> {
+    pub(crate) fn difference(&self, other: &PlanSummary) -> Option<String> {
         let value = |shape: &Shape| serde_json::to_value(shape).unwrap_or_default();
         let (ours, theirs) = (value(&self.shape), value(&other.shape));
         let (key, ours) = ours.as_object()?.iter().find(|(key, ours)| theirs[*key] != **ours)?;
         Some(format!("{key} is {ours} in one and {} in the other", theirs[key]))
     }
 
-    pub(crate) fn merge(mut self, other: Summary) -> Summary {
+    pub(crate) fn merge(mut self, other: PlanSummary) -> PlanSummary {
         self.threads += other.threads;
         for target in other.targets {
             if !self.targets.contains(&target) {
