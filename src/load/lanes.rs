@@ -156,6 +156,7 @@ impl Lanes {
         self.update_all(|exchange, lane| exchange.send(lane, Instant::now()));
     }
 
+    /// As [`update`](Self::update), on every connection.
     pub(crate) fn update_all(
         &mut self,
         act: impl Fn(&mut Exchange, &mut Lane) -> Result<NextStep, Failure>,
@@ -165,7 +166,7 @@ impl Lanes {
         }
     }
 
-    /// Acts on one connection, watches for what it waits for then, and takes the next step.
+    /// Acts on one connection, updates what epoll watches for, and takes the next step.
     pub(crate) fn update(
         &mut self,
         token: Token,

@@ -192,7 +192,8 @@ impl Load {
         std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge)
     }
 
-    /// Receives the next news until then. Meanwhile it ends the hold when that is due.
+    /// Receives the next news that arrives before `until`, and ends the hold if that is due
+    /// meanwhile.
     fn receive(&mut self, until: Instant) -> Option<News> {
         loop {
             let moment = self.held_until.map_or(until, |held| held.min(until));

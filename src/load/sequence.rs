@@ -96,3 +96,25 @@ impl Sequence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_warm_up_does_not_count_and_what_it_missed_is_skipped() {
+        let mut sequence = Sequence::new(7);
+        sequence.add_sent(3);
+        sequence.add_answered();
+        sequence.start_counting(10, 5);
+        assert_eq!((sequence.left(), sequence.counted(), sequence.unanswered()), (5, 0, 2));
+        // The next message is number 3, and the schedule has sent 10 by then.
+        assert_eq!((sequence.counts(2), sequence.counts(3), sequence.index(3)), (false, true, 10));
+        sequence.add_sent(5);
+        sequence.add_closed(Tally { sent: 80, received: 11 });
+        // Of 8 messages 5 count, and none of the replies: one was to the warm-up.
+        let bytes = sequence.counted_bytes(10, 11);
+        assert_eq!((sequence.left(), sequence.counted()), (0, 5));
+        assert_eq!((bytes.sent, bytes.received), (50, 0));
+    }
+}

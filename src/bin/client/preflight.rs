@@ -29,8 +29,8 @@ const KERNEL: u64 = 5_200;
 /// The kernel takes messages up to this size whole.
 const SMALL: usize = 64 * 1024;
 
-/// Prints what each resource is needed and available of. The exit code is 0 if all fits, and
-/// 1 if not.
+/// Prints how much of each resource is needed and available. The exit code is 0 if all
+/// suffice, and 1 if not.
 pub(crate) fn check(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let mut output = output::open(args.results.output.as_deref())?;
     let plan = args.plan();
@@ -53,8 +53,8 @@ impl Need {
 
     fn line(&self) -> String {
         let Need { what, needed, available, fix } = self;
-        let verdict = if self.is_met() { "fits".to_owned() } else { format!("short: {fix}") };
-        format!("{what:<28} {needed:>12} of {available:>12}  {verdict}\n")
+        let result = if self.is_met() { "fits".to_owned() } else { format!("short: {fix}") };
+        format!("{what:<28} {needed:>12} of {available:>12}  {result}\n")
     }
 }
 

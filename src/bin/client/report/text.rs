@@ -158,7 +158,7 @@ fn memory(report: &Report, cost: &ServerCost) -> String {
     }
 }
 
-/// What limits the validity of the figures.
+/// Notes on what limits the validity of the figures.
 pub(crate) fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if report.environment.shares_cpus {
@@ -170,8 +170,7 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
     let busy = report.client_cpu.total() / report.seconds.max(f64::MIN_POSITIVE);
     if report.messages > 0 && busy > BUSY * report.plan.threads as f64 {
         notes.push(format!(
-            "the client's {} threads were busy {:.0} % of the time: it may be the bottleneck",
-            report.plan.threads,
+            "the client's threads were busy {:.0} % of the time: it may be the bottleneck",
             100.0 * (busy / report.plan.threads as f64).min(1.0)
         ));
     }
