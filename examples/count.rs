@@ -1,5 +1,5 @@
-//! A server of one's own: it answers each line with how many lines that
-//! connection has sent, and says goodbye in the log with what they came to.
+//! A server with its own handler: it answers each line with the number of lines that the
+//! connection has sent, and prints the totals when the connection closes.
 //!
 //! ```console
 //! $ cargo run --example count
@@ -18,7 +18,7 @@ use reactor_server::{Config, Framing, Handler, Reason, Reply, Server};
 /// Counts lines.
 struct Count;
 
-/// What it remembers of one connection.
+/// What it stores per connection.
 struct Counted {
     peer: SocketAddr,
     lines: u64,

@@ -1,18 +1,36 @@
-//! The load client: connections that ask, and check every byte of the answers.
+//! The load client: connections that send messages and verify every byte of the replies.
 //!
-//! A [`Plan`] says what is to be done, [`Load`] does it with one or more
-//! generator threads, and an [`Outcome`] says what came of it. The
-//! parts are the server's own: `Poll`, `Slab`, `Connection`, `Codec`, mailboxes.
+//! A [`Plan`] describes the load, a [`Load`] runs it on one or more threads, and an
+//! [`Outcome`] holds the results. It is built from the parts of the server: `Poll`, `Slab`,
+//! `Connection`, `Codec`, mailboxes.
+//!
+//! | floor | files | what they are |
+//! |---|---|---|
+//! | 8 | `mod` | the load: starts generators, and merges their stages and results |
+//! | 7 | `generator` | one thread: the stages of a run |
+//! | 6 | `lanes` | the connections of a thread: opened, watched, timed out, closed |
+//! | 5 | `exchange`, `mail` | send, receive, verify, send on; what threads tell each other |
+//! | 4 | `outcome` | results |
+//! | 3 | `lane` | one connection |
+//! | 2 | `opener`, `payload` | opens connections; the bytes of messages |
+//! | 1 | `plan` | what the load is |
+//! | 0 | `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
 
+mod exchange;
+mod failure;
 mod generator;
 mod lane;
+mod lanes;
+mod mail;
 mod opener;
 mod outcome;
+mod payload;
 mod plan;
+mod progress;
 mod schedule;
-mod script;
+mod sequence;
 mod sources;
-mod talk;
+mod stage;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,163 +40,83 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::net::counter::Counter;
 use crate::net::mailbox::{EventLoop, Mailbox};
 use generator::Generator;
-use script::Script;
+use mail::{News, Order};
+use payload::Payload;
+use progress::ProgressCounters;
+use schedule::Start;
 
-pub use opener::CONNECTING;
+pub use opener::MAX_CONNECTING;
 pub use outcome::{Connections, Outcome};
 pub use plan::{Plan, Verify};
+pub use progress::Progress;
 pub use sources::{Sources, port_range};
-
-/// All that a generator can be told.
-#[derive(Debug)]
-enum Order {
-    /// All connections of all threads are open, as far as they ever will be: talk.
-    Start(Start),
-    /// All is said by everybody, and was held for long enough: echo once more.
-    LastEcho,
-    /// Give up what is under way and report.
-    Stop,
-}
-
-/// Where one generator stands among all, when they start.
-#[derive(Debug, Clone, Copy)]
-struct Start {
-    at: Instant,
-    /// How many connections are open, of all generators.
-    lanes: u64,
-    /// How many of these come before its own.
-    first: u64,
-}
-
-/// All that a load is told.
-#[derive(Debug)]
-enum News {
-    /// The generator of this number has come so far.
-    Reached(usize, Stretch),
-    /// The generator of this number has ended.
-    Done(usize, Box<io::Result<Outcome>>),
-    /// Hold no longer.
-    Release,
-}
-
-/// How far a generator has come, or all of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Stretch {
-    #[default]
-    Opening,
-    /// Its connections are open, so many, or have failed.
-    Open(u64),
-    /// From here on its messages count.
-    Counting,
-    /// All is said, and its connections are held.
-    Holding,
-    Over,
-}
-
-/// How far a load has come, all its threads together.
-#[derive(Debug)]
-pub enum Milestone {
-    /// All connections are open, or have failed. Nothing is sent before
-    /// [`Load::talk`].
-    Open,
-    /// From here on messages count: the warm-up is over, if there was one.
-    Counting,
-    /// All is said, and the connections are held.
-    Holding,
-    /// The end.
-    Over(Box<Outcome>),
-}
-
-/// How far a generator has come, for whoever watches.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Progress {
-    opened: Counter,
-    open: Counter,
-    messages: Counter,
-    errors: Counter,
-}
-
-/// How far a load has come, in figures.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// How many connections were opened.
-    pub opened: u64,
-    /// How many are open now.
-    pub open: u64,
-    /// How many replies have come, of those that count.
-    pub messages: u64,
-    /// How many connections failed, to open or later, or had wrong bytes.
-    pub errors: u64,
-}
+pub use stage::Stage;
 
 /// A load that is running.
 #[derive(Debug)]
 pub struct Load {
     generators: Vec<Mailbox<Order>>,
-    progress: Arc<[Progress]>,
+    progress: Arc<[ProgressCounters]>,
     news: Receiver<News>,
-    tell: Sender<News>,
-    /// How far each generator has come.
-    reached: Vec<Stretch>,
-    /// How far all had come when that was last said.
-    said: Stretch,
-    /// How many connections each has to talk on.
-    open: Vec<u64>,
+    news_sender: Sender<News>,
+    /// The stage of each generator.
+    stages: Vec<Stage>,
+    /// The stage that all generators have reached.
+    stage: Stage,
+    /// How many connections each generator has opened.
+    lanes: Vec<u64>,
     hold: Duration,
-    /// Until when connections are held.
+    /// When the hold ends, while connections are held.
     held_until: Option<Instant>,
     outcomes: Vec<Outcome>,
 }
 
-/// Gives orders to a load, from any thread.
+/// Controls a load, from any thread.
 #[derive(Debug, Clone)]
 pub struct Control {
     generators: Vec<Mailbox<Order>>,
-    tell: Sender<News>,
+    news_sender: Sender<News>,
 }
 
 impl Control {
-    /// Has the load give up what is under way and say what it has.
+    /// Stops the load: it abandons all connections and ends with the results so far.
     pub fn stop(&self) {
         self.generators.iter().for_each(|generator| generator.send(Order::Stop));
     }
 
-    /// Has connections that are held be held no longer.
-    pub fn release(&self) {
-        // Nobody hears it if the load is over.
-        let _ = self.tell.send(News::Release);
+    /// Ends the hold, if connections are held.
+    pub fn end_hold(&self) {
+        // Nobody receives it if the load is over.
+        let _ = self.news_sender.send(News::EndHold);
     }
 }
 
 impl Load {
-    /// Starts to connect.
+    /// Starts to open connections.
     ///
     /// # Errors
-    /// A thread cannot be started, or descriptors are short.
+    /// A thread cannot be started, or there are too few descriptors.
     pub fn start(plan: &Plan) -> io::Result<Load> {
-        let (tell, news) = crossbeam_channel::unbounded();
+        let (news_sender, news) = crossbeam_channel::unbounded();
         let event_loops: Vec<_> =
             (0..plan.threads).map(|_| EventLoop::new()).collect::<io::Result<_>>()?;
-        let (said, held_until, outcomes) = Default::default();
         let load = Load {
             generators: event_loops.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
-            progress: event_loops.iter().map(|_| Progress::default()).collect(),
+            progress: event_loops.iter().map(|_| ProgressCounters::default()).collect(),
             news,
-            tell,
-            reached: vec![Stretch::Opening; plan.threads],
-            said,
-            open: vec![0; plan.threads],
+            news_sender,
+            stages: vec![Stage::Opening; plan.threads],
+            stage: Stage::Opening,
+            lanes: vec![0; plan.threads],
             hold: plan.hold.unwrap_or_default(),
-            held_until,
-            outcomes,
+            held_until: None,
+            outcomes: Vec::new(),
         };
-        let script = Arc::new(Script::new(plan));
+        let payload = Arc::new(Payload::new(plan));
         for (number, (event_loop, _)) in event_loops.into_iter().enumerate() {
-            load.spawn(number, event_loop, plan.share(number), Arc::clone(&script))?;
+            load.spawn(number, event_loop, plan.share(number), Arc::clone(&payload))?;
         }
         Ok(load)
     }
@@ -188,73 +126,75 @@ impl Load {
         number: usize,
         event_loop: EventLoop<Order>,
         plan: Plan,
-        script: Arc<Script>,
+        payload: Arc<Payload>,
     ) -> io::Result<()> {
-        let (progress, tell) = (Arc::clone(&self.progress), self.tell.clone());
+        let (progress, news) = (Arc::clone(&self.progress), self.news_sender.clone());
         let run = move || {
             let generator =
-                Generator::new(event_loop, plan, script, number, &progress[number], tell.clone());
+                Generator::new(event_loop, plan, payload, number, &progress[number], news.clone());
             let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
-            let _ = tell.send(News::Done(number, Box::new(result)));
+            let _ = news.send(News::Done { number, result: Box::new(result) });
         };
         thread::Builder::new().name(format!("load-{number}")).spawn(run).map(drop)
     }
 
-    /// For giving it orders.
+    /// Returns a handle that controls this load.
     pub fn control(&self) -> Control {
-        Control { generators: self.generators.clone(), tell: self.tell.clone() }
+        Control { generators: self.generators.clone(), news_sender: self.news_sender.clone() }
     }
 
-    /// How far it has come.
-    pub fn figures(&self) -> Figures {
-        let sum = |counter: fn(&Progress) -> &Counter| {
-            self.progress.iter().map(|progress| counter(progress).get()).sum()
-        };
-        Figures {
-            opened: sum(|progress| &progress.opened),
-            open: sum(|progress| &progress.open),
-            messages: sum(|progress| &progress.messages),
-            errors: sum(|progress| &progress.errors),
-        }
+    /// What the load has done so far.
+    pub fn progress(&self) -> Progress {
+        self.progress.iter().map(ProgressCounters::get).sum()
     }
 
-    /// Has the connections talk. To be called once, at [`Milestone::Open`].
-    pub fn talk(&self) {
-        let (at, lanes, mut first) = (Instant::now(), self.open.iter().sum(), 0);
-        for (generator, open) in self.generators.iter().zip(&self.open) {
+    /// Starts to send messages. Call it once, at [`Stage::Opened`].
+    pub fn start_sending(&self) {
+        let (at, lanes, mut first) = (Instant::now(), self.lanes.iter().sum(), 0);
+        for (generator, own) in self.generators.iter().zip(&self.lanes) {
             generator.send(Order::Start(Start { at, lanes, first }));
-            first += open;
+            first += own;
         }
     }
 
-    /// Waits for the next milestone, but not longer than `patience`: `None` says that
-    /// it has not come yet. Those between the first and the last are left out if the
-    /// load ends early.
+    /// Waits until all generators have reached the next stage, or until the timeout passes,
+    /// which is `None`. A load that is stopped, or has no connections left, skips stages.
     ///
     /// # Errors
-    /// A generator has failed by a mistake of ours.
-    pub fn next(&mut self, patience: Duration) -> io::Result<Option<Milestone>> {
-        let until = Instant::now() + patience;
-        while let Some(news) = self.hear(until) {
+    /// A generator has failed: a bug of this crate.
+    pub fn wait_for_stage(&mut self, timeout: Duration) -> io::Result<Option<Stage>> {
+        let until = Instant::now() + timeout;
+        while let Some(news) = self.receive(until) {
             match news {
-                News::Reached(number, stretch) => self.reach(number, stretch),
-                News::Release => self.held_until = self.held_until.map(|_| Instant::now()),
-                News::Done(number, outcome) => {
-                    self.outcomes.push((*outcome)?);
-                    self.reach(number, Stretch::Over);
+                News::Entered { number, stage, lanes } => {
+                    (self.stages[number], self.lanes[number]) = (stage, lanes);
                 }
+                News::Done { number, result } => {
+                    self.outcomes.push((*result)?);
+                    self.stages[number] = Stage::Over;
+                }
+                News::EndHold => self.held_until = self.held_until.map(|_| Instant::now()),
             }
-            if let Some(milestone) = self.milestone() {
-                return Ok(Some(milestone));
+            let all = self.stages.iter().copied().min().unwrap_or(Stage::Over);
+            if all > self.stage {
+                self.stage = all;
+                self.held_until = (all == Stage::Holding).then(|| Instant::now() + self.hold);
+                return Ok(Some(all));
             }
         }
         Ok(None)
     }
 
-    /// The next news, if there are any before `until`. Meanwhile it sees to it that
-    /// nothing is held for too long.
-    fn hear(&mut self, until: Instant) -> Option<News> {
+    /// Takes the results. Call it at [`Stage::Over`]; before, they are those of the
+    /// generators that have ended, or `None`.
+    pub fn take_outcome(&mut self) -> Option<Outcome> {
+        std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge)
+    }
+
+    /// Receives the next news that arrives before `until`, and ends the hold if that is due
+    /// meanwhile.
+    fn receive(&mut self, until: Instant) -> Option<News> {
         loop {
             let moment = self.held_until.map_or(until, |held| held.min(until));
             if let Ok(news) = self.news.recv_deadline(moment) {
@@ -266,35 +206,6 @@ impl Load {
             }
             if until <= Instant::now() {
                 return None;
-            }
-        }
-    }
-
-    fn reach(&mut self, number: usize, stretch: Stretch) {
-        self.reached[number] = stretch;
-        if let Stretch::Open(open) = stretch {
-            self.open[number] = open;
-        }
-    }
-
-    /// What is to be said of how far all have come, if that is news.
-    fn milestone(&mut self) -> Option<Milestone> {
-        let all = self.reached.iter().copied().min()?;
-        let before = std::mem::replace(&mut self.said, all);
-        if std::mem::discriminant(&before) == std::mem::discriminant(&all) {
-            return None;
-        }
-        match all {
-            Stretch::Opening => None,
-            Stretch::Open(_) => Some(Milestone::Open),
-            Stretch::Counting => Some(Milestone::Counting),
-            Stretch::Holding => {
-                self.held_until = Some(Instant::now() + self.hold);
-                Some(Milestone::Holding)
-            }
-            Stretch::Over => {
-                let outcomes = std::mem::take(&mut self.outcomes).into_iter();
-                outcomes.reduce(Outcome::merge).map(|outcome| Milestone::Over(Box::new(outcome)))
             }
         }
     }

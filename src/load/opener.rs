@@ -1,4 +1,4 @@
-//! Opens connections, at their pace and from their sources.
+//! Opens connections, at the planned rate and from the planned sources.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -7,29 +7,29 @@ use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::load::Plan;
-use crate::load::lane::Failure;
+use crate::load::failure::Failure;
+use crate::load::plan::Plan;
 use crate::net::sys;
 
 /// Opens the connections of one thread.
 #[derive(Debug)]
 pub(crate) struct Opener {
     plan: Plan,
-    /// The number of the thread, and of its first connection; the others follow in
-    /// steps of the number of threads.
+    /// The number of the thread, and of its first connection. Its other connections
+    /// follow at intervals of the number of threads.
     number: usize,
     pub(crate) began: Instant,
-    /// How many of the connections of the plan were tried.
+    /// How many of the planned connections were tried.
     tried: usize,
-    /// How many sockets there ever were: they take turns with the sources.
+    /// How many sockets were created, which choose the source of the next.
     sockets: u64,
-    /// How many connections are neither open nor given up.
+    /// How many connections are being opened.
     pub(crate) connecting: usize,
 }
 
-/// How many connections a thread has being opened at once, so that the server's queue of
-/// those who wait to be accepted does not run over.
-pub const CONNECTING: usize = 256;
+/// How many connections a thread opens at once, so that the server's accept queue does
+/// not overflow.
+pub const MAX_CONNECTING: usize = 256;
 
 impl Opener {
     pub(crate) fn new(plan: &Plan, number: usize) -> Opener {
@@ -38,24 +38,24 @@ impl Opener {
         Opener { plan, number, began, tried, sockets, connecting }
     }
 
-    /// How many may be tried now: one that fails at once is no longer connecting.
+    /// How many more connections may be opened at once.
     pub(crate) fn room(&self) -> usize {
-        CONNECTING.saturating_sub(self.connecting)
+        MAX_CONNECTING.saturating_sub(self.connecting)
     }
 
-    /// When the next connection is to be opened, if one is left.
+    /// When the next planned connection is to be opened, if one is left.
     pub(crate) fn due(&self) -> Option<Instant> {
         let is_left = self.tried < self.plan.connections;
         is_left.then(|| self.began + self.plan.opens_after(self.next_number()))
     }
 
-    /// Whether all were tried, and are open or given up.
+    /// Whether all planned connections are open or have failed.
     pub(crate) fn is_done(&self) -> bool {
         self.connecting == 0 && self.tried == self.plan.connections
     }
 
-    /// The number of the next connection, which is opened now.
-    pub(crate) fn next(&mut self) -> u32 {
+    /// Takes the number of the next planned connection.
+    pub(crate) fn take_number(&mut self) -> u32 {
         let number = self.next_number();
         self.tried += 1;
         number as u32
@@ -65,11 +65,11 @@ impl Opener {
         self.number + self.tried * self.plan.threads
     }
 
-    /// Starts to connect.
+    /// Starts to connect from the next source.
     pub(crate) fn connect(&mut self) -> Result<TcpStream, Failure> {
-        let turn = self.number as u64 + self.sockets * self.plan.threads as u64;
+        let socket = self.number as u64 + self.sockets * self.plan.threads as u64;
         self.sockets += 1;
-        connect(self.plan.target, self.plan.sources.of(turn))
+        connect(self.plan.target, self.plan.sources.nth(socket))
     }
 }
 
@@ -94,8 +94,8 @@ fn socket(target: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The port is chosen on connecting: one that is chosen before is nobody else's for
-/// a minute, whatever their peer.
+/// The kernel chooses the port on connecting. A port that it chose on binding could not
+/// be used for another peer.
 fn bind(socket: &Socket, ip: IpAddr) -> io::Result<()> {
     sys::choose_port_on_connecting(socket.as_fd())?;
     socket.bind(&SocketAddr::new(ip, 0).into())

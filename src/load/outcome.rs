@@ -1,71 +1,72 @@
-//! What came of a load.
+//! The results of a load.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::load::Plan;
-use crate::load::lane::Answer;
+use crate::load::failure::Failure;
+use crate::load::lane::Verified;
+use crate::load::plan::Plan;
 
-/// What came of a load, or of one thread's share in it.
+/// The results of a load, or of one thread of it.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Replies that came and were as they should be.
+    /// Replies that passed verification.
     pub messages: u64,
-    /// Connections that failed, to open or later.
+    /// Connections that failed, while opening or later.
     pub errors: u64,
-    /// Connections on which something came back that should not have.
+    /// Connections that received wrong bytes.
     pub mismatches: u64,
-    /// Bytes sent, framing included.
+    /// Bytes sent, including framing.
     pub bytes_sent: u64,
-    /// Bytes received, framing included.
+    /// Bytes received, including framing.
     pub bytes_received: u64,
-    /// Messages that were due and could not be sent before time was up (open loop).
+    /// Messages that were due, but not sent before time was up (open loop).
     pub unsent: u64,
-    /// From the first message to the last reply; or, if none came, to the last
-    /// failure. Neither warm-up nor holding is part of it.
+    /// From the first message to the last reply, or to the last failure if there is no
+    /// reply. It includes neither warm-up nor hold.
     pub time: Duration,
-    /// When the last reply came, or the last failure.
+    /// When the last reply arrived, or when the last connection failed.
     pub ended: Option<Instant>,
-    /// What became of the connections.
+    /// Counts of connections.
     pub connections: Connections,
-    /// In nanoseconds, to having the reply: in a closed loop from handing the message
-    /// to the kernel, in an open loop from when it was due.
+    /// Nanoseconds until the reply was received: in a closed loop since the message was
+    /// handed to the kernel, in an open loop since it was due.
     pub latency: Histogram<u64>,
-    /// In an open loop: from handing the message to the kernel, too.
+    /// In an open loop: nanoseconds since the message was handed to the kernel.
     pub raw: Option<Histogram<u64>>,
-    /// What went wrong, in words, and how often.
-    pub complaints: BTreeMap<String, u64>,
-    /// Whether it was stopped before its time.
+    /// Texts of errors and mismatches, and how often each occurred.
+    pub error_texts: BTreeMap<String, u64>,
+    /// Whether the load was stopped before its end.
     pub interrupted: bool,
 }
 
-/// What became of the connections.
+/// Counts of connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// How many were to be opened.
+    /// How many the plan has.
     pub requested: u64,
-    /// How many were.
+    /// How many of these were opened.
     pub opened: u64,
-    /// How many could not be.
+    /// How many of these could not be opened.
     pub failed: u64,
-    /// From the first attempt until the last was opened.
+    /// From the first attempt until the last of these was open.
     pub time: Duration,
-    /// How many were opened in the place of one that was closed as planned.
+    /// How many were opened to replace another, as planned.
     pub reopened: u64,
-    /// Why connections could not be opened, and how often.
+    /// Reasons for which connections could not be opened, and how often each occurred.
     pub failures: BTreeMap<String, u64>,
 }
 
-/// The longest latency told apart from longer ones: an hour, in nanoseconds.
+/// The longest latency that is recorded exactly: an hour, in nanoseconds.
 const LONGEST: u64 = 3_600_000_000_000;
-/// So that a figure is off by a thousandth at most.
+/// They limit the error of a latency to a thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// How many different complaints are kept, so that a long run's memory is bounded.
-const COMPLAINTS: usize = 32;
-/// What stands for all others.
+/// How many different texts are kept, to bound the memory of a long run.
+const MAX_TEXTS: usize = 32;
+/// Stands for all other texts.
 const OTHERS: &str = "others, of too many kinds to list";
 
 impl Outcome {
@@ -85,33 +86,39 @@ impl Outcome {
             },
             latency: histogram(),
             raw: plan.rate.map(|_| histogram()),
-            complaints: BTreeMap::new(),
+            error_texts: BTreeMap::new(),
             interrupted: false,
         }
     }
 
-    /// A reply came, for a message that was due then if it was due at all.
-    pub(crate) fn answered(&mut self, answer: Answer, due: Option<Instant>, now: Instant) {
-        if !answer.counts {
+    /// Counts a reply that arrived now, with its latency: since its message was `due`, or
+    /// in a closed loop since it was sent.
+    pub(crate) fn add_reply(&mut self, reply: Verified, due: Option<Instant>, now: Instant) {
+        if !reply.counts {
             return;
         }
         self.messages += 1;
         let since = |moment| now.saturating_duration_since(moment).as_nanos() as u64;
-        self.latency.saturating_record(since(due.unwrap_or(answer.sent)));
+        self.latency.saturating_record(since(due.unwrap_or(reply.sent)));
         if let Some(raw) = &mut self.raw {
-            raw.saturating_record(since(answer.sent));
+            raw.saturating_record(since(reply.sent));
         }
     }
 
-    /// Something went wrong.
-    pub(crate) fn complain(&mut self, complaint: String, times: u64) {
-        let has_room = self.complaints.len() < COMPLAINTS;
-        let is_kept = has_room || self.complaints.contains_key(&complaint);
-        let complaint = if is_kept { complaint } else { OTHERS.to_owned() };
-        *self.complaints.entry(complaint).or_default() += times;
+    /// Counts a connection that failed; `is_first` if it was to begin its sequence.
+    pub(crate) fn add_failure(&mut self, failure: &Failure, is_first: bool) {
+        match failure {
+            Failure::Mismatch(_) => self.mismatches += 1,
+            _ => self.errors += 1,
+        }
+        if let Some(reason) = failure.connect_error() {
+            *self.connections.failures.entry(reason).or_default() += 1;
+            self.connections.failed += u64::from(is_first);
+        }
+        self.add_error_text(failure.to_string(), 1);
     }
 
-    /// The outcome of both.
+    /// The results of both together.
     pub(crate) fn merge(mut self, other: Outcome) -> Outcome {
         self.messages += other.messages;
         self.errors += other.errors;
@@ -126,18 +133,24 @@ impl Outcome {
         if let (Some(raw), Some(other)) = (&mut self.raw, other.raw) {
             *raw += other;
         }
-        for (complaint, times) in other.complaints {
-            self.complain(complaint, times);
+        for (text, times) in other.error_texts {
+            self.add_error_text(text, times);
         }
         self.interrupted |= other.interrupted;
         self
+    }
+
+    fn add_error_text(&mut self, text: String, times: u64) {
+        let is_kept = self.error_texts.len() < MAX_TEXTS || self.error_texts.contains_key(&text);
+        let text = if is_kept { text } else { OTHERS.to_owned() };
+        *self.error_texts.entry(text).or_default() += times;
     }
 }
 
 impl Connections {
     fn merge(mut self, other: Connections) -> Connections {
-        for (why, times) in other.failures {
-            *self.failures.entry(why).or_default() += times;
+        for (reason, times) in other.failures {
+            *self.failures.entry(reason).or_default() += times;
         }
         Connections {
             requested: self.requested + other.requested,

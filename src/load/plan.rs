@@ -1,4 +1,4 @@
-//! What a load is to be like.
+//! The plan of a load.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,47 +6,47 @@ use std::time::Duration;
 use crate::load::sources::Sources;
 use crate::wire::codec::Framing;
 
-/// What a load is to be like.
+/// The plan of a load.
 ///
-/// The connections are opened first, all of them; then they send messages; then,
-/// if they are to be held, they stay open without a word and are echoed once more.
+/// It first opens all connections; then they send messages; then, with `hold`, they stay
+/// open and idle, and each has one last echo.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The server.
     pub target: SocketAddr,
-    /// Where connections come from.
+    /// The source addresses of connections.
     pub sources: Sources,
-    /// How many connections to open; at least one.
+    /// How many connections to open, at least one.
     pub connections: usize,
-    /// How many threads share them; at least one.
+    /// How many threads share them, at least one.
     pub threads: usize,
-    /// How many messages each connection sends, if that is what ends it.
+    /// How many messages each connection sends, or `None` for no limit.
     pub messages: Option<u64>,
-    /// For how long messages are sent, if that is what ends it.
+    /// For how long messages are sent, or `None` for no limit.
     pub duration: Option<Duration>,
-    /// For how long messages are sent before any counts.
+    /// For how long messages are sent before they count.
     pub warmup: Duration,
-    /// How many messages are sent a second, on all connections together: an open
-    /// loop, which does not wait for replies before it goes on. Without it every
-    /// connection asks, waits for the reply, and asks again: a closed loop.
+    /// Messages per second on all connections together, in an open loop: they are sent on
+    /// a schedule, whether or not replies arrive. `None` is a closed loop: each connection
+    /// waits for the reply before it sends the next message.
     pub rate: Option<u64>,
-    /// After how many messages a connection is closed and opened anew.
+    /// After how many messages a connection is closed and replaced by another.
     pub reconnect_every: Option<u64>,
-    /// How long the connections stay open when all was said, before each is echoed
-    /// once more and closed.
+    /// For how long the connections stay open and idle after their last reply, before one
+    /// last echo on each.
     pub hold: Option<Duration>,
-    /// Bytes of a message, framing not counted; at least one.
+    /// Bytes of a message without framing, at least one.
     pub size: usize,
-    /// How many messages of a connection may be unanswered; at least one.
+    /// How many messages of a connection may be unanswered, at least one.
     pub pipeline: usize,
-    /// How messages are told apart. With [`Framing::Raw`] a reply is as many
-    /// bytes as the message had.
+    /// How messages are separated. With [`Framing::Raw`] a reply is as long as its
+    /// message.
     pub framing: Framing,
     /// What the server puts in front of each reply.
     pub reply_prefix: Vec<u8>,
-    /// How replies are checked.
+    /// How replies are verified.
     pub verify: Verify,
-    /// Connections to open a second; without it as fast as it goes.
+    /// Connections to open per second, or `None` for as many as possible.
     pub connect_rate: Option<u64>,
     /// How long a connection may take to open.
     pub connect_timeout: Duration,
@@ -54,32 +54,32 @@ pub struct Plan {
     pub timeout: Duration,
 }
 
-/// How replies are checked.
+/// How replies are verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Verify {
-    /// Every byte.
+    /// Compare every byte.
     Full,
-    /// Their length.
+    /// Compare the length.
     Length,
-    /// Not at all; they are counted.
+    /// Only count replies.
     Off,
 }
 
 impl Plan {
-    /// How many descriptors its threads need beside their connections: an epoll and a
-    /// bell each.
+    /// How many descriptors its threads need besides their connections: an epoll and an
+    /// eventfd each.
     pub fn other_descriptors(&self) -> usize {
         2 * self.threads
     }
 
-    /// The part of the plan that is for thread `number`.
+    /// The share of thread `number`.
     pub(crate) fn share(&self, number: usize) -> Plan {
         let one_more = usize::from(number < self.connections % self.threads);
         Plan { connections: self.connections / self.threads + one_more, ..self.clone() }
     }
 
-    /// When, after the start, the connection with this number is opened.
+    /// How long after the start connection `number` is opened.
     pub(crate) fn opens_after(&self, number: usize) -> Duration {
         match self.connect_rate {
             Some(rate) => Duration::from_secs_f64(number as f64 / rate as f64),

@@ -1,14 +1,14 @@
-//! Where connections come from.
+//! The source addresses of connections.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
-/// Where connections come from: addresses that they take turns with.
+/// The source addresses of connections, which use them in turn.
 ///
-/// A source address has as many connections to one server as it has ports, some
-/// 28,000, and the kernel is slow to find the second half of them.
+/// A source address can have as many connections to one server as it has ports, about
+/// 28,000, and the kernel takes long to find the second half of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources(Vec<Span>);
 
@@ -19,18 +19,18 @@ struct Span {
     count: u64,
 }
 
-/// How many sources are taken in turn while connections come and go: each leaves
-/// its port unused for up to a minute.
+/// How many sources a load uses that reopens connections: each closed connection keeps
+/// its port for up to a minute.
 const FOR_CHURN: usize = 256;
 
 impl Sources {
-    /// The address that the kernel chooses.
+    /// No address: the kernel chooses one.
     pub fn any() -> Sources {
         Sources::default()
     }
 
-    /// Takes turns with the addresses from `first` to `last`, too; both are of one
-    /// family and in order, or else nothing is added and `false` is returned.
+    /// Adds the addresses from `first` to `last`. If they are of two families or not in
+    /// order, it adds nothing and returns `false`.
     pub fn add(&mut self, first: IpAddr, last: IpAddr) -> bool {
         let count = match (first, last) {
             (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
@@ -43,10 +43,11 @@ impl Sources {
         count.is_some()
     }
 
-    /// The sources for connections to `target` where none were asked for: the whole of
-    /// 127.0.0.0/8 is this machine, so that connections to it need not run out of
-    /// ports. Programs that load one server at a time begin at different places.
-    pub fn by_themselves(target: SocketAddr, connections: usize, churn: bool) -> Sources {
+    /// The sources of a load that names none. All of 127.0.0.0/8 is this machine, so a
+    /// server there never needs more ports than there are. `churn` says that connections
+    /// are reopened. Each process starts at another address, so that several can load one
+    /// server.
+    pub fn automatic(target: SocketAddr, connections: usize, churn: bool) -> Sources {
         let easily_found = port_range().count() / 2;
         let count = if churn { FOR_CHURN } else { connections.div_ceil(easily_found.max(1)) };
         match target.ip() {
@@ -59,18 +60,18 @@ impl Sources {
         }
     }
 
-    /// How many addresses there are; none if the kernel chooses.
+    /// How many addresses there are; 0 if the kernel chooses.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|span| span.count).fold(0, u64::saturating_add)
     }
 
-    /// Whether a connection to `target` can come from each.
-    pub fn suit(&self, target: IpAddr) -> bool {
+    /// Whether all are of the address family of `target`.
+    pub fn match_family(&self, target: IpAddr) -> bool {
         self.0.iter().all(|span| span.first.is_ipv4() == target.is_ipv4())
     }
 
-    /// The source of the connection with this number.
-    pub(crate) fn of(&self, number: u64) -> Option<IpAddr> {
+    /// The source of connection `number`.
+    pub(crate) fn nth(&self, number: u64) -> Option<IpAddr> {
         let mut index = number.checked_rem(self.count())?;
         for span in &self.0 {
             if index < span.count {
@@ -99,8 +100,8 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// The ports that the kernel gives to connections: what it says, or else what it
-/// says by default.
+/// The ports that the kernel chooses for connections, or its default range if it cannot
+/// be read.
 pub fn port_range() -> RangeInclusive<u16> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ports = text.split_whitespace().filter_map(|port| port.parse().ok());
@@ -119,36 +120,36 @@ mod tests {
     }
 
     #[test]
-    fn addresses_take_turns() {
+    fn addresses_are_used_in_turn() {
         let mut sources = Sources::any();
-        assert_eq!(sources.of(7), None);
+        assert_eq!(sources.nth(7), None);
         assert!(sources.add(ip("127.0.0.254"), ip("127.0.1.1")));
         assert!(sources.add(ip("10.0.0.1"), ip("10.0.0.1")));
-        let turns: Vec<_> = (0..6).filter_map(|number| sources.of(number)).collect();
+        let used: Vec<_> = (0..6).filter_map(|number| sources.nth(number)).collect();
         let expected = ["127.0.0.254", "127.0.0.255", "127.0.1.0", "127.0.1.1", "10.0.0.1"];
-        assert_eq!(turns[..5], expected.map(ip));
-        assert_eq!(turns[5], turns[0]);
+        assert_eq!(used[..5], expected.map(ip));
+        assert_eq!(used[5], used[0]);
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn an_invalid_range_is_refused() {
         let mut sources = Sources::any();
         assert!(!sources.add(ip("127.0.0.2"), ip("127.0.0.1")));
         assert!(!sources.add(ip("127.0.0.1"), ip("::1")));
         assert!(sources.add(ip("fd00::1"), ip("fd00::ffff")) && sources.count() == 0xffff);
-        assert!(!sources.suit(ip("127.0.0.1")) && sources.suit(ip("::1")));
+        assert!(!sources.match_family(ip("127.0.0.1")) && sources.match_family(ip("::1")));
     }
 
     #[test]
-    fn they_rotate_by_themselves_where_the_ports_of_one_would_run_short() {
+    fn automatic_sources_are_many_where_one_has_too_few_ports() {
         let local = SocketAddr::new(ip("127.0.0.1"), 9009);
-        assert_eq!(Sources::by_themselves(local, 100, false), Sources::any());
-        let many = Sources::by_themselves(local, 1_000_000, false);
+        assert_eq!(Sources::automatic(local, 100, false), Sources::any());
+        let many = Sources::automatic(local, 1_000_000, false);
         assert!(many.count() as usize * port_range().count() / 2 >= 1_000_000);
-        let last = many.of(many.count() - 1).expect("one");
-        assert!(many.of(0).is_some_and(|ip| ip.is_loopback()) && last.is_loopback());
-        assert!(Sources::by_themselves(local, 1, true).count() > 1);
+        let last = many.nth(many.count() - 1).expect("one");
+        assert!(many.nth(0).is_some_and(|ip| ip.is_loopback()) && last.is_loopback());
+        assert!(Sources::automatic(local, 1, true).count() > 1);
         let far = SocketAddr::new(ip("192.0.2.1"), 9009);
-        assert_eq!(Sources::by_themselves(far, 1_000_000, true), Sources::any());
+        assert_eq!(Sources::automatic(far, 1_000_000, true), Sources::any());
     }
 }

@@ -1,12 +1,12 @@
-//! What processes have used of the processors.
+//! The CPU time of processes.
 
 use std::io;
 use std::time::Duration;
 
 use crate::net::sys;
 
-/// The processor time that a process of this machine has used, in user and system mode
-/// together, of all its threads, also those that have ended.
+/// Returns the CPU time that a process on this machine has used: user and system time of
+/// all its threads, including those that have ended.
 ///
 /// # Errors
 /// There is no such process.

@@ -1,22 +1,22 @@
-//! `--framing` and `--reply-prefix`, which both programs have.
+//! The flags `--framing` and `--reply-prefix` of both programs.
 
 use clap::ValueEnum;
 
 use crate::wire::codec::Framing;
 
-/// How messages are told apart, by its name on the command line.
+/// The framing of messages, as it is named on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FramingFlag {
-    /// Not at all.
+    /// No framing: a stream of bytes.
     Raw,
-    /// By a little-endian u32 length in front.
+    /// A little-endian u32 length in front of each message.
     Len32,
-    /// By lines.
+    /// Lines that end with a newline.
     Line,
 }
 
 impl FramingFlag {
-    /// The framing it stands for.
+    /// The framing of this name.
     pub fn framing(self) -> Framing {
         match self {
             FramingFlag::Raw => Framing::Raw,
@@ -25,7 +25,7 @@ impl FramingFlag {
         }
     }
 
-    /// Its name.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             FramingFlag::Raw => "raw",
@@ -34,8 +34,8 @@ impl FramingFlag {
         }
     }
 
-    /// What is wrong with replies that begin like this, if something is.
-    pub fn problem_with_prefix(self, prefix: &str) -> Option<&'static str> {
+    /// Why replies with this framing cannot have this prefix, or `None` if they can.
+    pub fn prefix_conflict(self, prefix: &str) -> Option<&'static str> {
         match self {
             FramingFlag::Raw if !prefix.is_empty() => {
                 Some("--reply-prefix goes in front of messages: add --framing len32 or line")

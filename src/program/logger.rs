@@ -1,8 +1,8 @@
-//! A log that never blocks who writes to it.
+//! A log that never blocks the threads that log.
 //!
-//! Lines go into a bounded channel, and one thread writes them out. When nobody
-//! reads the terminal or the pipe, or the disk is full, the channel fills and
-//! what does not fit is dropped, counted, and said as soon as it can be.
+//! Lines go into a bounded channel, and one thread writes them. While it cannot, because
+//! nobody reads the pipe or the disk is full, the channel fills up. Lines that do not fit are
+//! dropped and counted, and the log says how many as soon as it can.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -17,80 +17,82 @@ use chrono::{DateTime, Local};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{Level, Log, Metadata, Record};
 
-/// How many lines may wait to be written: a burst of ten thousand connections
-/// loses none while the writer gets a fair share of a processor.
+/// How many lines may wait to be written: a burst of ten thousand connections loses none
+/// while the writer gets a fair share of a CPU.
 const LINES: usize = 2048;
 /// How many lines are written at once.
 const BATCH: usize = 512;
 
-/// The program's hold on its log.
+/// Controls the log of this process.
 #[derive(Debug, Clone)]
 pub struct Logger {
-    control: Sender<Control>,
+    requests: Sender<Request>,
     dropped: Arc<AtomicU64>,
 }
 
-/// What the writer can be told beside lines.
+/// All that the writer can be told besides lines.
 #[derive(Debug)]
-enum Control {
+enum Request {
     Reopen,
-    /// Write what is there and answer.
+    /// Write the lines so far and answer.
     Flush(Sender<()>),
 }
 
 impl Logger {
-    /// Starts the writer and has the `log` crate's macros write to it: to the
-    /// file, which is appended to, or else to standard error. `RUST_LOG` says
-    /// what is written, by default all that is at least `info`.
+    /// Starts the log: the macros of the `log` crate append to this file, or write to standard
+    /// error. `RUST_LOG` selects what is logged; the default is `info` and above.
     ///
     /// # Errors
-    /// The file cannot be opened, or the thread not be started.
+    /// The file cannot be opened, or the thread cannot be started.
     pub fn start(path: Option<&Path>) -> io::Result<Logger> {
         let (lines, queue) = bounded(LINES);
-        // Orders are few; one that finds no room has others of its kind before it.
-        let (control, orders) = bounded(16);
+        // A request that finds no room follows others that do the same.
+        let (requests, inbox) = bounded(16);
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             path: path.map(Path::to_owned),
             output: open(path)?,
             batch: Vec::new(),
             dropped: Arc::clone(&dropped),
-            dropped_said: 0,
+            dropped_reported: 0,
         };
-        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&queue, &orders))?;
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&queue, &inbox))?;
         let env = env_logger::Env::default().default_filter_or("info");
         let filter = env_logger::Builder::from_env(env).build();
         log::set_max_level(filter.filter());
-        log::set_boxed_logger(Box::new(Front { filter, lines, dropped: Arc::clone(&dropped) }))
-            .map_err(io::Error::other)?;
-        Ok(Logger { control, dropped })
+        log::set_boxed_logger(Box::new(ChannelLog {
+            filter,
+            lines,
+            dropped: Arc::clone(&dropped),
+        }))
+        .map_err(io::Error::other)?;
+        Ok(Logger { requests, dropped })
     }
 
-    /// Opens the file anew, as is wanted after it was renamed.
+    /// Reopens the file, after it was renamed.
     pub fn reopen(&self) {
-        let _ = self.control.try_send(Control::Reopen);
+        let _ = self.requests.try_send(Request::Reopen);
     }
 
-    /// Waits until all lines so far are written, or until `patience` has an end.
-    pub fn flush(&self, patience: Duration) {
+    /// Waits until all lines so far are written, or until the timeout passes.
+    pub fn flush(&self, timeout: Duration) {
         let (done, is_done) = bounded(1);
-        if self.control.try_send(Control::Flush(done)).is_ok() {
-            let _ = is_done.recv_timeout(patience);
+        if self.requests.try_send(Request::Flush(done)).is_ok() {
+            let _ = is_done.recv_timeout(timeout);
         }
     }
 
-    /// How many lines were dropped so far.
+    /// Returns how many lines were dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 }
 
-/// What the macros of the `log` crate talk to.
-struct Front {
+/// What the macros of the `log` crate call.
+struct ChannelLog {
     filter: env_logger::Logger,
     lines: Sender<Line>,
-    /// Counted by all threads, wherever they are: mail could not be delivered
-    /// just when it matters.
+    /// An atomic, because all threads count here, and a full channel could not carry it.
     dropped: Arc<AtomicU64>,
 }
 
@@ -101,7 +103,7 @@ struct Line {
     text: String,
 }
 
-impl Log for Front {
+impl Log for ChannelLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.filter.enabled(metadata)
     }
@@ -119,26 +121,26 @@ impl Log for Front {
     fn flush(&self) {}
 }
 
-/// The thread that may block.
+/// Writes the lines, on a thread that may block.
 struct Writer {
     path: Option<PathBuf>,
     output: Box<dyn Write + Send>,
     batch: Vec<u8>,
     dropped: Arc<AtomicU64>,
-    dropped_said: u64,
+    dropped_reported: u64,
 }
 
 impl Writer {
-    fn run(mut self, lines: &Receiver<Line>, orders: &Receiver<Control>) {
+    fn run(mut self, lines: &Receiver<Line>, requests: &Receiver<Request>) {
         loop {
             select! {
                 recv(lines) -> line => match line {
                     Ok(line) => self.write(std::iter::once(line).chain(lines.try_iter().take(BATCH))),
                     Err(_) => return,
                 },
-                recv(orders) -> order => match order {
-                    Ok(Control::Reopen) => self.reopen(),
-                    Ok(Control::Flush(done)) => {
+                recv(requests) -> request => match request {
+                    Ok(Request::Reopen) => self.reopen(),
+                    Ok(Request::Flush(done)) => {
                         self.write(lines.try_iter());
                         let _ = done.send(());
                     }
@@ -148,7 +150,7 @@ impl Writer {
         }
     }
 
-    /// Writes some lines with one call.
+    /// Writes the lines with one system call.
     fn write(&mut self, lines: impl Iterator<Item = Line>) {
         let mut count = 0;
         for line in lines {
@@ -156,18 +158,18 @@ impl Writer {
             count += 1;
         }
         let dropped = self.dropped.load(Relaxed);
-        if dropped != self.dropped_said {
-            let text = format!("{} log lines were dropped", dropped - self.dropped_said);
+        if dropped != self.dropped_reported {
+            let text = format!("{} log lines were dropped", dropped - self.dropped_reported);
             self.format(&Line { at: SystemTime::now(), level: Level::Warn, text });
         }
         match self.output.write_all(&self.batch) {
-            Ok(()) => self.dropped_said = dropped,
+            Ok(()) => self.dropped_reported = dropped,
             Err(_) => drop(self.dropped.fetch_add(count, Relaxed)),
         }
         self.batch.clear();
     }
 
-    /// The lines that people expect bear no level; the others do.
+    /// Formats a line. Only lines other than `info` carry their level.
     fn format(&mut self, line: &Line) {
         let at = DateTime::<Local>::from(line.at).format("%Y-%m-%d %H:%M:%S%.3f");
         let level = match line.level {
@@ -193,7 +195,7 @@ fn open(path: Option<&Path>) -> io::Result<Box<dyn Write + Send>> {
     }
 }
 
-/// Without waiting: a named pipe that nobody reads is an error.
+/// Opens without blocking: a named pipe that nobody reads is an error.
 fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).custom_flags(libc::O_NONBLOCK).open(path)
 }

@@ -1,10 +1,11 @@
-//! What the two programs share, and a server of one's own may use too: a log
-//! that never blocks, signals as values, numbers as people write them, and what
-//! a process has used.
+//! What both programs share, for use in other programs too: a log that never blocks,
+//! signals as values, units on the command line, limits and CPU time of a process.
 
 pub mod cpu;
 #[cfg(feature = "program")]
 pub mod framing;
+#[cfg(feature = "program")]
+pub mod help;
 pub mod limits;
 #[cfg(feature = "program")]
 pub mod logger;

@@ -1,34 +1,33 @@
-//! Signals as values that a thread waits for.
+//! Signals, as values that one thread waits for.
 
 use std::fmt;
 use std::io;
 
 use crate::net::sys::{self, SignalSet};
 
-/// What a signal asks of a program.
+/// What a signal asks a program to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// `SIGTERM`, `SIGINT` or `SIGQUIT`: end.
+    /// `SIGTERM`, `SIGINT` or `SIGQUIT`: terminate.
     Terminate,
     /// `SIGHUP`: reopen the log file.
     Hangup,
-    /// `SIGUSR1`: say what was counted.
+    /// `SIGUSR1`: whatever the program has chosen.
     User1,
 }
 
-/// The signals above, kept from interrupting any thread.
+/// The signals above, which are blocked in all threads.
 pub struct Signals(SignalSet);
 
 const SIGNALS: [libc::c_int; 5] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1];
 
 impl Signals {
-    /// Blocks the signals in this thread and in all it starts from now on, so
-    /// that they arrive where they are waited for and nowhere else. To be called
-    /// before any thread is started.
+    /// Blocks the signals in this thread and in all threads that it starts from now on, so
+    /// that only [`wait`](Self::wait) receives them. Call it before any thread is started.
     ///
     /// # Errors
-    /// None that a program could act on.
+    /// None that a program can handle.
     pub fn block() -> io::Result<Signals> {
         let set = SignalSet::new(&SIGNALS);
         sys::block_signals(&set)?;
@@ -38,7 +37,7 @@ impl Signals {
     /// Waits for the next signal.
     ///
     /// # Errors
-    /// None that a program could act on.
+    /// None that a program can handle.
     pub fn wait(&self) -> io::Result<Signal> {
         Ok(match sys::wait_for_signal(&self.0)? {
             libc::SIGHUP => Signal::Hangup,

@@ -1,28 +1,28 @@
-//! Numbers as people write them: `64k`, `10s`, `off`.
+//! Units on the command line: `64k`, `10s`, `off`.
 
 use std::time::Duration;
 
-/// A number of bytes: `k`, `m` and `g` are powers of 1024.
+/// Parses a number of bytes: `k`, `m` and `g` are powers of 1024.
 ///
 /// # Errors
-/// A sentence about what is wrong with it.
+/// A sentence that says what is wrong.
 pub fn size(text: &str) -> Result<usize, String> {
     let bytes = scaled(text, 1024)?;
     usize::try_from(bytes).map_err(|_| "too large".to_owned())
 }
 
-/// A number of things: `k`, `m` and `g` are powers of 1000.
+/// Parses a count: `k`, `m` and `g` are powers of 1000.
 ///
 /// # Errors
-/// A sentence about what is wrong with it.
+/// A sentence that says what is wrong.
 pub fn count(text: &str) -> Result<u64, String> {
     scaled(text, 1000)
 }
 
-/// A number of things, as [`count`], that is at least one.
+/// Parses a [`count`] of at least 1.
 ///
 /// # Errors
-/// A sentence about what is wrong with it.
+/// A sentence that says what is wrong.
 pub fn positive(text: &str) -> Result<u64, String> {
     match count(text)? {
         0 => Err("must be at least 1".to_owned()),
@@ -30,10 +30,10 @@ pub fn positive(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A length of time in `us`, `ms`, `s`, `m` or `h`, such as `1m 30s`.
+/// Parses a duration in `us`, `ms`, `s`, `m` or `h`, such as `1m 30s`.
 ///
 /// # Errors
-/// A sentence about what is wrong with it.
+/// A sentence that says what is wrong.
 pub fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time > LONGEST => Err("must be at most 10 years".to_owned()),
@@ -42,24 +42,24 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// So that a moment that far from now is still one that the clock can show.
+/// The longest duration, so that the clock can represent the time that it ends.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
-/// A length of time, as [`duration`], that is more than nothing.
+/// Parses a [`duration`] of more than 0.
 ///
 /// # Errors
-/// A sentence about what is wrong with it.
+/// A sentence that says what is wrong.
 pub fn time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("must be more than nothing".to_owned()),
+        Duration::ZERO => Err("must be more than 0".to_owned()),
         time => Ok(time),
     }
 }
 
-/// A limit in time, as [`time`], or `off`.
+/// Parses a timeout: a [`time`], or `off`.
 ///
 /// # Errors
-/// A sentence about what is wrong with it.
+/// A sentence that says what is wrong.
 pub fn timeout(text: &str) -> Result<Timeout, String> {
     match text {
         "off" => Ok(Timeout(None)),
@@ -67,7 +67,7 @@ pub fn timeout(text: &str) -> Result<Timeout, String> {
     }
 }
 
-/// A limit in time, if there is one.
+/// A timeout, or `None` if it is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout(pub Option<Duration>);
 
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused_with_a_reason() {
+    fn an_invalid_number_is_refused() {
         for text in ["", "k", "-1", "1.5k", "5x", "99999999999g"] {
             assert!(size(text).is_err(), "{text}");
         }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_can_be_off_but_not_nothing() {
+    fn a_timeout_may_be_off_but_not_zero() {
         assert_eq!(timeout("off"), Ok(Timeout(None)));
         assert_eq!(timeout("250us"), Ok(Timeout(Some(Duration::from_micros(250)))));
         assert!(timeout("0s").is_err());

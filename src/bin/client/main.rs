@@ -1,74 +1,67 @@
-//! `client`: the load client that checks every byte.
+//! `client`: the load client that verifies every byte.
 
-mod axis;
-mod chart;
 mod cli;
-mod condition;
-mod cost;
-mod distribution;
-mod environment;
-mod html;
+mod local;
+mod meter;
+mod output;
 mod page;
 mod preflight;
 mod progress;
 mod report;
 mod run;
-mod series;
-mod summary;
-mod text;
-mod timeline;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cli::{Cli, Merge, Results, Task};
+use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
+use output::print_error;
 use reactor_server::load::Plan;
 use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
 use reactor_server::program::signals::Signals;
-use report::Report;
-use run::Run;
+use report::{Report, text};
+use run::{INTERRUPTED, Run};
 
-/// The exit code of a shell command that SIGINT has ended.
-const INTERRUPTED: u8 = 130;
-/// The exit code if a `--fail-if` came true.
-const CAME_TRUE: u8 = 3;
+/// The exit code if a `--fail-if` condition was met.
+const CONDITION_MET: u8 = 3;
 
 fn main() -> ExitCode {
     let result = match Task::parse_or_exit() {
-        Task::Run(cli) if cli.check => preflight::check(&cli),
-        Task::Run(cli) => run(&cli),
-        Task::Merge(merge) => merge_files(&merge),
+        Task::Load(args) if args.check => preflight::check(&args),
+        Task::Load(args) => load(&args),
+        Task::Report(args) => report(&args),
     };
     result.unwrap_or_else(|error| {
-        say(&format!("error: {error:#}"));
+        print_error(&format!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }
 
-fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
-    // Before the work, so that its results are not lost for want of a place; and
-    // before signals are blocked, because a named pipe has it wait for a reader.
-    let mut output = open(cli.results.output.as_deref())?;
+/// `client IP PORT`: runs a load.
+fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
+    // Before the load, so that its results are not lost if this fails; and before signals are
+    // blocked, because a named pipe has it wait for a reader.
+    let mut output = output::open(args.results.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
-    let wanted = cli.plan();
+    let wanted = args.plan();
     let requested = wanted.connections as u64;
-    let plan = within_limits(wanted, cli.is_quiet())?;
-    let mut report = Run::start(cli, &plan, signals)?.finish()?;
+    let plan = within_limits(wanted, args.is_quiet())?;
+    let mut report = Run::start(args, &plan, signals)?.finish()?;
     report.connections.requested = requested;
-    // The results for people have them in them.
-    if cli.results.json && !cli.is_quiet() {
-        text::complaints(&report).iter().for_each(|complaint| say(complaint));
+    // Results as text include the errors.
+    if args.results.json && !args.is_quiet() {
+        text::errors(&report).iter().for_each(|error| print_error(error));
     }
-    write(&mut output, &report, &cli.results)?;
-    Ok(verdict(&report, &cli.results, cli.is_quiet()))
+    write(&mut output, &report, &args.results)?;
+    Ok(conclude(&report, &args.results, args.is_quiet()))
 }
 
-fn merge_files(merge: &Merge) -> anyhow::Result<ExitCode> {
+/// `client report`: merges results.
+fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let mut merged: Option<Report> = None;
-    for path in &merge.files {
+    for path in &args.files {
         let report = read(path)?;
         merged = Some(match merged {
             None => report,
@@ -76,15 +69,16 @@ fn merge_files(merge: &Merge) -> anyhow::Result<ExitCode> {
         });
     }
     let report = merged.context("there is nothing to merge")?;
-    // Only now, for one of them may be among the files; and both before anything is printed.
-    let page = merge.html.as_deref().map(create).transpose()?;
-    let mut output = open(merge.results.output.as_deref())?;
-    write(&mut output, &report, &merge.results)?;
+    // After reading, because an output may be one of the files; and both before anything is
+    // printed.
+    let page = args.html.as_deref().map(output::create).transpose()?;
+    let mut output = output::open(args.results.output.as_deref())?;
+    write(&mut output, &report, &args.results)?;
     if let Some(mut page) = page {
-        let html = page::render(&report, &merge.results.percentiles);
+        let html = page::render(&report, &args.results.percentiles);
         page.write_all(html.as_bytes()).context("cannot write the page")?;
     }
-    Ok(verdict(&report, &merge.results, false))
+    Ok(conclude(&report, &args.results, false))
 }
 
 fn read(path: &Path) -> anyhow::Result<Report> {
@@ -95,59 +89,40 @@ fn read(path: &Path) -> anyhow::Result<Report> {
         .with_context(|| format!("{} has no results of client --json", path.display()))
 }
 
-fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
-    Ok(match path {
-        None => Box::new(io::stdout()),
-        Some(path) => Box::new(create(path)?),
-    })
-}
-
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write to {}", path.display()))
-}
-
-fn write(output: &mut dyn Write, report: &Report, wanted: &Results) -> anyhow::Result<()> {
-    let text = if wanted.json {
-        format!("{:#}\n", report.to_json(&wanted.percentiles)?)
+fn write(output: &mut dyn Write, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
+    let text = if args.json {
+        format!("{:#}\n", report.to_json(&args.percentiles)?)
     } else {
-        text::render(report, &wanted.percentiles)
+        text::render(report, &args.percentiles)
     };
-    put(output, &text)
+    output::write_results(output, &text)
 }
 
-fn put(output: &mut dyn Write, text: &str) -> anyhow::Result<()> {
-    output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-        .context("cannot write the results")
-}
-
-/// Says which conditions came true, and what the program's exit code is.
-fn verdict(report: &Report, wanted: &Results, quietly: bool) -> ExitCode {
-    let came_true: Vec<_> =
-        wanted.fail_if.iter().filter_map(|condition| condition.verdict(report)).collect();
-    if !quietly {
-        came_true.iter().for_each(|verdict| say(verdict));
+/// Prints which conditions were met, and returns the exit code.
+fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
+    let met: Vec<_> = args.fail_if.iter().filter_map(|it| it.met_by(report)).collect();
+    if !is_quiet {
+        met.iter().for_each(|condition| print_error(condition));
     }
     match report {
         _ if report.interrupted => ExitCode::from(INTERRUPTED),
         _ if !report.is_clean() => ExitCode::FAILURE,
-        _ if !came_true.is_empty() => ExitCode::from(CAME_TRUE),
+        _ if !met.is_empty() => ExitCode::from(CONDITION_MET),
         _ => ExitCode::SUCCESS,
     }
 }
 
-/// Lowers the number of connections to what there are descriptors for, and says so.
-fn within_limits(mut plan: Plan, quietly: bool) -> anyhow::Result<Plan> {
+/// Lowers the number of connections to what the limit of descriptors allows, and prints that.
+fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
     if let Err(error) = raise_descriptor_limit() {
-        say(&format!("the limit of open descriptors stays as it is: {error}"));
+        print_error(&format!("cannot raise the limit of open descriptors: {error}"));
     }
     let possible = connections_possible(plan.other_descriptors())?;
     if possible == 0 {
         anyhow::bail!("the limit of open descriptors (ulimit -n) is too low to connect at all");
     }
-    if plan.connections > possible && !quietly {
-        say(&format!(
+    if plan.connections > possible && !is_quiet {
+        print_error(&format!(
             "the limit of open descriptors (ulimit -n) allows {possible} connections, not {}: \
              going on with that",
             plan.connections
@@ -156,9 +131,4 @@ fn within_limits(mut plan: Plan, quietly: bool) -> anyhow::Result<Plan> {
     plan.connections = plan.connections.min(possible);
     plan.threads = plan.threads.min(plan.connections);
     Ok(plan)
-}
-
-/// Says something beside the results. Whether anybody hears it is not our concern.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,47 +1,48 @@
-//! `--check`: what fits on this machine, and what to do if something does not.
+//! `--check`: whether a load fits on this machine, and what to do if it does not.
 
 use std::fs;
 use std::process::ExitCode;
 
 use procfs::{Current, Meminfo};
-use reactor_server::load::{CONNECTING, Plan, port_range};
+use reactor_server::load::{MAX_CONNECTING, Plan, port_range};
 use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
 use serde::Serialize;
 
-use crate::cli::Cli;
-use crate::environment::is_here;
-use crate::{open, put};
+use crate::cli::LoadArgs;
+use crate::local::is_local;
+use crate::output;
 
-/// One thing that connections need.
+/// A resource that the connections need.
 #[derive(Debug, Serialize)]
 struct Need {
     what: &'static str,
     needed: u64,
     available: u64,
-    /// What to do if there is too little.
+    /// What to do if there is too little of it.
     fix: String,
 }
 
-/// Bytes of a connection: the client's own, and the kernel's for one end of it. Measured
-/// with `scripts/million.sh`.
+/// Bytes per connection: the client's own, and the kernel's for one end. Measured with
+/// `scripts/million.sh`.
 const OWN: u64 = 500;
 const KERNEL: u64 = 5_200;
-/// Messages up to this size are taken by the kernel whole.
+/// The kernel takes messages up to this size whole.
 const SMALL: usize = 64 * 1024;
 
-/// Says what fits. Exits with 0 if all does, with 1 if not.
-pub(crate) fn check(cli: &Cli) -> anyhow::Result<ExitCode> {
-    let mut output = open(cli.results.output.as_deref())?;
-    let plan = cli.plan();
+/// Prints how much of each resource is needed and available. The exit code is 0 if all
+/// suffice, and 1 if not.
+pub(crate) fn check(args: &LoadArgs) -> anyhow::Result<ExitCode> {
+    let mut output = output::open(args.results.output.as_deref())?;
+    let plan = args.plan();
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
-    let text = if cli.results.json {
+    let text = if args.results.json {
         format!("{:#}\n", serde_json::json!({ "fits": fits, "needs": needs }))
     } else {
         let lines: String = needs.iter().map(Need::line).collect();
         format!("{} connections to {}\n{lines}", plan.connections, plan.target)
     };
-    put(&mut output, &text)?;
+    output::write_results(&mut output, &text)?;
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -52,19 +53,19 @@ impl Need {
 
     fn line(&self) -> String {
         let Need { what, needed, available, fix } = self;
-        let verdict = if self.is_met() { "fits".to_owned() } else { format!("short: {fix}") };
-        format!("{what:<28} {needed:>12} of {available:>12}  {verdict}\n")
+        let result = if self.is_met() { "fits".to_owned() } else { format!("short: {fix}") };
+        format!("{what:<28} {needed:>12} of {available:>12}  {result}\n")
     }
 }
 
 fn needs(plan: &Plan) -> Vec<Need> {
-    // A server on this machine has the other end of each.
-    let ends = if is_here(plan.target.ip()) { 2 } else { 1 };
+    // A server on this machine has the other end of each connection.
+    let ends = if is_local(plan.target.ip()) { 2 } else { 1 };
     let connections = plan.connections as u64;
     let mut needs = vec![descriptors(plan), open_files(connections * ends), ports(plan)];
     needs.extend(memory(plan, ends));
     needs.extend(conntrack(connections));
-    needs.extend((ends == 2).then(|| waiting(plan)));
+    needs.extend((ends == 2).then(|| accept_queue(plan)));
     needs
 }
 
@@ -110,7 +111,7 @@ fn ports(plan: &Plan) -> Need {
 
 fn memory(plan: &Plan, ends: u64) -> Option<Need> {
     let free = Meminfo::current().ok()?.mem_available?;
-    // What is not sent, or not whole yet, is held; small messages leave it at once.
+    // The client holds what is unsent or incomplete, which small messages are not.
     let held = if plan.size > SMALL { 2 * plan.size as u64 } else { 0 };
     Some(Need {
         what: "bytes of memory",
@@ -120,10 +121,10 @@ fn memory(plan: &Plan, ends: u64) -> Option<Need> {
     })
 }
 
-/// Those that wait for a server on this machine to accept them: the kernel drops who comes
-/// when its queue is full, and the next try is a second later.
-fn waiting(plan: &Plan) -> Need {
-    let needed = plan.connections.min(CONNECTING * plan.threads) as u64;
+/// Connections that wait for a server on this machine to accept them. If its queue is full,
+/// the kernel drops a connect, and repeats it a second later.
+fn accept_queue(plan: &Plan) -> Need {
+    let needed = plan.connections.min(MAX_CONNECTING * plan.threads) as u64;
     Need {
         what: "connects under way",
         needed,
@@ -132,13 +133,13 @@ fn waiting(plan: &Plan) -> Need {
     }
 }
 
-/// Only where the kernel tracks connections, which it does if a firewall has asked it to.
+/// Only if the kernel tracks connections, as it does for some firewalls.
 fn conntrack(needed: u64) -> Option<Need> {
     let folder = "/proc/sys/net/netfilter/nf_conntrack";
     let most = *numbers(&format!("{folder}_max")).first()?;
     let used = *numbers(&format!("{folder}_count")).first().filter(|&&used| used > 0)?;
     Some(Need {
-        what: "connections that are tracked",
+        what: "tracked connections",
         needed,
         available: most.saturating_sub(used),
         fix: format!("sysctl net.netfilter.nf_conntrack_max={}", used.saturating_add(needed)),

@@ -1,4 +1,4 @@
-//! A run: the load, and what is to be known of it beside its outcome.
+//! A run: the load, and what is measured around it.
 
 use std::io;
 use std::thread;
@@ -6,181 +6,205 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use procfs::process::Process;
-use reactor_server::load::{Control, Load, Milestone, Outcome, Plan};
+use reactor_server::load::{Control, Load, Outcome, Plan, Stage};
 use reactor_server::program::signals::{Signal, Signals};
 
-use crate::INTERRUPTED;
-use crate::cli::Cli;
-use crate::cost::{Meter, Reading, ServerCost};
-use crate::environment::Environment;
-use crate::progress::{Progress, Stage};
-use crate::report::{Circumstances, Report};
-use crate::timeline::Timeline;
+use crate::cli::LoadArgs;
+use crate::local::is_local;
+use crate::meter::{Meter, Reading};
+use crate::progress::{Goal, ProgressDisplay};
+use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
 
-/// How often progress is shown and noted.
-const FRAME: Duration = Duration::from_millis(100);
+/// The exit code of a shell command that SIGINT has ended.
+pub(crate) const INTERRUPTED: u8 = 130;
 
-/// A load, and who watches it.
+/// How often progress is shown and recorded.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// A load that is running, and what is measured around it.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
-    cli: &'a Cli,
+    args: &'a LoadArgs,
     plan: &'a Plan,
     load: Load,
     began: Instant,
-    progress: Progress,
+    display: ProgressDisplay,
     timeline: Timeline,
     environment: Environment,
-    client: Watch,
-    server: Option<Watch>,
+    client: Readings,
+    server: Option<Readings>,
 }
 
-/// What is read of a process, and when.
+/// The readings of one process.
 #[derive(Debug)]
-struct Watch {
+struct Readings {
     meter: Meter,
     /// Before the first connection.
     before: Reading,
-    /// When all were open.
+    /// When all connections were open.
     open: Reading,
     /// When messages began to count.
     counting: Reading,
 }
 
-impl Watch {
-    fn begin(meter: Meter) -> anyhow::Result<Watch> {
+impl Readings {
+    fn begin(meter: Meter) -> anyhow::Result<Readings> {
         let before = meter.read()?;
-        Ok(Watch { meter, before, open: before, counting: before })
+        Ok(Readings { meter, before, open: before, counting: before })
     }
 }
 
 impl<'a> Run<'a> {
-    /// Starts it.
-    pub(crate) fn start(cli: &'a Cli, plan: &'a Plan, signals: Signals) -> anyhow::Result<Run<'a>> {
-        let server = cli.server_pid.map(|pid| Meter::of(pid).and_then(Watch::begin));
+    /// Starts the load.
+    pub(crate) fn start(
+        args: &'a LoadArgs,
+        plan: &'a Plan,
+        signals: Signals,
+    ) -> anyhow::Result<Run<'a>> {
+        let server = args.server_pid.map(|pid| Meter::of(pid).and_then(Readings::begin));
         let server = server.transpose()?;
-        let client = Watch::begin(Meter::of_this_process()?)?;
-        let environment = Environment::now(plan.target.ip(), server.as_ref().map(|it| &it.meter));
+        let client = Readings::begin(Meter::of_this_process()?)?;
+        let environment = Environment::now(share_cpus(plan, &client, server.as_ref()));
         let load = Load::start(plan).context("cannot start the load")?;
-        obey(signals, load.control()).context("cannot start a thread")?;
+        handle_signals(signals, load.control()).context("cannot start a thread")?;
+        let goal = Goal::Connections(plan.connections as u64);
         Ok(Run {
-            cli,
+            args,
             plan,
             load,
             began: Instant::now(),
-            progress: Progress::new(cli.wants_bar(), cli.wants_lines(), plan.connections as u64),
-            timeline: Timeline::new(seconds_since_1970(), FRAME),
+            display: ProgressDisplay::new(args.wants_bar(), args.wants_lines(), goal),
+            timeline: Timeline::new(seconds_since_1970(), INTERVAL),
             environment,
             client,
             server,
         })
     }
 
-    /// Waits for its end.
+    /// Runs the load to its end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Report> {
-        let outcome = loop {
-            match self.load.next(FRAME)? {
-                Some(Milestone::Over(outcome)) => break outcome,
-                Some(milestone) => self.pass(&milestone),
-                None => {}
+        loop {
+            let stage = self.load.wait_for_stage(INTERVAL)?;
+            if let Some(stage) = stage {
+                self.enter(stage);
             }
-            let figures = self.load.figures();
-            self.timeline.note(self.began.elapsed(), figures);
-            self.progress.draw(figures);
-        };
-        self.timeline.note(self.began.elapsed(), self.load.figures());
-        self.progress.clear();
-        self.report(*outcome)
+            let progress = self.load.progress();
+            self.timeline.record(self.began.elapsed(), progress);
+            if stage == Some(Stage::Over) {
+                break;
+            }
+            self.display.update(progress);
+        }
+        self.display.clear();
+        self.report()
     }
 
-    fn pass(&mut self, milestone: &Milestone) {
-        let open = self.load.figures().open;
-        match milestone {
-            Milestone::Open => {
-                self.read(|watch, now| watch.open = now);
-                self.progress.enter(Stage::WarmingUp(self.plan.warmup));
-                self.load.talk();
+    fn enter(&mut self, stage: Stage) {
+        let open = self.load.progress().open;
+        match stage {
+            Stage::Opened => {
+                self.read(|readings, now| readings.open = now);
+                self.load.start_sending();
             }
-            Milestone::Counting => {
-                self.read(|watch, now| watch.counting = now);
-                self.progress.enter(Stage::of_talking(self.plan, open));
+            Stage::WarmingUp => self.display.set_goal(Goal::WarmUp(self.plan.warmup)),
+            Stage::Counting => {
+                self.read(|readings, now| readings.counting = now);
+                self.display.set_goal(goal_of_messages(self.plan, open));
             }
-            Milestone::Holding => {
+            Stage::Holding => {
                 let hold = self.plan.hold.unwrap_or_default();
-                self.progress.enter(Stage::Holding(hold));
-                self.say(&format!("holding {open} connections for {hold:?}"));
+                self.display.set_goal(Goal::Hold(hold));
+                self.print(&format!("holding {open} connections for {hold:?}"));
             }
-            Milestone::Over(_) => {}
+            Stage::Opening | Stage::TimeUp | Stage::LastEcho | Stage::Over => {}
         }
     }
 
-    /// Reads both meters. What one says no more is found out when the last is read.
-    fn read(&mut self, note: impl Fn(&mut Watch, Reading)) {
-        for watch in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
-            if let Ok(now) = watch.meter.read() {
-                note(watch, now);
+    /// Reads both processes. If one has ended, the last reading in `report` says so.
+    fn read(&mut self, store: impl Fn(&mut Readings, Reading)) {
+        for readings in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+            if let Ok(now) = readings.meter.read() {
+                store(readings, now);
             }
         }
     }
 
-    fn say(&self, line: &str) {
-        if self.cli.wants_lines() {
-            self.progress.say(line);
+    fn print(&self, line: &str) {
+        if self.args.wants_lines() {
+            self.display.print(line);
         }
     }
 
-    fn report(self, outcome: Outcome) -> anyhow::Result<Report> {
+    fn report(mut self) -> anyhow::Result<Report> {
+        let outcome = self.load.take_outcome().context("the load has no results")?;
         let client_cpu = self.client.meter.read()?.cpu_since(&self.client.counting);
         let server_cost = self.server.as_ref().and_then(|server| {
-            let cost = cost(server, &outcome, &self.environment.host);
+            let cost = server_cost(server, &outcome, &self.environment.host);
             cost.inspect_err(|error| {
-                self.say(&format!("the server's cost is not known: {error:#}"))
+                self.print(&format!("the server's cost is not known: {error:#}"));
             })
             .ok()
         });
         let since = outcome.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
-        let around = Circumstances {
+        let record = RunRecord {
             ended: seconds_since_1970() - since.as_secs_f64(),
             timeline: self.timeline,
             client_cpu,
             server_cost,
             environment: self.environment,
         };
-        Ok(Report::new(self.plan, outcome, around))
+        Ok(Report::new(self.plan, outcome, record))
     }
 }
 
-fn cost(server: &Watch, outcome: &Outcome, host: &str) -> anyhow::Result<ServerCost> {
+fn goal_of_messages(plan: &Plan, open: u64) -> Goal {
+    match plan.duration {
+        Some(duration) => Goal::Duration(duration),
+        None => Goal::Messages(plan.messages.unwrap_or(0).saturating_mul(open)),
+    }
+}
+
+fn server_cost(server: &Readings, outcome: &Outcome, host: &str) -> anyhow::Result<ServerCost> {
     let cpu = server.meter.read()?.cpu_since(&server.counting);
     let opened = outcome.connections.opened;
     Ok(ServerCost {
         processes: [(format!("{} on {host}", server.meter.pid()), cpu)].into(),
-        bytes_per_connection: server.open.bytes_since(&server.before, opened),
+        bytes_per_connection: server.open.memory_since(&server.before, opened),
     })
 }
 
-/// The first signal to end ends the load, whose report is still printed. A second one
-/// ends the program, should the report find no reader. Whom nohup has started, the end
-/// of its terminal does not concern.
-fn obey(signals: Signals, load: Control) -> io::Result<()> {
-    let outlives_terminal = ignores_hangup();
-    let obey = move || {
-        let mut ends = 0;
+/// Whether client and server share CPUs. A server on this machine whose process is unknown
+/// is taken to use all of them.
+fn share_cpus(plan: &Plan, client: &Readings, server: Option<&Readings>) -> bool {
+    server
+        .and_then(|server| client.meter.shares_cpus_with(&server.meter).ok())
+        .unwrap_or_else(|| is_local(plan.target.ip()))
+}
+
+/// The first signal to end stops the load, whose report is still printed. A second one ends
+/// the process, in case the report finds no reader. Under nohup, SIGHUP stays ignored.
+fn handle_signals(signals: Signals, load: Control) -> io::Result<()> {
+    let ignores_hangup = ignores_hangup();
+    let handle = move || {
+        let mut is_stopping = false;
         while let Ok(signal) = signals.wait() {
             match signal {
-                Signal::User1 => load.release(),
-                Signal::Hangup if outlives_terminal => {}
-                Signal::Terminate | Signal::Hangup if ends == 0 => {
-                    ends += 1;
+                Signal::User1 => load.end_hold(),
+                Signal::Hangup if ignores_hangup => {}
+                Signal::Terminate | Signal::Hangup if is_stopping => {
+                    std::process::exit(INTERRUPTED.into());
+                }
+                Signal::Terminate | Signal::Hangup => {
+                    is_stopping = true;
                     load.stop();
                 }
-                Signal::Terminate | Signal::Hangup => std::process::exit(INTERRUPTED.into()),
             }
         }
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(obey).map(drop)
+    thread::Builder::new().name("signals".to_owned()).spawn(handle).map(drop)
 }
 
-/// A signal that is waited for arrives although it is ignored.
+/// Waiting for a signal returns it even if it is ignored, so this must be asked for.
 fn ignores_hangup() -> bool {
     const SIGHUP: u64 = 1;
     let status = Process::myself().and_then(|process| process.status());

@@ -1,4 +1,4 @@
-//! The command line of `server`, and the configuration it stands for.
+//! The command line of `server`, and the configuration that it describes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -6,87 +6,136 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use reactor_server::program::framing::FramingFlag;
+use reactor_server::program::help::env_in_long_help_only;
 use reactor_server::program::units::{self, Timeout};
 use reactor_server::{Config, Echo, Timeouts};
 
+const THREADS: &str = "Threads";
+const MESSAGES: &str = "Messages";
+const LIMITS: &str = "Limits";
+
 /// A multi-reactor TCP echo server.
 ///
-/// An acceptor deals connections round-robin to I/O threads, each with an epoll
-/// of its own, and what comes in goes out again. SIGTERM, SIGINT and SIGQUIT
-/// drain: what has arrived is answered; a second one stops at once. SIGHUP
-/// reopens the log file, SIGUSR1 logs the counters.
+/// The acceptor deals connections round-robin to I/O threads, each with its own epoll, which
+/// echo what they receive. SIGTERM, SIGINT and SIGQUIT drain the server: it answers what has
+/// arrived, then exits. A second signal stops it at once. SIGHUP reopens the log file, and
+/// SIGUSR1 logs the counters.
 #[derive(Debug, Parser)]
-#[command(name = "server", version, max_term_width = 100)]
+#[command(name = "server", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// Address to listen on, IPv4 or IPv6
+    /// IPv4 or IPv6 address to listen on
     #[arg(value_name = "IP", default_value = "127.0.0.1", env = "SERVER_IP")]
     ip: IpAddr,
-    /// Port to listen on; 0 has the kernel choose one, which is printed
+    /// Port to listen on; 0 lets the kernel choose one
+    ///
+    /// The address with the chosen port is printed to standard output.
     #[arg(value_name = "PORT", default_value_t = 9009, env = "SERVER_PORT")]
     port: u16,
-    /// I/O threads, each a reactor [default: one a CPU]
-    #[arg(short = 't', long, value_name = "N", env = "SERVER_IO_THREADS")]
+
+    /// I/O threads, each a reactor [default: one per CPU]
+    ///
+    /// Connection k goes to I/O thread k mod N.
+    #[arg(short = 't', long, value_name = "N", env = "SERVER_IO_THREADS", help_heading = THREADS)]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=4096))]
     io_threads: Option<usize>,
-    /// Worker threads that handle messages; 0 handles them on the I/O threads
+    /// Worker threads; with 0 the I/O threads handle messages
+    ///
+    /// Workers are for handlers that block or compute.
     #[arg(short, long, value_name = "N", default_value_t = 0, env = "SERVER_WORKERS")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=4096))]
+    #[arg(help_heading = THREADS)]
     workers: usize,
-    /// How messages are told apart
-    #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "SERVER_FRAMING")]
-    framing: FramingFlag,
-    /// Text to put in front of each reply (len32, line)
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    #[arg(env = "SERVER_REPLY_PREFIX")]
-    reply_prefix: String,
-    /// Pretend that each message takes this long to handle: its thread sleeps. Messages that arrive
-    /// together are answered together
-    #[arg(long, value_name = "DUR", value_parser = units::duration, env = "SERVER_WORK")]
-    work: Option<Duration>,
-    /// Connections open at once; more wait to be accepted [default: what the descriptor limit allows]
-    #[arg(long, value_name = "N", value_parser = units::positive, env = "SERVER_MAX_CONNECTIONS")]
-    max_connections: Option<u64>,
-    /// The longest message accepted (len32, line); a longer one closes its connection
-    #[arg(long, value_name = "SIZE", value_parser = message_size, default_value = "1m")]
-    #[arg(env = "SERVER_MAX_MESSAGE")]
-    max_message: usize,
-    /// Close connections on which nothing comes or goes for this long
+    /// Busy-poll this long before blocking
+    #[arg(long_help = BUSY_POLL)]
     #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "off")]
-    #[arg(env = "SERVER_IDLE_TIMEOUT")]
-    idle_timeout: Timeout,
-    /// Close connections that take longer to send a message they have begun
-    #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "10s")]
-    #[arg(env = "SERVER_FRAME_TIMEOUT")]
-    frame_timeout: Timeout,
-    /// Reset connections that take no byte of their replies for this long
-    #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "30s")]
-    #[arg(env = "SERVER_WRITE_TIMEOUT")]
-    write_timeout: Timeout,
-    /// How long draining may take; then the connections that are left are cut
-    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s")]
-    #[arg(env = "SERVER_DRAIN_TIMEOUT")]
-    drain_timeout: Duration,
-    /// Have threads with nothing to do look for more for this long before they sleep, as long as that
-    /// pays and a CPU is free: less than half the latency with few connections
-    #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "off")]
-    #[arg(env = "SERVER_BUSY_POLL")]
+    #[arg(env = "SERVER_BUSY_POLL", help_heading = THREADS)]
     busy_poll: Timeout,
-    /// Append the log to this file instead of standard error; RUST_LOG says what is logged
+
+    /// Message framing
+    #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "SERVER_FRAMING")]
+    #[arg(help_heading = MESSAGES)]
+    framing: FramingFlag,
+    /// Text to put in front of each reply
+    ///
+    /// It needs --framing len32 or line.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(env = "SERVER_REPLY_PREFIX", help_heading = MESSAGES)]
+    reply_prefix: String,
+    /// Pretend that each message takes this long to handle
+    ///
+    /// The thread that handles the message sleeps. Messages that arrive together are answered
+    /// together.
+    #[arg(long, value_name = "DUR", value_parser = units::duration, env = "SERVER_WORK")]
+    #[arg(help_heading = MESSAGES)]
+    work: Option<Duration>,
+    /// Longest message accepted (len32, line)
+    ///
+    /// A longer message closes its connection.
+    #[arg(long, value_name = "SIZE", value_parser = message_size, default_value = "1m")]
+    #[arg(env = "SERVER_MAX_MESSAGE", help_heading = MESSAGES)]
+    max_message: usize,
+
+    /// Connections open at once [default: the descriptor limit]
+    ///
+    /// Further connections wait to be accepted. By default the server opens as many as the limit
+    /// of open descriptors allows.
+    #[arg(long, value_name = "N", value_parser = units::positive, env = "SERVER_MAX_CONNECTIONS")]
+    #[arg(help_heading = LIMITS)]
+    max_connections: Option<u64>,
+    /// Close connections that are idle for this long
+    #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "off")]
+    #[arg(env = "SERVER_IDLE_TIMEOUT", help_heading = LIMITS)]
+    idle_timeout: Timeout,
+    /// Close connections that take longer to complete a message
+    ///
+    /// The time starts with the first byte of the message.
+    #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "10s")]
+    #[arg(env = "SERVER_FRAME_TIMEOUT", help_heading = LIMITS)]
+    frame_timeout: Timeout,
+    /// Reset connections that read no reply bytes for this long
+    #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "30s")]
+    #[arg(env = "SERVER_WRITE_TIMEOUT", help_heading = LIMITS)]
+    write_timeout: Timeout,
+    /// Cut connections that take longer to drain
+    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s")]
+    #[arg(env = "SERVER_DRAIN_TIMEOUT", help_heading = LIMITS)]
+    drain_timeout: Duration,
+
+    /// Append the log to a file instead of standard error
+    ///
+    /// The environment variable RUST_LOG selects what is logged.
     #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE")]
     pub(crate) log_file: Option<PathBuf>,
 }
 
+const BUSY_POLL: &str = "\
+Busy-poll this long before blocking, while it pays and a CPU is free
+
+With few connections it reduces the latency to less than half.";
+
+const EXAMPLES: &str = "\
+Examples:
+  Listen on all addresses with 4 I/O threads:
+    server 0.0.0.0 9009 --io-threads 4
+  Echo lines, each with a prefix:
+    server --framing line --reply-prefix 'reply: '
+  A slow handler on 8 worker threads:
+    server --workers 8 --work 1ms";
+
 impl Cli {
-    /// Makes sure that the flags make sense together.
-    ///
-    /// # Errors
-    /// A usage error, which says what does not.
-    pub(crate) fn check(self) -> Result<Cli, Error> {
-        match self.framing.problem_with_prefix(&self.reply_prefix) {
-            Some(problem) => Err(Cli::command().error(ErrorKind::ArgumentConflict, problem)),
-            None => Ok(self),
+    /// Parses the command line. If it is wrong, prints the error and exits.
+    pub(crate) fn parse_or_exit() -> Cli {
+        let mut command = command();
+        Cli::try_parse_with(&mut command).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+
+    fn try_parse_with(command: &mut Command) -> Result<Cli, Error> {
+        let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(std::env::args_os())?)?;
+        match cli.framing.prefix_conflict(&cli.reply_prefix) {
+            Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
+            None => Ok(cli),
         }
     }
 
@@ -115,21 +164,37 @@ impl Cli {
     }
 
     /// Whether the kernel chooses the port.
-    pub(crate) fn asks_for_any_port(&self) -> bool {
+    pub(crate) fn has_any_port(&self) -> bool {
         self.port == 0
     }
 
-    /// The framing by its name.
+    /// The name of the framing.
     pub(crate) fn framing(&self) -> &'static str {
         self.framing.name()
     }
 }
 
-/// A reply, prefix and all, has to fit a `u32` length.
+fn command() -> Command {
+    env_in_long_help_only(Cli::command())
+}
+
+/// The length of a reply, prefix included, must fit a `u32`.
 fn message_size(text: &str) -> Result<usize, String> {
     match units::size(text)? {
         0 => Err("must be at least 1".to_owned()),
         size if size > 1 << 31 => Err("must be at most 2g".to_owned()),
         size => Ok(size),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_help_has_one_line_per_flag() {
+        let help = command().term_width(100).render_help().to_string();
+        let continued = help.lines().find(|line| line.starts_with(&" ".repeat(20)));
+        assert_eq!(continued, None, "{help}");
     }
 }

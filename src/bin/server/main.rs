@@ -1,7 +1,7 @@
 //! `server`: the multi-reactor echo server.
 
 mod cli;
-mod figures;
+mod counters;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use cli::Cli;
 use reactor_server::program::limits::{give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
@@ -17,12 +16,11 @@ use reactor_server::program::signals::{Signal, Signals};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse().check().unwrap_or_else(|error| error.exit());
-    match run(&cli) {
+    match run(&Cli::parse_or_exit()) {
         Ok(Ending::Drained) => ExitCode::SUCCESS,
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => {
-            // Nothing is left to be done if nobody can be told.
+            // If standard error is closed there is nobody to tell.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -37,20 +35,20 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
         Some(path) => format!("cannot write the log to {}", path.display()),
         None => "cannot start the log".to_owned(),
     })?;
-    // A panic is a line of the log as well: writing it to a pipe could block.
+    // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
     let server = bind(cli)?;
     let handle = server.handle();
-    obey(signals, handle.clone(), logger.clone()).context("cannot start a thread")?;
+    handle_signals(signals, handle.clone(), logger.clone()).context("cannot start a thread")?;
     let ending = server.run();
-    figures::log_summary(handle.stats(), logger.dropped());
+    counters::log_summary(handle.stats(), logger.dropped());
     logger.flush(Duration::from_secs(1));
     Ok(ending?)
 }
 
 fn bind(cli: &Cli) -> anyhow::Result<Server<Echo>> {
     if let Err(error) = raise_descriptor_limit() {
-        log::warn!("the limit of open descriptors stays as it is: {error}");
+        log::warn!("cannot raise the limit of open descriptors: {error}");
     }
     let config = cli.config();
     let Config { address, io_threads, workers, max_connections, .. } = config;
@@ -66,30 +64,69 @@ fn bind(cli: &Cli) -> anyhow::Result<Server<Echo>> {
         cli.framing(),
         std::process::id(),
     );
-    if cli.asks_for_any_port() {
-        // Who asks for any port may not read it, but who reads it gets it at once.
+    if let Some(warning) = too_many_threads(io_threads, cpus()) {
+        log::warn!("{warning}");
+    }
+    if cli.has_any_port() {
+        // For a program that started this one. It need not read it.
         let _ = writeln!(io::stdout(), "listening on {address}");
     }
     Ok(server)
 }
 
-/// Has the server do what signals ask for, from now until the process ends.
-fn obey(signals: Signals, server: Handle, logger: Logger) -> io::Result<()> {
-    let mut draining = false;
-    let mut obey = move |signal| match signal {
+/// A warning if there are more I/O threads than the CPUs can use.
+fn too_many_threads(io_threads: usize, cpus: usize) -> Option<String> {
+    let (most, noun) = (2 * cpus, if cpus == 1 { "CPU" } else { "CPUs" });
+    (io_threads > most).then(|| {
+        format!(
+            "{io_threads} I/O threads on {cpus} {noun}: more than two per CPU cost extra wake-ups \
+             and context switches; {cpus} to {most} usually handle more messages"
+        )
+    })
+}
+
+/// The CPUs that this process may use.
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Starts a thread that handles signals until the process ends.
+fn handle_signals(signals: Signals, server: Handle, logger: Logger) -> io::Result<()> {
+    let mut is_draining = false;
+    let mut handle = move |signal| match signal {
         Signal::Hangup => logger.reopen(),
-        Signal::User1 => figures::log_counters(server.stats(), logger.dropped()),
-        Signal::Terminate if draining => server.stop(),
+        Signal::User1 => counters::log_counters(server.stats(), logger.dropped()),
+        Signal::Terminate if is_draining => server.stop(),
         Signal::Terminate => {
-            draining = true;
+            is_draining = true;
             log::info!("draining: what has arrived is answered, a second signal stops at once");
             server.drain();
         }
     };
-    let listen = move || signals_of(&signals).for_each(&mut obey);
-    thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)
+    let run = move || {
+        while let Ok(signal) = signals.wait() {
+            handle(signal);
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(run).map(drop)
 }
 
-fn signals_of(signals: &Signals) -> impl Iterator<Item = Signal> + '_ {
-    std::iter::from_fn(|| signals.wait().ok())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_two_threads_per_cpu_are_warned_of() {
+        assert_eq!(too_many_threads(4, 2), None);
+        assert_eq!(
+            too_many_threads(5, 2).as_deref(),
+            Some(
+                "5 I/O threads on 2 CPUs: more than two per CPU cost extra wake-ups and context \
+                 switches; 2 to 4 usually handle more messages"
+            )
+        );
+        assert!(
+            too_many_threads(3, 1).is_some_and(|text| text.starts_with("3 I/O threads on 1 CPU:"))
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! What is said on each connection, and what must come back.
+//! The bytes of each message, and of the reply to it.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -6,34 +6,34 @@ use std::hash::{BuildHasher, RandomState};
 use crate::load::plan::{Plan, Verify};
 use crate::wire::codec::{Codec, Framing};
 
-/// The messages of all connections.
+/// The bytes of all messages.
 ///
 /// ```text
 /// | connection, 8 hex digits | number, 8 hex digits | noise |
 /// ```
 ///
-/// The head is written if there is room for it. The noise is cut out of one long
-/// stretch at a place that depends on both numbers, so that a byte that is lost,
-/// doubled, swapped or from another message does not match what should be there,
-/// and the rest of a wrong message says where it comes from.
+/// A message too short for the head consists of noise. The noise is a slice of one
+/// long block, at an offset that depends on both numbers. A byte that is lost, doubled,
+/// swapped or from another message therefore does not match, and the head of a wrong
+/// message tells where it belongs.
 #[derive(Debug)]
-pub(crate) struct Script {
+pub(crate) struct Payload {
     pub(crate) codec: Codec,
     size: usize,
     prefix: Vec<u8>,
     verify: Verify,
     noise: Vec<u8>,
-    /// Where the numbers of this program's connections begin: two programs that
-    /// load one server must not say the same.
+    /// Added to connection numbers, so that two clients of one server do not send the
+    /// same messages.
     base: u32,
 }
 
 const HEAD: usize = 16;
-/// At how many places the noise of a message may begin.
-const PLACES: usize = 4096;
+/// How many offsets the noise of a message may have.
+const OFFSETS: usize = 4096;
 
-impl Script {
-    pub(crate) fn new(plan: &Plan) -> Script {
+impl Payload {
+    pub(crate) fn new(plan: &Plan) -> Payload {
         let framing = match &plan.framing {
             Framing::Raw => Framing::Fixed(plan.size),
             framing => framing.clone(),
@@ -43,23 +43,23 @@ impl Script {
             _ => true,
         };
         let noise = (0..).flat_map(|index| mix(index).to_le_bytes()).filter(is_allowed);
-        Script {
+        Payload {
             codec: Codec::new(framing, plan.reply_prefix.len() + plan.size),
             size: plan.size,
             prefix: plan.reply_prefix.clone(),
             verify: plan.verify,
-            noise: noise.take(PLACES + plan.size).collect(),
+            noise: noise.take(OFFSETS + plan.size).collect(),
             base: RandomState::new().hash_one(std::process::id()) as u32,
         }
     }
 
     /// Appends message `number` of a connection to `out`, framed.
-    pub(crate) fn ask(&self, connection: u32, number: u64, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, connection: u32, number: u64, out: &mut Vec<u8>) {
         let head = self.head(connection, number);
-        self.codec.encode(&[&head[..self.head_size()], self.tail(connection, number)], out);
+        self.codec.encode(&[&head[..self.head_size()], self.noise_of(connection, number)], out);
     }
 
-    /// Bytes of a message and of a reply on the wire.
+    /// The length of a message and of a reply on the wire.
     pub(crate) fn lengths(&self) -> (u64, u64) {
         let mut frame = Vec::new();
         self.codec.encode(&[], &mut frame);
@@ -67,11 +67,11 @@ impl Script {
         (message as u64, (message + self.prefix.len()) as u64)
     }
 
-    /// Whether `reply` is what must come back for message `number`.
+    /// Compares `reply` with the reply expected to message `number`.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
-    pub(crate) fn check(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
+    /// A description of the difference.
+    pub(crate) fn verify(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
         let expected = self.prefix.len() + self.size;
         match self.verify {
             Verify::Off => Ok(()),
@@ -85,7 +85,8 @@ impl Script {
 
     fn compare(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
         let head = self.head(connection, number);
-        let parts = [&self.prefix[..], &head[..self.head_size()], self.tail(connection, number)];
+        let parts =
+            [&self.prefix[..], &head[..self.head_size()], self.noise_of(connection, number)];
         let mut rest = reply;
         for part in parts {
             match rest.strip_prefix(part) {
@@ -106,21 +107,21 @@ impl Script {
         std::array::from_fn(|digit| b"0123456789abcdef"[(both >> (60 - 4 * digit)) as usize & 15])
     }
 
-    fn tail(&self, connection: u32, number: u64) -> &[u8] {
+    fn noise_of(&self, connection: u32, number: u64) -> &[u8] {
         let connection = self.base.wrapping_add(connection);
-        let place = mix(u64::from(connection) << 32 ^ number) as usize % PLACES;
-        &self.noise[place..][..self.size - self.head_size()]
+        let offset = mix(u64::from(connection) << 32 ^ number) as usize % OFFSETS;
+        &self.noise[offset..][..self.size - self.head_size()]
     }
 }
 
-/// Says where two messages of one length begin to differ, and how.
+/// Describes the first difference between two messages of one length.
 fn difference(number: u64, reply: &[u8], expected: &[u8]) -> String {
     let at = reply.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let (expected, got) = (hex(&expected[at..]), hex(&reply[at..]));
     format!("reply {number} differs at byte {at}: expected {expected}, got {got}")
 }
 
-/// The first bytes of these, for people.
+/// The first bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(16).fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

@@ -1,41 +1,42 @@
-//! How a run went, over time.
+//! The progress of a run over time.
 
 use std::time::Duration;
 
-use reactor_server::load::Figures;
+use reactor_server::load::Progress;
 use serde::{Deserialize, Serialize};
 
-/// How many replies came and how many connections were open, over time, in steps that
-/// grow so that there are never many.
+/// Replies and open connections over time. The steps grow longer in a long run, so that
+/// their number is bounded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Timeline {
-    /// When it began, in seconds since 1970.
+    /// When the run began, in seconds since 1970.
     pub(crate) began: f64,
-    /// How long a step is.
+    /// The length of a step.
     pub(crate) step_seconds: f64,
     /// Replies in each step.
     pub(crate) messages: Vec<u64>,
     /// Open connections at the end of each step.
     pub(crate) connections: Vec<u64>,
-    /// How many replies had come at the last note.
+    /// How many replies there were at the last record.
     #[serde(skip)]
-    seen: u64,
+    recorded: u64,
     /// When that was, in seconds since the beginning.
     #[serde(skip)]
-    noted: f64,
+    recorded_at: f64,
 }
 
-/// At most so many steps: more than a chart can show.
+/// The most steps: more than a chart can show.
 const STEPS: usize = 600;
 
 impl Timeline {
     pub(crate) fn new(began: f64, step: Duration) -> Timeline {
-        let (messages, connections, seen, noted) = Default::default();
-        Timeline { began, step_seconds: step.as_secs_f64(), messages, connections, seen, noted }
+        let (messages, connections, recorded, recorded_at) = Default::default();
+        let step_seconds = step.as_secs_f64();
+        Timeline { began, step_seconds, messages, connections, recorded, recorded_at }
     }
 
-    /// Notes how far the load has come, so long after the beginning.
-    pub(crate) fn note(&mut self, elapsed: Duration, figures: Figures) {
+    /// Records the progress at this time after the beginning.
+    pub(crate) fn record(&mut self, elapsed: Duration, progress: Progress) {
         let now = elapsed.as_secs_f64();
         while now >= self.step_seconds * STEPS as f64 {
             self.halve();
@@ -43,19 +44,19 @@ impl Timeline {
         let step = (now / self.step_seconds) as usize;
         while self.messages.len() <= step {
             self.messages.push(0);
-            self.connections.push(figures.open);
+            self.connections.push(progress.open);
         }
-        self.connections[step] = figures.open;
-        self.spread(figures.messages - self.seen, now);
-        (self.seen, self.noted) = (figures.messages, now);
+        self.connections[step] = progress.open;
+        self.spread(progress.messages - self.recorded, now);
+        (self.recorded, self.recorded_at) = (progress.messages, now);
     }
 
-    /// Adds replies that came since the last note: evenly, as far as is known.
+    /// Spreads the replies since the last record evenly over that time.
     ///
-    /// All in the step of this note would be late by one, and would leave a step without
-    /// replies wherever a note comes a little late.
+    /// To count all of them in the step of this record would be late by one step, and would
+    /// leave a step without replies wherever a record is a little late.
     fn spread(&mut self, mut messages: u64, now: f64) {
-        let (mut from, step) = (self.noted, self.step_seconds);
+        let (mut from, step) = (self.recorded_at, self.step_seconds);
         let last = (now / step) as usize;
         for index in (from / step) as usize..last {
             let end = (step * (index + 1) as f64).clamp(from, now);
@@ -73,7 +74,7 @@ impl Timeline {
         self.connections = self.connections.chunks(2).map(|pair| pair[pair.len() - 1]).collect();
     }
 
-    /// Both together, in the longer of the two steps.
+    /// Merges two timelines, in the longer of their steps.
     pub(crate) fn merge(&self, other: &Timeline) -> Timeline {
         let began = self.began.min(other.began);
         let end = self.end().max(other.end());
@@ -90,7 +91,7 @@ impl Timeline {
         sum
     }
 
-    /// Whether it could have been written by this.
+    /// Whether this program can have written it.
     pub(crate) fn is_sound(&self) -> bool {
         let steps = self.messages.len();
         steps == self.connections.len()
@@ -102,8 +103,8 @@ impl Timeline {
         self.began + self.step_seconds * self.messages.len() as f64
     }
 
-    /// Adds the replies of each step where its middle is, and the connections of each
-    /// step of `sum` as they were in its middle.
+    /// Adds the replies of each step where its middle lies in `sum`, and to each step of
+    /// `sum` the connections that were open at its middle.
     fn add_to(&self, sum: &mut Timeline) {
         let middle = |began: f64, index: usize, step: f64| began + (index as f64 + 0.5) * step;
         for (index, messages) in self.messages.iter().enumerate() {
@@ -120,10 +121,10 @@ impl Timeline {
         }
     }
 
-    /// The steps, if all was over then, in seconds since 1970.
+    /// The steps of a run that ended at this time, in seconds since 1970.
     ///
-    /// The last is as long as there was time left for it, so that its rate is right. If that
-    /// is less than half of a step, which says little of a rate, it is part of the one before.
+    /// The last step ends with the run, so that its rate is right. If it is shorter than half
+    /// of a step, its rate would mean little: it is joined to the one before.
     pub(crate) fn steps(&self, ended: f64) -> Vec<Step> {
         let (step, end) = (self.step_seconds, ended - self.began);
         let from = (0..).map(|index| f64::from(index) * step);
@@ -132,12 +133,12 @@ impl Timeline {
             .zip(counts)
             .map(|(from, (&messages, &open))| Step { from, to: from + step, messages, open })
             .collect();
-        // Where clients are merged whose steps do not begin together, two may be too many.
+        // In merged results, whose steps do not begin together, up to two are too short.
         for _ in 0..2 {
             if let [.., before, last] = &mut steps[..]
                 && end - last.from < step / 2.0
             {
-                *before = before.and(last);
+                *before = before.join(last);
                 steps.pop();
             }
         }
@@ -148,24 +149,24 @@ impl Timeline {
     }
 }
 
-/// A stretch of time, in seconds since the beginning.
+/// A step of time, in seconds since the beginning.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Step {
     pub(crate) from: f64,
     pub(crate) to: f64,
-    /// Replies that came in it.
+    /// Replies received in it.
     pub(crate) messages: u64,
     /// Open connections at its end.
     pub(crate) open: u64,
 }
 
 impl Step {
-    /// This one and the next, as one.
-    pub(crate) fn and(&self, next: &Step) -> Step {
+    /// Joins this step and the next.
+    pub(crate) fn join(&self, next: &Step) -> Step {
         Step { from: self.from, messages: self.messages + next.messages, ..*next }
     }
 
-    /// Replies a second.
+    /// Replies per second.
     pub(crate) fn rate(&self) -> f64 {
         let seconds = self.to - self.from;
         if seconds > 0.0 { self.messages as f64 / seconds } else { 0.0 }
@@ -176,15 +177,15 @@ impl Step {
 mod tests {
     use super::*;
 
-    fn figures(messages: u64, open: u64) -> Figures {
-        Figures { messages, open, ..Figures::default() }
+    fn progress(messages: u64, open: u64) -> Progress {
+        Progress { messages, open, ..Progress::default() }
     }
 
     #[test]
-    fn however_long_it_runs_there_are_few_steps_and_no_message_is_lost() {
+    fn a_long_run_has_few_steps_and_loses_no_message() {
         let mut timeline = Timeline::new(0.0, Duration::from_millis(100));
         for tick in 1..=100_000 {
-            timeline.note(Duration::from_millis(100) * tick, figures(u64::from(tick) * 3, 7));
+            timeline.record(Duration::from_millis(100) * tick, progress(u64::from(tick) * 3, 7));
         }
         assert!(timeline.messages.len() <= STEPS && timeline.messages.len() > STEPS / 4);
         assert_eq!(timeline.messages.iter().sum::<u64>(), 300_000);
@@ -192,23 +193,23 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_are_far_apart_make_long_steps_and_not_many() {
+    fn clocks_that_differ_widely_make_long_steps_but_few() {
         let mut first = Timeline::new(0.0, Duration::from_millis(100));
         let mut second = Timeline::new(1.8e9, Duration::from_millis(100));
-        first.note(Duration::from_secs(1), figures(30, 1));
-        second.note(Duration::from_secs(1), figures(70, 1));
+        first.record(Duration::from_secs(1), progress(30, 1));
+        second.record(Duration::from_secs(1), progress(70, 1));
         let both = first.merge(&second);
         assert!(both.is_sound(), "{} steps", both.messages.len());
         assert_eq!(both.messages.iter().sum::<u64>(), 100);
     }
 
     #[test]
-    fn two_together_have_the_messages_of_both_and_their_connections_while_both_run() {
+    fn merged_timelines_have_the_messages_and_connections_of_both() {
         let mut first = Timeline::new(100.0, Duration::from_millis(100));
         let mut second = Timeline::new(105.0, Duration::from_millis(400));
         for tick in 1..=100 {
-            first.note(Duration::from_millis(100) * tick, figures(u64::from(tick), 10));
-            second.note(Duration::from_millis(100) * tick, figures(2 * u64::from(tick), 5));
+            first.record(Duration::from_millis(100) * tick, progress(u64::from(tick), 10));
+            second.record(Duration::from_millis(100) * tick, progress(2 * u64::from(tick), 5));
         }
         let both = first.merge(&second);
         assert_eq!((both.began, both.step_seconds), (100.0, 0.4));
@@ -218,11 +219,11 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_in_the_step_they_came_in_however_late_they_are_noted() {
+    fn replies_are_counted_in_their_step_even_if_they_are_recorded_late() {
         let mut timeline = Timeline::new(0.0, Duration::from_millis(100));
         for tick in 1..=50_u64 {
             let late = 100 * tick + 7 * tick % 90;
-            timeline.note(Duration::from_millis(late), figures(10 * late, 1));
+            timeline.record(Duration::from_millis(late), progress(10 * late, 1));
         }
         let last = timeline.messages.len() - 1;
         for (step, messages) in timeline.messages[..last].iter().enumerate() {
@@ -231,10 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn the_last_step_is_as_long_as_there_was_time_left_for_it() {
+    fn the_last_step_ends_with_the_run() {
         let mut timeline = Timeline::new(100.0, Duration::from_millis(100));
         for tick in 1..=36 {
-            timeline.note(Duration::from_millis(10) * tick, figures(u64::from(tick), 1));
+            timeline.record(Duration::from_millis(10) * tick, progress(u64::from(tick), 1));
         }
         let whole = timeline.steps(100.36);
         assert_eq!(whole.len(), 4);
@@ -242,7 +243,7 @@ mod tests {
         let short = timeline.steps(100.32);
         assert_eq!((short.len(), short.iter().map(|it| it.messages).sum()), (3, 36));
         assert!((short[2].to - 0.32).abs() < 1e-6);
-        // A clock that was set back meanwhile does no more harm than that.
+        // The clock was set back during the run.
         assert_eq!(timeline.steps(0.0).len(), 2);
     }
 }

@@ -1,26 +1,26 @@
-//! What was run, as it stands in the results.
+//! The plan, as it is recorded in the results.
 
 use clap::ValueEnum;
 use reactor_server::Framing;
 use reactor_server::load::Plan;
 use serde::{Deserialize, Serialize};
 
-/// What was run, in words and numbers.
+/// The plan, in words and numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Summary {
-    /// The servers.
+pub(crate) struct PlanSummary {
+    /// The servers' addresses.
     pub(crate) targets: Vec<String>,
     pub(crate) threads: usize,
     #[serde(flatten)]
     pub(crate) shape: Shape,
 }
 
-/// The part of it that must be the same where results are merged.
+/// The part of a plan that must be the same in results that are merged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Shape {
-    /// Messages a second, of one client, in an open loop.
+    /// Messages per second of one client, in an open loop.
     pub(crate) rate: Option<u64>,
-    /// Messages of each connection.
+    /// Messages on each connection.
     pub(crate) messages: Option<u64>,
     pub(crate) duration_seconds: Option<f64>,
     pub(crate) warmup_seconds: f64,
@@ -33,8 +33,8 @@ pub(crate) struct Shape {
     pub(crate) verify: String,
 }
 
-impl Summary {
-    pub(crate) fn of(plan: &Plan) -> Summary {
+impl PlanSummary {
+    pub(crate) fn of(plan: &Plan) -> PlanSummary {
         let verify = plan.verify.to_possible_value();
         let shape = Shape {
             rate: plan.rate,
@@ -49,7 +49,7 @@ impl Summary {
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
             verify: verify.map(|it| it.get_name().to_owned()).unwrap_or_default(),
         };
-        Summary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
+        PlanSummary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
     }
 
     /// `loop` of the JSON.
@@ -57,15 +57,15 @@ impl Summary {
         if self.shape.rate.is_some() { "open" } else { "closed" }
     }
 
-    /// What makes another plan than this one of it, if something does.
-    pub(crate) fn difference(&self, other: &Summary) -> Option<String> {
+    /// A difference that prevents merging, if there is one.
+    pub(crate) fn difference(&self, other: &PlanSummary) -> Option<String> {
         let value = |shape: &Shape| serde_json::to_value(shape).unwrap_or_default();
         let (ours, theirs) = (value(&self.shape), value(&other.shape));
         let (key, ours) = ours.as_object()?.iter().find(|(key, ours)| theirs[*key] != **ours)?;
         Some(format!("{key} is {ours} in one and {} in the other", theirs[key]))
     }
 
-    pub(crate) fn merge(mut self, other: Summary) -> Summary {
+    pub(crate) fn merge(mut self, other: PlanSummary) -> PlanSummary {
         self.threads += other.threads;
         for target in other.targets {
             if !self.targets.contains(&target) {

@@ -1,6 +1,6 @@
-//! Pieces of HTML.
+//! Elements of HTML.
 
-/// Text, as it stands in HTML: between tags and in attributes.
+/// Escapes text for HTML, between tags and in attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -30,7 +30,7 @@ pub(crate) fn list(items: &[String]) -> String {
     }
 }
 
-/// A list of lines and what they stand for, in the order of their colours.
+/// A legend: the lines of a chart, in the order of their colours.
 pub(crate) fn legend(lines: &[&str]) -> String {
     let item =
         |(class, text): (&str, &&str)| format!("<li class=\"{class}\">{}</li>\n", escape(text));
@@ -38,7 +38,7 @@ pub(crate) fn legend(lines: &[&str]) -> String {
     format!("<ul class=\"legend\">\n{items}</ul>\n")
 }
 
-/// A table, whose rows begin with what they are of.
+/// A table. The first cell of a row is its heading.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: String = head.iter().map(|cell| format!("<th>{}</th>", escape(cell))).collect();
     let head = match head.as_str() {
@@ -58,18 +58,18 @@ fn row(cells: &[String]) -> String {
     format!("<tr>{cells}</tr>\n")
 }
 
-/// What is shown only to who asks for it.
+/// Content that is folded until the reader opens it.
 pub(crate) fn details(summary: &str, content: &str) -> String {
     format!("<details>\n<summary>{}</summary>\n{content}</details>\n", escape(summary))
 }
 
-/// A chart, and what it shows for who cannot see it.
+/// A chart, with a description for readers who cannot see it.
 pub(crate) fn figure(svg: &str, label: &str) -> String {
     let open = format!("<svg role=\"img\" aria-label=\"{}\" ", escape(label));
     format!("<figure>\n{}</figure>\n", svg.replacen("<svg ", &open, 1))
 }
 
-/// A part of a page, which its title in small letters names.
+/// A section of a page. Its id is its title in lower case.
 pub(crate) fn section(title: &str, content: &str) -> String {
     let id = title.to_lowercase().replace(' ', "-");
     format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{content}</section>\n")

@@ -1,4 +1,4 @@
-//! The axes of charts: how far they reach, and where they have which label.
+//! The axes of charts: their ranges and labels.
 
 use std::ops::Range;
 
@@ -6,27 +6,26 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Axis {
     pub(crate) range: Range<f64>,
-    /// Where there are labels, and what they say.
+    /// The position and text of each label.
     pub(crate) labels: Vec<(f64, String)>,
     pub(crate) title: String,
 }
 
-/// What a time is said in: from how many seconds on, how many it has, its name.
+/// Units of time: the shortest time they are used for, their length in seconds, their name.
 const UNITS: [(f64, f64, &str); 4] = [
     (3.0 * 3600.0, 3600.0, "hours"),
     (300.0, 60.0, "minutes"),
     (1.0, 1.0, "seconds"),
     (0.0, 0.001, "milliseconds"),
 ];
-/// Labels on a linear axis, more or less: more would touch on a narrow screen.
+/// About how many labels a linear axis has: more would touch on a narrow screen.
 const LABELS: f64 = 7.0;
-/// What no latency on this machine or another is below, in microseconds: a
-/// logarithmic axis needs something to start from.
+/// The lowest latency that is drawn, in microseconds: a logarithmic axis cannot start at 0.
 pub(crate) const LEAST: f64 = 0.001;
 
 impl Axis {
-    /// Percentiles, to the nines: as far as so many messages have a percentile of their own.
-    /// Where these are many, there is no room for a label at each.
+    /// Percentiles by their number of nines, up to the slowest of this many messages. A long
+    /// axis has a label at every second one.
     pub(crate) fn percentiles(messages: u64) -> Axis {
         let end = position(messages).max(1.0);
         let is_long = end >= 7.0;
@@ -40,7 +39,7 @@ impl Axis {
         Axis { range: 0.0..end, labels, title: "percentile of messages".to_owned() }
     }
 
-    /// Microseconds, by their logarithms, between labels around the least and the most.
+    /// Logarithms of microseconds, from the label below the least to the label above the most.
     pub(crate) fn latency(least: f64, most: f64) -> Axis {
         let (least, most) = (least.max(LEAST) / 1.05, most.max(LEAST) * 1.05);
         let ticks = ticks_of_decades();
@@ -54,7 +53,7 @@ impl Axis {
         Axis { range, labels: labels.map(label).collect(), title: String::new() }
     }
 
-    /// Time from the beginning to so many seconds later.
+    /// Time from the beginning to this many seconds later.
     pub(crate) fn time(seconds: f64) -> Axis {
         let &(_, each, name) =
             UNITS.iter().find(|unit| seconds >= unit.0).unwrap_or(&UNITS[UNITS.len() - 1]);
@@ -64,9 +63,9 @@ impl Axis {
         Axis { range: 0.0..end, labels, title: format!("{name} since the start") }
     }
 
-    /// Things that can be counted, from none to so many.
+    /// A count, from 0 to a little above the most.
     pub(crate) fn count(most: f64) -> Axis {
-        // The line is not to run along the edge.
+        // So that the line does not run along the edge.
         let end = 1.1 * most.max(1.0);
         let step = round_step(end / LABELS).max(1.0);
         let labels = ticks(step, end).map(|tick| (tick, amount(tick))).collect();
@@ -74,8 +73,8 @@ impl Axis {
     }
 }
 
-/// Where the slowest of so many messages is on an axis of percentiles: at 1 for ten of
-/// them, at 2 for a hundred.
+/// The position of the slowest of this many messages on an axis of percentiles: 1 for ten
+/// messages, 2 for a hundred.
 pub(crate) fn position(messages: u64) -> f64 {
     (messages.max(1) as f64).log10()
 }
@@ -85,7 +84,7 @@ pub(crate) fn percentile(position: f64) -> f64 {
     100.0 * (1.0 - 10.0_f64.powf(-position))
 }
 
-/// The percentile that has so many nines.
+/// The percentile with this many nines.
 pub(crate) fn nines(count: usize) -> String {
     match count {
         0 => "0".to_owned(),
@@ -95,7 +94,7 @@ pub(crate) fn nines(count: usize) -> String {
     }
 }
 
-/// The percentiles that are named on an axis, and others.
+/// The percentiles that are labelled on an axis, and others.
 pub(crate) fn percentiles(messages: u64, others: &[f64]) -> Vec<f64> {
     let nines = (0..=position(messages) as usize).filter_map(|count| nines(count).parse().ok());
     let mut all: Vec<f64> = nines.chain([50.0]).chain(others.iter().copied()).collect();
@@ -107,11 +106,11 @@ pub(crate) fn percentiles(messages: u64, others: &[f64]) -> Vec<f64> {
 /// 1, 2 and 5 of every power of ten, from a nanosecond to three hours.
 fn ticks_of_decades() -> Vec<f64> {
     let decade = |power: i32| [1, 2, 5].map(|digit| format!("{digit}e{power}"));
-    // By way of text, because ten to a power is seldom exact.
+    // Parsed from text, because powers of ten are seldom exact.
     (-3..=10).flat_map(decade).filter_map(|text| text.parse().ok()).collect()
 }
 
-/// The next greater of 1, 2 and 5 of any power of ten.
+/// Rounds up to 1, 2 or 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10.0_f64.powf(step.log10().floor());
     [1.0, 2.0, 5.0]
@@ -125,7 +124,7 @@ fn ticks(step: f64, end: f64) -> impl Iterator<Item = f64> {
     (0..).map(move |index| f64::from(index) * step).take_while(move |&tick| tick <= end)
 }
 
-/// Microseconds, in the unit that suits them.
+/// Microseconds, in the unit that suits them best.
 fn duration(microseconds: f64) -> String {
     match microseconds {
         it if it < 1e3 => format!("{} us", plain(it)),
@@ -142,7 +141,7 @@ fn amount(amount: f64) -> String {
     }
 }
 
-/// A number without the digits that come of its being binary.
+/// A number without the digits that are an artefact of binary fractions.
 fn plain(number: f64) -> String {
     format!("{}", (number * 1e6).round() / 1e6)
 }
@@ -156,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_reach_as_far_as_there_are_messages() {
+    fn percentiles_reach_to_the_slowest_message() {
         assert_eq!(labels(&Axis::percentiles(0)), ["0", "50", "90"]);
         assert_eq!(labels(&Axis::percentiles(9_999)), ["0", "50", "90", "99", "99.9"]);
         assert_eq!(labels(&Axis::percentiles(10_000)).last(), Some(&"99.99"));
     }
 
     #[test]
-    fn latencies_have_a_unit_and_room_even_if_they_are_all_the_same() {
+    fn latencies_have_a_unit_and_a_range_even_if_all_are_equal() {
         assert_eq!(labels(&Axis::latency(100.0, 100.0)), ["50 us", "100 us", "200 us"]);
         assert_eq!(labels(&Axis::latency(600.0, 1900.0)), ["500 us", "1 ms", "2 ms"]);
         let wide = Axis::latency(8.0, 3e6);
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_counts_are_in_round_steps() {
+    fn times_and_counts_have_round_labels() {
         assert_eq!(labels(&Axis::time(5.3)), ["0", "1", "2", "3", "4", "5"]);
         assert_eq!(labels(&Axis::time(0.05)), ["0", "10", "20", "30", "40", "50"]);
         assert_eq!(Axis::time(600.0).title, "minutes since the start");

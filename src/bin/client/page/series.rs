@@ -1,28 +1,28 @@
 //! A figure over time, as a chart and as a table.
 
-use crate::chart;
-use crate::html::{details, figure, table};
-use crate::timeline::Step;
+use super::chart;
+use super::html::{details, figure, table};
+use crate::report::Step;
 
 /// A figure over time.
 #[derive(Debug)]
 pub(crate) struct Series {
     name: &'static str,
-    /// Of its table: when, the figure, and between what it was in the steps of a row.
+    /// The head of its table: time, figure, and the extremes of the steps in a row.
     head: [&'static str; 4],
-    /// Of a step, or of several as one.
+    /// The figure of a step, or of several joined steps.
     figure: fn(&Step) -> f64,
     chart: fn(&[Step]) -> String,
 }
 
-/// The most rows of a table: more of them nobody reads.
+/// The most rows of a table.
 const ROWS: usize = 60;
 
 impl Series {
     pub(crate) fn rate() -> Series {
         Series {
-            name: "Messages a second",
-            head: ["seconds", "messages a second", "slowest step", "fastest step"],
+            name: "Messages per second",
+            head: ["seconds", "messages per second", "slowest step", "fastest step"],
             figure: Step::rate,
             chart: chart::rate,
         }
@@ -37,7 +37,7 @@ impl Series {
         }
     }
 
-    /// As HTML. So long is a step that is not the last.
+    /// Chart and table as HTML. Every step but the last has the length `step_seconds`.
     pub(crate) fn render(&self, steps: &[Step], step_seconds: f64) -> String {
         let together = steps.len().div_ceil(ROWS).max(1);
         let summary = match together {
@@ -45,17 +45,17 @@ impl Series {
             _ => format!("Table, {together} steps of {step_seconds} s in a row"),
         };
         let table = self.table(steps, together);
-        figure(&(self.chart)(steps), &self.in_words(steps)) + &details(&summary, &table)
+        figure(&(self.chart)(steps), &self.describe(steps)) + &details(&summary, &table)
     }
 
-    fn in_words(&self, steps: &[Step]) -> String {
+    fn describe(&self, steps: &[Step]) -> String {
         let (least, most) = self.extremes(steps);
         let seconds = steps.last().map_or(0.0, |last| last.to);
         format!("{} over {seconds:.3} s: between {least:.0} and {most:.0}", self.name)
     }
 
     fn table(&self, steps: &[Step], together: usize) -> String {
-        // Of a single step there are no extremes.
+        // A single step has no extremes.
         let columns = if together > 1 { 4 } else { 2 };
         let row = |steps: &[Step]| {
             let cells = self.row(steps)?;
@@ -65,9 +65,9 @@ impl Series {
         table(&self.head[..columns], &rows)
     }
 
-    /// Steps as one row: nothing of them is left out, and their extremes are still seen.
+    /// One row for several steps: their total and their extremes.
     fn row(&self, steps: &[Step]) -> Option<[String; 4]> {
-        let whole = steps.iter().copied().reduce(|whole, next| whole.and(&next))?;
+        let whole = steps.iter().copied().reduce(|whole, next| whole.join(&next))?;
         let (least, most) = self.extremes(steps);
         let when = format!("{:.3} to {:.3}", whole.from, whole.to);
         let [all, least, most] =

@@ -1,24 +1,25 @@
-//! The results for people.
+//! The results as text.
 
 use std::fmt::Write;
 
-use crate::cost::{Cpu, ServerCost};
-use crate::distribution::Distribution;
-use crate::report::Report;
+use super::cost::{Cpu, ServerCost};
+use super::distribution::Distribution;
+use super::report::Report;
 
-/// With fewer connections, what memory they took is lost in pages.
-const ENOUGH_FOR_MEMORY: u64 = 1000;
-/// Beyond that share of the time of a CPU, the client may have been what is measured.
+/// The fewest connections whose memory is reported. With fewer, the rounding to pages
+/// dominates.
+const MIN_CONNECTIONS: u64 = 1000;
+/// Beyond this share of a CPU a thread of the client may be the bottleneck.
 const BUSY: f64 = 0.9;
 
-/// The results, in lines for people.
+/// The results as text, with a name in front of each line.
 pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, line: &str| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<9} {line}");
     };
-    line(&heading(report), &what_was_run(report));
+    line(&heading(report), &plan(report));
     line("opened", &connections(report));
     line("messages", &messages(report));
     line("bytes", &format!("{} sent, {} received", report.bytes_sent, report.bytes_received));
@@ -31,8 +32,8 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     for (whose, cost) in costs(report) {
         line(whose, &cost);
     }
-    for complaint in complaints(report) {
-        line("error", &complaint);
+    for error in errors(report) {
+        line("error", &error);
     }
     for note in notes(report) {
         line("note", &note);
@@ -40,12 +41,12 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     text
 }
 
-/// What went wrong, and how often.
-pub(crate) fn complaints(report: &Report) -> Vec<String> {
-    report.complaints.iter().map(|(complaint, times)| format!("{times} x {complaint}")).collect()
+/// The errors and mismatches, with how often each occurred.
+pub(crate) fn errors(report: &Report) -> Vec<String> {
+    report.error_texts.iter().map(|(text, times)| format!("{times} x {text}")).collect()
 }
 
-/// How many connections, and of whom.
+/// How many connections, and of how many clients.
 pub(crate) fn heading(report: &Report) -> String {
     let interrupted = if report.interrupted { "interrupted: " } else { "" };
     let clients = match report.clients() {
@@ -56,14 +57,14 @@ pub(crate) fn heading(report: &Report) -> String {
 }
 
 /// The plan, in words.
-pub(crate) fn what_was_run(report: &Report) -> String {
+pub(crate) fn plan(report: &Report) -> String {
     let (plan, each) = (&report.plan.shape, if report.clients() > 1 { " each" } else { "" });
     let mut text = match &report.plan.targets[..] {
         [target] => format!("to {target}: "),
         targets => format!("to {} servers: ", targets.len()),
     };
     text.push_str(&match plan.rate {
-        Some(rate) => format!("open loop, {rate} a second{each}"),
+        Some(rate) => format!("open loop, {rate} per second{each}"),
         None => "closed loop".to_owned(),
     });
     let _ = write!(
@@ -81,24 +82,24 @@ pub(crate) fn what_was_run(report: &Report) -> String {
 }
 
 fn connections(report: &Report) -> String {
-    let it = &report.connections;
-    let mut text = it.opened.to_string();
-    if it.opened != it.requested {
-        let _ = write!(text, " of {}", it.requested);
+    let connections = &report.connections;
+    let mut text = connections.opened.to_string();
+    if connections.opened != connections.requested {
+        let _ = write!(text, " of {}", connections.requested);
     }
-    let _ = write!(text, " in {:.3} s, {} failed", it.seconds, it.failed);
-    if it.reopened > 0 {
-        let _ = write!(text, "; {} in the place of others", it.reopened);
+    let _ = write!(text, " in {:.3} s, {} failed", connections.seconds, connections.failed);
+    if connections.reopened > 0 {
+        let _ = write!(text, "; {} to replace others", connections.reopened);
     }
-    for (why, times) in &it.failures {
-        let _ = write!(text, "; {times} x {why}");
+    for (reason, times) in &connections.failures {
+        let _ = write!(text, "; {times} x {reason}");
     }
     text
 }
 
 fn messages(report: &Report) -> String {
     let mut text = format!(
-        "{} in {:.3} s, {:.0} a second, {} mismatches, {} errors",
+        "{} in {:.3} s, {:.0} per second, {} mismatches, {} errors",
         report.messages,
         report.seconds,
         report.rate(),
@@ -111,7 +112,7 @@ fn messages(report: &Report) -> String {
     text
 }
 
-/// What latency is here.
+/// What the latency is measured from.
 pub(crate) fn basis(report: &Report) -> &'static str {
     match report.histogram_raw {
         Some(_) => "from when a message was due (open loop, corrected)",
@@ -121,7 +122,7 @@ pub(crate) fn basis(report: &Report) -> &'static str {
 
 fn latency(latency: &Distribution, percentiles: &[f64]) -> String {
     if latency.is_empty() {
-        return "no reply came".to_owned();
+        return "no reply arrived".to_owned();
     }
     let mut text = String::new();
     for &percentile in percentiles {
@@ -131,12 +132,12 @@ fn latency(latency: &Distribution, percentiles: &[f64]) -> String {
     text
 }
 
-/// What the messages cost whom.
+/// The costs of client and server.
 pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
     if report.messages == 0 {
         return Vec::new();
     }
-    let cpu = |cpu: Cpu| per_message(cpu.each(report.messages));
+    let cpu = |cpu: Cpu| per_message(cpu.per_message(report.messages));
     let server = |cost: &ServerCost| ("server", cpu(cost.cpu()) + &memory(report, cost));
     let mut costs = vec![("client", cpu(report.client_cpu))];
     costs.extend(report.server_cost.as_ref().map(server));
@@ -145,39 +146,38 @@ pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
 
 fn per_message(cpu: Cpu) -> String {
     let (total, user, system) = (cpu.total(), cpu.user, cpu.system);
-    format!("{total:.2} us of CPU a message (user {user:.2}, system {system:.2})")
+    format!("{total:.2} us of CPU per message (user {user:.2}, system {system:.2})")
 }
 
 fn memory(report: &Report, cost: &ServerCost) -> String {
     match (cost.bytes_per_connection.own, cost.bytes_per_connection.kernel) {
-        (Some(own), Some(kernel)) if report.connections.opened >= ENOUGH_FOR_MEMORY => {
-            format!("; {own:.0} B a connection of its own, {kernel:.0} B of the kernel's")
+        (Some(own), Some(kernel)) if report.connections.opened >= MIN_CONNECTIONS => {
+            format!("; memory per connection {own:.0} B, and {kernel:.0} B in the kernel")
         }
         _ => String::new(),
     }
 }
 
-/// What one should know before one believes the figures.
+/// Notes on what limits the validity of the figures.
 pub(crate) fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if report.environment.shares_cpus {
         notes.push(format!(
-            "client and server share {} CPUs: what the one uses, the other lacks",
+            "client and server share {} CPUs: each lacks what the other uses",
             report.environment.cpus
         ));
     }
     let busy = report.client_cpu.total() / report.seconds.max(f64::MIN_POSITIVE);
     if report.messages > 0 && busy > BUSY * report.plan.threads as f64 {
         notes.push(format!(
-            "the client's {} threads were busy {:.0} % of the time: it may be the bottleneck",
-            report.plan.threads,
+            "the client's threads were busy {:.0} % of the time: it may be the bottleneck",
             100.0 * (busy / report.plan.threads as f64).min(1.0)
         ));
     }
     if report.unsent > 0 {
         notes.push(format!(
             "{} of the messages that were due were not sent in time, and are in no percentile: \
-             less was done than was asked for",
+             the load was lower than planned",
             report.unsent
         ));
     }

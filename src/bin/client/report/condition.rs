@@ -1,18 +1,18 @@
-//! `--fail-if`: what must not be true of the results.
+//! `--fail-if`: conditions on the results.
 
 use std::fmt;
 
 use reactor_server::program::units;
 
-use crate::report::Report;
+use super::report::Report;
 
-/// Something that may be true of results: `p99>5ms`.
+/// A condition that results may meet: `p99>5ms`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Condition {
     text: String,
     figure: Figure,
     comparison: Comparison,
-    /// In the unit of the figure; for a latency, in microseconds.
+    /// In the unit of the figure, which for a latency is microseconds.
     limit: f64,
 }
 
@@ -37,7 +37,7 @@ enum Comparison {
     AtMost,
 }
 
-/// Those with two characters first, because the others begin like them.
+/// Those of two characters come first, because the others are their prefixes.
 const COMPARISONS: [(&str, Comparison); 4] = [
     (">=", Comparison::AtLeast),
     ("<=", Comparison::AtMost),
@@ -47,7 +47,7 @@ const COMPARISONS: [(&str, Comparison); 4] = [
 
 impl Condition {
     /// # Errors
-    /// A sentence about what is wrong with it.
+    /// A sentence that says what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Condition, String> {
         let (at, sign, comparison) = COMPARISONS
             .iter()
@@ -59,17 +59,17 @@ impl Condition {
         Ok(Condition { text: text.to_owned(), figure, comparison, limit })
     }
 
-    /// What is said if it is true of these results.
-    pub(crate) fn verdict(&self, report: &Report) -> Option<String> {
+    /// A sentence with the value, if these results meet the condition.
+    pub(crate) fn met_by(&self, report: &Report) -> Option<String> {
         let value = self.figure.of(report)?;
-        let is_true = match self.comparison {
+        let is_met = match self.comparison {
             Comparison::More => value > self.limit,
             Comparison::AtLeast => value >= self.limit,
             Comparison::Less => value < self.limit,
             Comparison::AtMost => value <= self.limit,
         };
         let unit = if self.figure.is_latency() { " us" } else { "" };
-        is_true.then(|| format!("--fail-if {self} came true: it is {value:.1}{unit}"))
+        is_met.then(|| format!("--fail-if {self} came true: it is {value:.1}{unit}"))
     }
 }
 
@@ -103,7 +103,7 @@ impl Figure {
         matches!(self, Figure::Percentile(_) | Figure::Max | Figure::Mean)
     }
 
-    /// There is no latency where no reply came.
+    /// Its value. Without replies there is no latency.
     fn of(self, report: &Report) -> Option<f64> {
         let latency = (!report.histogram.is_empty()).then_some(&report.histogram);
         match self {
@@ -120,7 +120,7 @@ impl Figure {
     }
 }
 
-/// A time with its unit, which may be a fraction: `1.5ms`.
+/// A time in microseconds, which may be written as a fraction: `1.5ms`.
 fn microseconds(text: &str) -> Result<f64, String> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let amount: f64 = text[..text.len() - unit.len()].parse().map_err(|_| unclear(text))?;
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_with_a_reason() {
+    fn an_invalid_condition_is_refused() {
         for text in ["", "p99", "p101>1ms", "p99>5", "p99>ms", "rate>5ms", "speed>1", ">1ms"] {
             assert!(Condition::parse(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The results of one client, or of several together.
+//! The results of one client, or of several clients together.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use reactor_server::load::{Outcome, Plan};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cost::{Cpu, ServerCost};
-use crate::distribution::Distribution;
-use crate::environment::Environment;
-use crate::summary::Summary;
-use crate::timeline::Timeline;
+use super::cost::{Cpu, ServerCost};
+use super::distribution::Distribution;
+use super::environment::Environment;
+use super::summary::PlanSummary;
+use super::timeline::Timeline;
 
-/// The results of one client, or of several together: what is printed is made of it alone,
-/// and its JSON can be read back.
+/// The results of one client, or of several clients together. It holds all that is printed,
+/// and can be read back from its JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) messages: u64,
@@ -22,50 +22,52 @@ pub(crate) struct Report {
     pub(crate) mismatches: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
-    /// Messages that were due and not sent when time was up (open loop).
+    /// Messages that were due, but not sent before time was up (open loop).
     pub(crate) unsent: u64,
     pub(crate) seconds: f64,
-    /// When the last reply came, in seconds since 1970.
+    /// When the last reply arrived, in seconds since 1970.
     pub(crate) ended: f64,
-    pub(crate) connections: Connections,
+    pub(crate) connections: ConnectionCounts,
     pub(crate) histogram: Distribution,
-    /// In an open loop: from when the messages were sent.
+    /// In an open loop: latencies since the messages were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) histogram_raw: Option<Distribution>,
     pub(crate) interrupted: bool,
-    pub(crate) complaints: BTreeMap<String, u64>,
-    pub(crate) plan: Summary,
+    /// Texts of errors and mismatches, and how often each occurred.
+    #[serde(rename = "complaints")]
+    pub(crate) error_texts: BTreeMap<String, u64>,
+    pub(crate) plan: PlanSummary,
     pub(crate) timeline: Timeline,
-    /// Processor time of the client, in seconds.
+    /// CPU time of the client.
     #[serde(rename = "client")]
     pub(crate) client_cpu: Cpu,
     #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
     pub(crate) server_cost: Option<ServerCost>,
-    /// Where it ran; if several clients did, the first of them.
+    /// The environment of the client, or of the first of several.
     pub(crate) environment: Environment,
-    /// Where the others ran.
+    /// The environments of the other clients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) environments: Vec<Environment>,
 }
 
-/// What became of the connections.
+/// Counts of connections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Connections {
+pub(crate) struct ConnectionCounts {
     pub(crate) requested: u64,
     pub(crate) opened: u64,
     pub(crate) failed: u64,
-    /// Until the last was open.
+    /// The time until the last was open.
     pub(crate) seconds: f64,
-    /// Opened in the place of one that had had its messages.
+    /// Opened to replace another, as planned.
     pub(crate) reopened: u64,
-    /// Why connections could not be opened, and how often.
+    /// Reasons for which connections could not be opened, and how often each occurred.
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
-/// What is known of a run beside its outcome.
+/// What is recorded of a run besides its outcome.
 #[derive(Debug)]
-pub(crate) struct Circumstances {
-    /// When it ended, in seconds since 1970.
+pub(crate) struct RunRecord {
+    /// When the run ended, in seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) timeline: Timeline,
     pub(crate) client_cpu: Cpu,
@@ -73,11 +75,11 @@ pub(crate) struct Circumstances {
     pub(crate) environment: Environment,
 }
 
-/// In seconds: no time since 1970 is longer.
-const CENTURIES: f64 = 1e10;
+/// A limit for times read from a file, in seconds since 1970: 300 years.
+const MAX_SECONDS: f64 = 1e10;
 
 impl Report {
-    pub(crate) fn new(plan: &Plan, outcome: Outcome, around: Circumstances) -> Report {
+    pub(crate) fn new(plan: &Plan, outcome: Outcome, record: RunRecord) -> Report {
         let connections = outcome.connections;
         Report {
             messages: outcome.messages,
@@ -87,8 +89,8 @@ impl Report {
             bytes_received: outcome.bytes_received,
             unsent: outcome.unsent,
             seconds: outcome.time.as_secs_f64(),
-            ended: around.ended,
-            connections: Connections {
+            ended: record.ended,
+            connections: ConnectionCounts {
                 requested: connections.requested,
                 opened: connections.opened,
                 failed: connections.failed,
@@ -99,32 +101,32 @@ impl Report {
             histogram: Distribution(outcome.latency),
             histogram_raw: outcome.raw.map(Distribution),
             interrupted: outcome.interrupted,
-            complaints: outcome.complaints,
-            plan: Summary::of(plan),
-            timeline: around.timeline,
-            client_cpu: around.client_cpu,
-            server_cost: around.server_cost,
-            environment: around.environment,
+            error_texts: outcome.error_texts,
+            plan: PlanSummary::of(plan),
+            timeline: record.timeline,
+            client_cpu: record.client_cpu,
+            server_cost: record.server_cost,
+            environment: record.environment,
             environments: Vec::new(),
         }
     }
 
-    /// Replies a second.
+    /// Replies per second.
     pub(crate) fn rate(&self) -> f64 {
         if self.seconds > 0.0 { self.messages as f64 / self.seconds } else { 0.0 }
     }
 
-    /// Whether all that was asked for was done, and every byte was right.
+    /// Whether there were no errors and no mismatches.
     pub(crate) fn is_clean(&self) -> bool {
         self.errors == 0 && self.mismatches == 0
     }
 
-    /// Where each client ran.
+    /// The environments of all clients.
     pub(crate) fn all_environments(&self) -> impl Iterator<Item = &Environment> {
         std::iter::once(&self.environment).chain(&self.environments)
     }
 
-    /// How many clients it is of.
+    /// How many clients these are the results of.
     pub(crate) fn clients(&self) -> usize {
         1 + self.environments.len()
     }
@@ -132,7 +134,7 @@ impl Report {
     /// Adds the results of another client with the same plan.
     ///
     /// # Errors
-    /// It had another plan.
+    /// The plans differ, or these results are included already.
     pub(crate) fn merge(mut self, other: Report) -> anyhow::Result<Report> {
         if let Some(difference) = self.plan.difference(&other.plan) {
             bail!("they ran different plans: {difference}");
@@ -140,7 +142,7 @@ impl Report {
         if other.all_environments().any(|other| self.all_environments().any(|ours| ours == other)) {
             bail!("its results are among the others already");
         }
-        // Both ran from there to their end.
+        // The earlier of both starts.
         let began = (self.ended - self.seconds).min(other.ended - other.seconds);
         self.ended = self.ended.max(other.ended);
         self.seconds = self.ended - began;
@@ -156,7 +158,7 @@ impl Report {
             *ours += theirs;
         }
         self.interrupted |= other.interrupted;
-        add(&mut self.complaints, other.complaints);
+        add(&mut self.error_texts, other.error_texts);
         self.timeline = self.timeline.merge(&other.timeline);
         self.client_cpu = self.client_cpu.plus(other.client_cpu);
         self.server_cost = match (self.server_cost, other.server_cost) {
@@ -169,7 +171,7 @@ impl Report {
         Ok(self)
     }
 
-    /// What is written, and the figures that follow from it.
+    /// The JSON, with figures that are calculated from what it holds.
     pub(crate) fn to_json(&self, percentiles: &[f64]) -> anyhow::Result<Value> {
         let mut value = serde_json::to_value(self)?;
         let more = [
@@ -184,20 +186,20 @@ impl Report {
         if let Some(raw) = &self.histogram_raw {
             fields.insert("latency_raw_us".to_owned(), raw.figures(percentiles).into());
         }
-        fields["client"]["cpu_us_per_message"] = self.client_cpu.per_message(self.messages);
+        fields["client"]["cpu_us_per_message"] = self.client_cpu.json_per_message(self.messages);
         if let Some(cost) = &self.server_cost {
-            fields["server"]["cpu_us_per_message"] = cost.cpu().per_message(self.messages);
+            fields["server"]["cpu_us_per_message"] = cost.cpu().json_per_message(self.messages);
         }
         Ok(value)
     }
 
-    /// As it was read, if its figures can be true.
+    /// Checks a report that was read from a file.
     ///
     /// # Errors
-    /// They cannot.
+    /// Its figures contradict each other.
     pub(crate) fn checked(self) -> anyhow::Result<Report> {
         let times = [self.seconds, self.ended, self.timeline.began];
-        let are_times = times.iter().all(|time| (0.0..CENTURIES).contains(time));
+        let are_times = times.iter().all(|time| (0.0..MAX_SECONDS).contains(time));
         if !are_times || self.histogram.0.len() != self.messages || !self.timeline.is_sound() {
             bail!("its figures contradict each other");
         }
@@ -205,8 +207,8 @@ impl Report {
     }
 }
 
-impl Connections {
-    fn add(&mut self, other: Connections) {
+impl ConnectionCounts {
+    fn add(&mut self, other: ConnectionCounts) {
         self.requested += other.requested;
         self.opened += other.opened;
         self.failed += other.failed;

@@ -1,4 +1,4 @@
-//! Latencies, as they are written into JSON and read back.
+//! A distribution of latencies, and its JSON.
 
 use std::ops::AddAssign;
 
@@ -11,14 +11,14 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// Latencies: a histogram of nanoseconds, whose figures are in microseconds.
+/// A histogram of latencies. It stores nanoseconds and returns microseconds.
 ///
-/// In JSON it is HdrHistogram's V2 encoding in base64, so that the results of several
-/// clients can be merged exactly.
+/// Its JSON is HdrHistogram's V2 encoding in base64, so that the results of several clients
+/// can be merged exactly.
 #[derive(Debug, Clone)]
 pub(crate) struct Distribution(pub(crate) Histogram<u64>);
 
-/// The percentiles that are always in the JSON.
+/// The percentiles that the JSON always has.
 const ALWAYS: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
 impl Distribution {
@@ -26,7 +26,7 @@ impl Distribution {
         self.0.is_empty()
     }
 
-    /// How many messages it is of.
+    /// How many messages it counts.
     pub(crate) fn len(&self) -> u64 {
         self.0.len()
     }
@@ -61,7 +61,7 @@ impl Distribution {
 
 impl AddAssign<&Distribution> for Distribution {
     fn add_assign(&mut self, other: &Distribution) {
-        // It resizes by itself, so that every histogram fits.
+        // Automatic resizing makes room for every histogram.
         self.0.auto(true);
         self.0 += &other.0;
     }

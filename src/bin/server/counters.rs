@@ -1,8 +1,8 @@
-//! What the log says of the counters.
+//! The counters in the log.
 
 use reactor_server::{Reason, Stats};
 
-/// The line that ends the log.
+/// Logs the summary, the last line of the log.
 pub(crate) fn log_summary(stats: &Stats, dropped: u64) {
     let messages = stats.sum(|reactor| &reactor.messages);
     let seconds = stats.busy().as_secs_f64();
@@ -16,7 +16,7 @@ pub(crate) fn log_summary(stats: &Stats, dropped: u64) {
     );
 }
 
-/// All counters, on one line.
+/// Logs all counters on one line.
 pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
     let acceptor = &stats.acceptor;
     let (accepted, closed) = (acceptor.accepted.get(), stats.closed());

@@ -1,28 +1,24 @@
-//! The results as a page: one file that needs nothing else, and runs nothing.
+//! The page: one file without scripts that needs no other.
 
-use crate::axis;
-use crate::chart;
-use crate::distribution::Distribution;
-use crate::environment::Environment;
-use crate::html::{details, escape, figure, legend, list, paragraph, section, table};
-use crate::report::Report;
-use crate::series::Series;
-use crate::text;
+use super::axis;
+use super::chart;
+use super::html::{details, escape, figure, legend, list, paragraph, section, table};
+use super::series::Series;
+use crate::report::{Distribution, Environment, Report, text};
 
-/// What it looks like where it is light, dark, narrow, or paper.
+/// The style for light and dark screens, for narrow ones, and for paper.
 const STYLE: &str = include_str!("page.css");
 
 type Row = Vec<String>;
 
-/// The results, as a page.
+/// The results as a page.
 pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
-    let what = format!("{} {}", text::heading(report), text::what_was_run(report));
-    let what = escape(&what);
+    let title = escape(&format!("{} {}", text::heading(report), text::plan(report)));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>client report: {what}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <h1>Echo load</h1>\n<p>{what}</p>\n{}</main>\n</body>\n</html>\n",
+         <title>client report: {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <h1>Echo load</h1>\n<p>{title}</p>\n{}</main>\n</body>\n</html>\n",
         sections(report, percentiles)
     )
 }
@@ -33,7 +29,7 @@ fn sections(report: &Report, percentiles: &[f64]) -> String {
     [
         section("Figures", &(table(&[], &figures(report)) + &list(&notes(report)))),
         section("Latency", &latency(report, percentiles)),
-        section("Messages a second", &rate),
+        section("Messages per second", &rate),
         section("Open connections", &Series::connections().render(&steps, step)),
         section("Environment", &environments(report)),
     ]
@@ -45,7 +41,7 @@ fn figures(report: &Report) -> Vec<Row> {
     let connections = &report.connections;
     let mut rows = vec![
         ("messages", report.messages.to_string()),
-        ("messages a second", format!("{:.0}", report.rate())),
+        ("messages per second", format!("{:.0}", report.rate())),
         ("seconds", format!("{:.3}", report.seconds)),
         ("mismatches", report.mismatches.to_string()),
         ("errors", report.errors.to_string()),
@@ -56,7 +52,7 @@ fn figures(report: &Report) -> Vec<Row> {
     rows.push(("connections opened", connections.opened.to_string()));
     rows.push(("connections failed", connections.failed.to_string()));
     if connections.reopened > 0 {
-        rows.push(("in the place of others", connections.reopened.to_string()));
+        rows.push(("connections replaced", connections.reopened.to_string()));
     }
     if report.messages > 0 {
         rows.extend(text::costs(report));
@@ -64,24 +60,23 @@ fn figures(report: &Report) -> Vec<Row> {
     rows.into_iter().map(|(name, figure)| vec![name.to_owned(), figure]).collect()
 }
 
-/// What went wrong, and what one should know before one believes the figures.
+/// The errors, and what limits the validity of the figures.
 fn notes(report: &Report) -> Vec<String> {
-    let wrong = report.complaints.iter().map(|(why, times)| format!("{times} x {why}"));
-    wrong.chain(text::notes(report)).collect()
+    [text::errors(report), text::notes(report)].concat()
 }
 
-/// Why there may be no messages at first.
+/// Explains why there may be no messages at first.
 fn warmup(report: &Report) -> String {
     match report.plan.shape.warmup_seconds {
         0.0 => String::new(),
-        seconds => paragraph(&format!("Messages of the warm-up, {seconds} s, do not count.")),
+        seconds => paragraph(&format!("Messages of the warm-up ({seconds} s) do not count.")),
     }
 }
 
 fn latency(report: &Report, percentiles: &[f64]) -> String {
     let corrected = &report.histogram;
     if corrected.is_empty() {
-        return paragraph("No reply came.");
+        return paragraph("No reply arrived.");
     }
     let (mut all, mut names, mut head) =
         (vec![corrected], vec![text::basis(report)], vec!["percentile", "latency, us"]);
@@ -90,11 +85,11 @@ fn latency(report: &Report, percentiles: &[f64]) -> String {
         names.push("from when it was sent (raw)");
         head = vec!["percentile", "corrected, us", "raw, us"];
     }
-    let chart = figure(&chart::latency(&all), &in_words(corrected, &names));
+    let chart = figure(&chart::latency(&all), &describe(corrected, &names));
     legend(&names) + &chart + &table(&head, &latency_rows(&all, percentiles))
 }
 
-fn in_words(latency: &Distribution, names: &[&str]) -> String {
+fn describe(latency: &Distribution, names: &[&str]) -> String {
     format!(
         "Latency by percentile, {}: half of the messages within {:.1} us, 99 % within {:.1} us, \
          all within {:.1} us",
@@ -105,14 +100,14 @@ fn in_words(latency: &Distribution, names: &[&str]) -> String {
     )
 }
 
-/// The percentiles on the axis, those that were asked for, and what is beyond them.
-fn latency_rows(latencies: &[&Distribution], asked: &[f64]) -> Vec<Row> {
+/// The percentiles on the axis and those requested, then maximum and mean.
+fn latency_rows(latencies: &[&Distribution], requested: &[f64]) -> Vec<Row> {
     let messages = latencies.iter().map(|it| it.len()).max().unwrap_or(0);
     let row = |name: String, figure: &dyn Fn(&Distribution) -> f64| {
         let figures = latencies.iter().map(|it| format!("{:.1}", figure(it)));
         [name].into_iter().chain(figures).collect()
     };
-    let mut rows: Vec<Row> = axis::percentiles(messages, asked)
+    let mut rows: Vec<Row> = axis::percentiles(messages, requested)
         .into_iter()
         .map(|percentile| row(percentile.to_string(), &|it| it.percentile(percentile)))
         .collect();
@@ -121,7 +116,7 @@ fn latency_rows(latencies: &[&Distribution], asked: &[f64]) -> Vec<Row> {
     rows
 }
 
-/// Where every client ran.
+/// The environments of all clients.
 fn environments(report: &Report) -> String {
     match &report.environments[..] {
         [] => environment(&report.environment),

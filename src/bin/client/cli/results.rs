@@ -1,0 +1,33 @@
+//! Flags for results, of a load or of a merged report.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::values;
+use crate::report::Condition;
+
+/// What to do with the results.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Results")]
+pub(crate) struct ResultArgs {
+    /// Percentiles of latency to report
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = values::percentile)]
+    #[arg(default_value = "50,90,99,99.9,99.99", env = "CLIENT_PERCENTILES")]
+    pub(crate) percentiles: Vec<f64>,
+    /// Print the results as one JSON object
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_JSON")]
+    pub(crate) json: bool,
+    /// Write the results to a file instead of standard output
+    #[arg(short, long, value_name = "FILE", env = "CLIENT_OUTPUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Exit with code 3 if the results meet a condition, such as 'p99>5ms'
+    ///
+    /// A condition compares p50 or another percentile, max, mean, rate, messages, errors,
+    /// mismatches, failed or unsent by >, >=, < or <=: 'p99>5ms', 'rate<100k', 'max>=1s'.
+    /// Repeat the flag for several conditions, or separate them by commas.
+    #[arg(long, value_name = "CONDITION", value_parser = Condition::parse, env = "CLIENT_FAIL_IF")]
+    #[arg(value_delimiter = ',')]
+    pub(crate) fail_if: Vec<Condition>,
+}

@@ -1,0 +1,58 @@
+//! Values of flags, as people write them.
+
+use std::net::IpAddr;
+
+use reactor_server::load::Sources;
+use reactor_server::program::units;
+
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "expected an IP address, such as 127.0.0.1 or ::1".to_owned())
+}
+
+/// Messages carry the number of their connection in 32 bits.
+pub(super) fn connections(text: &str) -> Result<usize, String> {
+    let count = units::positive(text)?;
+    u32::try_from(count).map(|count| count as usize).map_err(|_| "too many".to_owned())
+}
+
+pub(super) fn pipeline(text: &str) -> Result<usize, String> {
+    match units::positive(text)? {
+        depth if depth > 1_000_000 => Err("must be at most 1m".to_owned()),
+        depth => Ok(depth as usize),
+    }
+}
+
+pub(super) fn message_size(text: &str) -> Result<usize, String> {
+    match units::size(text)? {
+        0 => Err("must be at least 1".to_owned()),
+        size if size > 1 << 30 => Err("must be at most 1g".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// A number, with or without the unit `/s`.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    match units::positive(text.strip_suffix("/s").unwrap_or(text))? {
+        rate if rate > 100_000_000 => Err("must be at most 100m".to_owned()),
+        rate => Ok(rate),
+    }
+}
+
+/// An address, or the first and the last address of a range.
+pub(super) fn source(text: &str) -> Result<(IpAddr, IpAddr), String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let address =
+        |text: &str| text.trim().parse().map_err(|_| format!("{text:?} is no IP address"));
+    let (first, last) = (address(first)?, address(last)?);
+    match Sources::any().add(first, last) {
+        true => Ok((first, last)),
+        false => Err(format!("{first} to {last} is no range of addresses")),
+    }
+}
+
+pub(super) fn percentile(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 100".to_owned()),
+    }
+}

@@ -1,0 +1,10 @@
+//! The results as an HTML page with charts.
+
+mod axis;
+mod chart;
+mod html;
+#[expect(clippy::module_inception, reason = "the folder is named for its main file")]
+mod page;
+mod series;
+
+pub(crate) use page::render;

@@ -1,0 +1,18 @@
+//! The results: what they are, and how they are printed, compared and merged.
+
+mod condition;
+mod cost;
+mod distribution;
+mod environment;
+#[expect(clippy::module_inception, reason = "the folder is named for its main file")]
+mod report;
+mod summary;
+pub(crate) mod text;
+mod timeline;
+
+pub(crate) use condition::Condition;
+pub(crate) use cost::{BytesPerConnection, Cpu, ServerCost};
+pub(crate) use distribution::Distribution;
+pub(crate) use environment::Environment;
+pub(crate) use report::{Report, RunRecord};
+pub(crate) use timeline::{Step, Timeline};

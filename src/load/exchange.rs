@@ -1,0 +1,251 @@
+//! The exchange of messages and replies on one connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::load::failure::Failure;
+use crate::load::lane::{Lane, LaneState, Verified};
+use crate::load::outcome::Outcome;
+use crate::load::payload::Payload;
+use crate::load::plan::Plan;
+use crate::load::schedule::Schedule;
+use crate::load::sequence::Sequence;
+use crate::net::connection::{Received, SCRATCH};
+use crate::net::poll::Event;
+
+/// Exchanges messages and replies on the connections of one generator.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    payload: Arc<Payload>,
+    /// When messages are due, or `None` in a closed loop.
+    pub(crate) schedule: Option<Schedule>,
+    /// How many messages of a connection may be unanswered.
+    pipeline: u64,
+    /// How many messages a connection sends before another replaces it.
+    reconnect_every: u64,
+    /// Whether connections are held after their last reply, instead of closed.
+    pub(crate) holds: bool,
+    /// When the warm-up ends. Messages due after that are not sent before.
+    pub(crate) warm_until: Option<Instant>,
+    /// When the duration ends. No message is sent after that.
+    pub(crate) until: Option<Instant>,
+    /// What `outcome.time` is measured by, while messages count.
+    period: Option<Period>,
+    /// How many messages one write may hold.
+    batch: u64,
+    /// How many messages that count were sent on connections that are closed.
+    sent_by_closed: u64,
+    scratch: Box<[u8]>,
+    out: Vec<u8>,
+    pub(crate) outcome: Outcome,
+}
+
+/// A time in which messages count.
+#[derive(Debug, Clone, Copy)]
+struct Period {
+    start: Instant,
+    /// The length of the periods before.
+    earlier: Duration,
+}
+
+/// What a connection needs after an exchange.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NextStep {
+    /// To wait for its next event.
+    Wait,
+    /// To be held: it has all its replies.
+    Hold,
+    /// To be replaced by another: it is closed, and its sequence is not complete.
+    Reconnect,
+    /// To be removed: it is closed.
+    Close,
+}
+
+/// The bytes of one write, unless a single message is longer.
+const BATCH: u64 = 1024 * 1024;
+
+impl Exchange {
+    pub(crate) fn new(plan: &Plan, payload: Arc<Payload>) -> Exchange {
+        let (schedule, warm_until, until, period, sent_by_closed, out) = Default::default();
+        Exchange {
+            payload,
+            schedule,
+            pipeline: plan.pipeline as u64,
+            reconnect_every: plan.reconnect_every.unwrap_or(u64::MAX),
+            holds: plan.hold.is_some(),
+            warm_until,
+            until,
+            period,
+            batch: (BATCH / plan.size as u64).max(1),
+            sent_by_closed,
+            scratch: vec![0; SCRATCH].into(),
+            out,
+            outcome: Outcome::new(plan),
+        }
+    }
+
+    /// Handles an event of an open connection: writes what the kernel did not take
+    /// before, receives and verifies replies, and sends the next messages.
+    pub(crate) fn ready(&mut self, lane: &mut Lane, event: Event) -> Result<NextStep, Failure> {
+        if event.is_writable() {
+            lane.connection.flush().map_err(Failure::Broken)?;
+        }
+        if !event.is_readable() && !event.is_error() {
+            return self.send(lane, Instant::now());
+        }
+        let received = lane.connection.receive(&mut self.scratch).map_err(Failure::Broken)?;
+        let now = Instant::now();
+        match received {
+            Received::NotYet => {}
+            Received::Bytes(count) => {
+                let (schedule, place) = (self.schedule, lane.sequence.place);
+                let on_reply = |reply: Verified| {
+                    let due = schedule.map(|schedule| schedule.due(place.into(), reply.index));
+                    self.outcome.add_reply(reply, due, now);
+                };
+                lane.receive(&self.payload, &self.scratch[..count], on_reply)?;
+            }
+            Received::Eof if lane.state == LaneState::Closing => {
+                return Ok(self.after_close(lane, now));
+            }
+            Received::Eof => return Err(Failure::Closed(lane.sequence.unanswered())),
+        }
+        if lane.state == LaneState::Active {
+            self.extend_period(now);
+        }
+        self.send(lane, now)
+    }
+
+    /// Sends the messages that the connection may send now. If none is left to send or
+    /// to be answered, the connection is held or half-closed.
+    pub(crate) fn send(&mut self, lane: &mut Lane, now: Instant) -> Result<NextStep, Failure> {
+        if lane.state != LaneState::Active {
+            return Ok(NextStep::Wait);
+        }
+        let left = self.left(lane, now);
+        let batch = if lane.connection.has_unsent() { 0 } else { self.batch };
+        let count = left.min(self.room(lane)).min(self.due(lane, now)).min(batch);
+        lane.send(&self.payload, count, now, &mut self.out)?;
+        if lane.sequence.unanswered() > 0 {
+            return Ok(NextStep::Wait);
+        }
+        if left == 0 && self.holds {
+            lane.state = LaneState::Held;
+            return Ok(NextStep::Hold);
+        }
+        if left == 0 || self.room(lane) == 0 {
+            lane.half_close(now)?;
+        }
+        Ok(NextStep::Wait)
+    }
+
+    /// Time is up. In an open loop the messages that were due before are still sent, as
+    /// far as the pipeline has room for them.
+    pub(crate) fn time_up(&mut self, lane: &mut Lane, until: Instant) -> Result<NextStep, Failure> {
+        let now = Instant::now();
+        if self.schedule.is_some() && lane.state == LaneState::Active {
+            let due = self.due_before(lane.sequence.place, until);
+            let due = due.saturating_sub(lane.sequence.index(lane.sequence.sent()));
+            let count = due.min(lane.sequence.left()).min(self.room(lane));
+            lane.send(&self.payload, count, now, &mut self.out)?;
+        }
+        self.send(lane, now)
+    }
+
+    /// Messages count from now on, and so does the time.
+    pub(crate) fn start_period(&mut self, now: Instant) {
+        self.warm_until = None;
+        self.period = Some(Period { start: now, earlier: self.outcome.time });
+    }
+
+    /// Time does not count until the next period.
+    pub(crate) fn end_period(&mut self) {
+        self.period = None;
+    }
+
+    /// Since when messages count.
+    pub(crate) fn counts_since(&self) -> Option<Instant> {
+        self.period.map(|period| period.start)
+    }
+
+    /// From now on a connection that sends another message does so for the last time.
+    pub(crate) fn prepare_last_echo(&mut self, now: Instant) {
+        (self.schedule, self.until, self.holds) = (None, None, false);
+        // The connections that were held are the ones that echo.
+        self.reconnect_every = u64::MAX;
+        self.start_period(now);
+    }
+
+    /// Ends the outcome here: the load was told to stop.
+    pub(crate) fn interrupt(&mut self, now: Instant) {
+        self.outcome.interrupted = true;
+        self.extend_period(now);
+    }
+
+    /// Counts a failed connection of this sequence.
+    pub(crate) fn add_failure(&mut self, failure: &Failure, sequence: &Sequence) {
+        self.outcome.add_failure(failure, sequence.sent() == 0);
+        if self.outcome.messages == 0 {
+            self.extend_period(Instant::now());
+        }
+    }
+
+    /// Counts the bytes and messages of a sequence whose last connection is closed.
+    pub(crate) fn add_closed(&mut self, sequence: &Sequence) {
+        let (message, reply) = self.payload.lengths();
+        let bytes = sequence.counted_bytes(message, reply);
+        self.outcome.bytes_sent += bytes.sent;
+        self.outcome.bytes_received += bytes.received;
+        self.sent_by_closed += sequence.counted();
+    }
+
+    /// How many messages that count were sent on connections that are closed.
+    pub(crate) fn sent_by_closed(&self) -> u64 {
+        self.sent_by_closed
+    }
+
+    /// How many messages of the connection at this place were due before `now`; none in a
+    /// closed loop.
+    pub(crate) fn due_before(&self, place: u32, now: Instant) -> u64 {
+        self.schedule.map_or(0, |schedule| schedule.due_before(place.into(), now))
+    }
+
+    /// How many messages a connection may still send.
+    fn left(&self, lane: &Lane, now: Instant) -> u64 {
+        let is_late = self.until.is_some_and(|until| until <= now);
+        if is_late { 0 } else { lane.sequence.left() }
+    }
+
+    /// How many messages a connection may send before its next reply, or before another
+    /// connection replaces it.
+    fn room(&self, lane: &Lane) -> u64 {
+        let here = self.reconnect_every - lane.sent_here();
+        here.min(self.pipeline.saturating_sub(lane.sequence.unanswered()))
+    }
+
+    /// How many messages of a connection are due and not sent.
+    fn due(&self, lane: &Lane, now: Instant) -> u64 {
+        let (Some(schedule), place) = (self.schedule, lane.sequence.place) else {
+            return u64::MAX;
+        };
+        let due = match self.warm_until {
+            Some(until) if until <= now => schedule.due_before(place.into(), until),
+            _ => schedule.due_by(place.into(), now),
+        };
+        due.saturating_sub(lane.sequence.index(lane.sequence.sent()))
+    }
+
+    /// The server has closed a connection after its last reply.
+    fn after_close(&self, lane: &Lane, now: Instant) -> NextStep {
+        let continues = self.holds || self.left(lane, now) > 0;
+        if continues { NextStep::Reconnect } else { NextStep::Close }
+    }
+
+    /// The time that counts lasts until now.
+    fn extend_period(&mut self, now: Instant) {
+        if let Some(Period { start, earlier }) = self.period {
+            self.outcome.time = earlier + (now - start);
+            self.outcome.ended = Some(now);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a connection of a load failed.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+/// Why a connection failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The source address cannot be used.
+    Source(IpAddr, io::Error),
+    Connect(io::Error),
+    ConnectTimeout,
+    Broken(io::Error),
+    /// The server closed it, with this many replies missing.
+    Closed(u64),
+    Timeout,
+    /// The client has half-closed it, and the server does not close.
+    NotClosed,
+    /// The bytes received are not those expected.
+    Mismatch(String),
+}
+
+const NO_PORTS: &str = "no local port is free (net.ipv4.ip_local_port_range); a closed \
+                        connection keeps its port for a minute; --source adds addresses";
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Source(ip, error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot connect from {ip}: {error}; it is no address of this machine")
+            }
+            Failure::Source(ip, error) => write!(f, "cannot connect from {ip}: {error}"),
+            Failure::Connect(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                write!(f, "cannot connect: {error}; {NO_PORTS}")
+            }
+            Failure::Connect(error) => write!(f, "cannot connect: {error}"),
+            Failure::ConnectTimeout => write!(f, "cannot connect: no answer in time"),
+            Failure::Broken(error) => write!(f, "the connection broke: {error}"),
+            Failure::Closed(0) => write!(f, "the server closed a connection that was idle"),
+            Failure::Closed(missing) => {
+                write!(f, "the server closed a connection that had {missing} unanswered")
+            }
+            Failure::Timeout => write!(f, "no reply in time"),
+            Failure::NotClosed => write!(f, "the server did not close after the last reply"),
+            Failure::Mismatch(what) => write!(f, "wrong bytes: {what}"),
+        }
+    }
+}
+
+impl Failure {
+    /// Why the connection could not be opened, or `None` if it failed after that.
+    pub(crate) fn connect_error(&self) -> Option<String> {
+        match self {
+            Failure::Source(_, error) | Failure::Connect(error) => Some(error.to_string()),
+            Failure::ConnectTimeout => Some("no answer in time".to_owned()),
+            _ => None,
+        }
+    }
+}

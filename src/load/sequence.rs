@@ -1,0 +1,120 @@
+//! The messages of one connection, by number.
+
+use crate::net::connection::Tally;
+
+/// The sequence of messages that one connection sends, or with `reconnect_every`
+/// several connections one after the other.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    /// The connection's number in this program, which its messages carry.
+    pub(crate) connection: u32,
+    /// Its place in the send order of its thread.
+    pub(crate) place: u32,
+    /// How many messages it may send in all.
+    pub(crate) limit: u64,
+    sent: u64,
+    answered: u64,
+    /// How many of its first messages belong to the warm-up and do not count.
+    warmup: u64,
+    /// How many messages were due during the warm-up, but never sent.
+    skipped: u64,
+    /// Bytes on its connections that are closed.
+    closed: Tally,
+}
+
+impl Sequence {
+    /// A sequence that warms up until [`start_counting`](Self::start_counting).
+    pub(crate) fn new(connection: u32) -> Sequence {
+        let (place, sent, answered, skipped, closed) = Default::default();
+        let (limit, warmup) = (u64::MAX, u64::MAX);
+        Sequence { connection, place, limit, sent, answered, warmup, skipped, closed }
+    }
+
+    /// From now on messages count, at most `limit` of them. Of the `due` messages before,
+    /// those that were not sent are skipped.
+    pub(crate) fn start_counting(&mut self, due: u64, limit: u64) {
+        self.warmup = self.sent;
+        self.skipped = due.saturating_sub(self.sent);
+        self.limit = self.sent.saturating_add(limit);
+    }
+
+    /// The number of the next message to send; one less than it is the last one sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The number of the message whose reply is next.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.sent - self.answered
+    }
+
+    /// How many more messages it may send.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.sent)
+    }
+
+    /// Whether message `number` counts.
+    pub(crate) fn counts(&self, number: u64) -> bool {
+        number >= self.warmup
+    }
+
+    /// How many messages that count were sent.
+    pub(crate) fn counted(&self) -> u64 {
+        self.sent.saturating_sub(self.warmup)
+    }
+
+    /// The index of message `number` in the schedule.
+    pub(crate) fn index(&self, number: u64) -> u64 {
+        number + self.skipped
+    }
+
+    pub(crate) fn add_sent(&mut self, count: u64) {
+        self.sent += count;
+    }
+
+    pub(crate) fn add_answered(&mut self) {
+        self.answered += 1;
+    }
+
+    /// Adds the bytes of a connection that is closed.
+    pub(crate) fn add_closed(&mut self, tally: Tally) {
+        self.closed.sent += tally.sent;
+        self.closed.received += tally.received;
+    }
+
+    /// Bytes of the messages and replies that count, given the length of one of each.
+    pub(crate) fn counted_bytes(&self, message: u64, reply: u64) -> Tally {
+        let sent = self.warmup.min(self.sent) * message;
+        let received = self.warmup.min(self.answered) * reply;
+        Tally {
+            sent: self.closed.sent.saturating_sub(sent),
+            received: self.closed.received.saturating_sub(received),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_warm_up_does_not_count_and_what_it_missed_is_skipped() {
+        let mut sequence = Sequence::new(7);
+        sequence.add_sent(3);
+        sequence.add_answered();
+        sequence.start_counting(10, 5);
+        assert_eq!((sequence.left(), sequence.counted(), sequence.unanswered()), (5, 0, 2));
+        // The next message is number 3, and the schedule has sent 10 by then.
+        assert_eq!((sequence.counts(2), sequence.counts(3), sequence.index(3)), (false, true, 10));
+        sequence.add_sent(5);
+        sequence.add_closed(Tally { sent: 80, received: 11 });
+        // Of 8 messages 5 count, and none of the replies: one was to the warm-up.
+        let bytes = sequence.counted_bytes(10, 11);
+        assert_eq!((sequence.left(), sequence.counted()), (0, 5));
+        assert_eq!((bytes.sent, bytes.received), (50, 0));
+    }
+}
