@@ -159,12 +159,12 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
             let Shared { codec, handler, workers, .. } = &mut *self.shared;
             let (rest, session) = (&input[done..], self.peer.session());
             let mut replies = buffer.replies_to(rest);
-            let handled = match (workers.as_mut(), session) {
-                (Some(workers), session) => {
-                    workers.submit(self.token, session, codec, rest, searched)
+            let handled = match workers {
+                Some(workers) => workers.submit(self.token, session, codec, rest, searched),
+                None => {
+                    let session = session.as_mut().expect("a peer without one is closed at once");
+                    handle(codec, &**handler, session, searched, &mut replies)
                 }
-                (None, Some(session)) => handle(codec, &**handler, session, searched, &mut replies),
-                (None, None) => Handled::nothing(Verdict::Failed(Reason::Panic)),
             };
             searched = 0;
             done += handled.consumed;
