@@ -1,9 +1,9 @@
 //! All that a reactor can be told.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
-use crate::server::peer::Newcomer;
+use crate::server::seats::Seat;
 use crate::server::workers::Job;
 
 /// All that a reactor can be told, by the acceptor and by workers.
@@ -17,4 +17,14 @@ pub(crate) enum Mail<S, T = TcpStream> {
     Drain(Instant),
     /// Reset all connections and end now.
     Stop,
+}
+
+/// An accepted socket on its way to its reactor.
+#[derive(Debug)]
+pub(crate) struct Newcomer<T = TcpStream> {
+    pub(crate) socket: T,
+    pub(crate) address: SocketAddr,
+    /// When it was accepted, in nanoseconds since the server was made.
+    pub(crate) opened: u64,
+    pub(crate) seat: Seat,
 }

@@ -12,19 +12,10 @@ use crate::net::poll::{Interest, Poll};
 use crate::net::socket::Socket;
 use crate::net::token::Token;
 use crate::server::connection_log::Closed;
+use crate::server::mail::Newcomer;
 use crate::server::patience::{Check, Deadline, Patience, Waiting};
 use crate::server::seats::Seat;
 use crate::wire::reason::Reason;
-
-/// An accepted socket on its way to its reactor.
-#[derive(Debug)]
-pub(crate) struct Newcomer<T = TcpStream> {
-    pub(crate) socket: T,
-    pub(crate) address: SocketAddr,
-    /// When it was accepted, in nanoseconds since the server was made.
-    pub(crate) opened: u64,
-    pub(crate) seat: Seat,
-}
 
 /// A connection of the server, with all that its reactor knows of it.
 #[derive(Debug)]
