@@ -7,6 +7,7 @@ mod handling;
 mod mail;
 mod patience;
 mod peer;
+mod phase;
 mod reactor;
 mod read_again;
 mod round_robin;

@@ -14,6 +14,7 @@ use crate::net::token::Token;
 use crate::server::connection_log::Closed;
 use crate::server::mail::Newcomer;
 use crate::server::patience::{Check, Deadline, Patience, Waiting};
+use crate::server::phase::{Phase, Turn};
 use crate::server::seats::Seat;
 use crate::wire::reason::Reason;
 
@@ -40,34 +41,6 @@ pub(crate) struct Peer<S, T = TcpStream> {
     opened: u64,
     /// Given back when the connection is dropped.
     _seat: Seat,
-}
-
-/// The phases of a connection, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Both sides may send.
-    Open,
-    /// The server drains: of what had arrived, `left` bytes must still be read.
-    Draining { left: u32 },
-    /// Nothing more is read. What was read is answered, then we send our FIN.
-    Finishing(Reason),
-    /// Everything is answered and our FIN is sent. What the peer still sends is read and
-    /// thrown away until its FIN: closing over unread bytes would make the kernel reset the
-    /// connection, and throw away replies that are under way.
-    Lingering(Reason),
-    /// There is nothing left to do.
-    Over(Reason),
-}
-
-/// Whose turn it is with the messages that arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// The reactor's.
-    Reactor,
-    /// Nobody's: they wait for a free job.
-    Queue,
-    /// A worker's.
-    Worker,
 }
 
 /// What one read of a peer brought.
