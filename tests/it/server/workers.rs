@@ -1,14 +1,12 @@
 //! With workers nothing is lost, nothing overtakes, and nothing stops.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::{Running, config, frame, read_frame, read_to_end, round_trip};
+use crate::support::{Running, config, frame, read_frame, read_to_end, round_trip};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use reactor_server::{Config, Echo, Framing, Handler, Reason, Reply};
 
@@ -192,7 +190,6 @@ impl Handler for Panicky {
 
 #[test]
 fn a_panic_closes_its_connection_and_costs_no_thread() {
-    std::panic::set_hook(Box::new(|_| {}));
     for workers in [0, 2] {
         let sessions = Arc::new(AtomicUsize::new(0));
         let handler = Panicky { sessions: Arc::clone(&sessions) };
@@ -208,6 +205,6 @@ fn a_panic_closes_its_connection_and_costs_no_thread() {
         bystander.write_all(&frame(b"still here?")).expect("sent");
         assert_eq!(read_frame(&mut bystander), b"still here?");
         drop(bystander);
-        common::eventually("all sessions are closed", || sessions.load(SeqCst) == 0);
+        crate::support::eventually("all sessions are closed", || sessions.load(SeqCst) == 0);
     }
 }

@@ -1,16 +1,14 @@
 //! Whatever a server or a network does in mid-run, the client ends, and says what was
 //! wrong: one line for each kind, with its number.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::client::{Process, Told, client, run_json, told};
-use common::liar::{Wire, answering, send, server};
-use common::server::Program;
+use crate::support::client::{Process, Told, client, run_json, told};
+use crate::support::fake_server::{Wire, answering, send, server};
+use crate::support::server::Program;
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// What may be asked of a client beside.

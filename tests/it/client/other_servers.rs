@@ -1,13 +1,11 @@
 //! Servers that do not echo: the client says so, and ends.
 
-mod common;
-
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::client::told;
-use common::liar::{liar, send, server};
+use crate::support::client::told;
+use crate::support::fake_server::{liar, send, server};
 
 const FRAMINGS: [&str; 3] = ["raw", "len32", "line"];
 const THREE: [&str; 6] = ["-c", "3", "-n", "5", "--timeout", "300ms"];

@@ -1,15 +1,13 @@
 //! Results of several clients are merged as if one had had all their messages.
 
-mod common;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread;
 
 use base64::Engine;
-use common::client::{Process, Told, run};
-use common::{Running, config};
+use crate::support::client::{Process, Told, run};
+use crate::support::{Running, config};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use reactor_server::Framing;

@@ -1,15 +1,13 @@
 //! What is asked of the client is done as it says, or refused with a reason.
 
-mod common;
-
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use common::client::{Process, client, run, told};
-use common::liar::server;
-use common::server::Program;
-use common::{Running, config};
+use crate::support::client::{Process, client, run, told};
+use crate::support::fake_server::server;
+use crate::support::server::Program;
+use crate::support::{Running, config};
 use reactor_server::Framing;
 use serde_json::Value;
 

@@ -1,14 +1,12 @@
 //! An open loop sends what it says it sends, and a long run stays as small as it began.
 
-mod common;
-
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::client::{Process, client, run, told};
-use common::liar::{Wire, answering};
-use common::{Running, config};
+use crate::support::client::{Process, client, run, told};
+use crate::support::fake_server::{Wire, answering};
+use crate::support::{Running, config};
 use reactor_server::Framing;
 
 #[test]

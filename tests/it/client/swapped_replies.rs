@@ -1,12 +1,10 @@
 //! Whole replies that come in another's place are caught, each of them in order.
 
-mod common;
-
 use std::sync::{Arc, Barrier, Mutex};
 
-use common::client::{Told, told};
-use common::liar::{Place, Wire, answering};
-use common::lie::{Case, MESSAGES, SEEDS};
+use crate::support::client::{Told, told};
+use crate::support::fake_server::{Place, Wire, answering};
+use crate::support::wrong_reply::{Case, MESSAGES, SEEDS};
 
 type Answer = Box<dyn Fn(Place, Vec<u8>) -> Vec<u8> + Send + Sync>;
 type Held = Arc<Mutex<Vec<Vec<u8>>>>;

@@ -8,7 +8,7 @@ use std::thread;
 
 /// How the messages of the client are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wire {
+pub(crate) enum Wire {
     /// By their size.
     Raw(usize),
     Len32,
@@ -17,17 +17,17 @@ pub enum Wire {
 
 /// Which message it is.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub(crate) struct Place {
     /// The number of its connection, in the order in which they were accepted.
-    pub connection: usize,
+    pub(crate) connection: usize,
     /// Its number among those of its connection.
-    pub number: usize,
+    pub(crate) number: usize,
     /// Its number among those of all connections.
-    pub index: usize,
+    pub(crate) index: usize,
 }
 
 /// A server with a thread for each connection, which does this with it.
-pub fn server(talk: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn server(talk: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let (address, talk) = (listener.local_addr().expect("an address"), Arc::new(talk));
     thread::spawn(move || {
@@ -41,7 +41,7 @@ pub fn server(talk: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> Socket
 }
 
 /// A server that sends for each message, framing included, what `answer` makes of it.
-pub fn answering(
+pub(crate) fn answering(
     wire: Wire,
     answer: impl Fn(Place, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
 ) -> SocketAddr {
@@ -59,7 +59,7 @@ pub fn answering(
 }
 
 /// An echo server that does something to whatever bytes it has just read.
-pub fn liar(lie: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn liar(lie: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static) -> SocketAddr {
     server(move |_, mut stream| {
         let mut buffer = [0; 4096];
         // It ends with its peer, or with a peer that has had enough of it.
@@ -69,13 +69,13 @@ pub fn liar(lie: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static) -> So
     })
 }
 
-pub fn send(stream: &mut TcpStream, bytes: &[u8]) {
+pub(crate) fn send(stream: &mut TcpStream, bytes: &[u8]) {
     // A client that has noticed may be gone.
     let _ = stream.write_all(bytes);
 }
 
 impl Wire {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Wire::Raw(_) => "raw",
             Wire::Len32 => "len32",
@@ -84,7 +84,7 @@ impl Wire {
     }
 
     /// How many bytes of framing come before the message.
-    pub fn head(self) -> usize {
+    pub(crate) fn head(self) -> usize {
         if self == Wire::Len32 { 4 } else { 0 }
     }
 
@@ -111,10 +111,10 @@ impl Wire {
 
 /// Numbers that are the same in every run: SplitMix64.
 #[derive(Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -122,7 +122,7 @@ impl Random {
         ((z ^ (z >> 31)) % limit as u64) as usize
     }
 
-    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 }

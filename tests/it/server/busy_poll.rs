@@ -1,15 +1,13 @@
 //! How threads wait: they stay awake for a moment where that pays, and sleep where not.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::server::Program;
-use common::{PATIENCE, Running, config, eventually};
+use crate::support::server::Program;
+use crate::support::{PATIENCE, Running, config, eventually};
 use reactor_server::program::cpu::time_of_process;
 use reactor_server::{Config, Framing, Timeouts};
 use rustix::thread::{CpuSet, sched_setaffinity};

@@ -1,15 +1,13 @@
 //! The load client notices whatever is wrong, and says it so that programs can
 //! rely on it.
 
-mod common;
-
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use base64::Engine;
-use common::client::{Process, client, run, run_json};
-use common::liar::{liar, send};
-use common::{Running, config};
+use crate::support::client::{Process, client, run, run_json};
+use crate::support::fake_server::{liar, send};
+use crate::support::{Running, config};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use reactor_server::{Echo, Framing};

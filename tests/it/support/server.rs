@@ -6,17 +6,17 @@ use std::process::{Child, Command, Stdio};
 
 /// The real program.
 #[derive(Debug)]
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Program {
-    pub fn start() -> Program {
+    pub(crate) fn start() -> Program {
         Program::start_with(&[])
     }
 
-    pub fn start_with(flags: &[&str]) -> Program {
+    pub(crate) fn start_with(flags: &[&str]) -> Program {
         let mut child = spawn("0", flags);
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("a pipe");
@@ -26,16 +26,16 @@ impl Program {
     }
 
     /// Starts it where another was.
-    pub fn start_at(address: SocketAddr) -> Program {
+    pub(crate) fn start_at(address: SocketAddr) -> Program {
         Program { child: spawn(&address.port().to_string(), &[]), address }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until it has worked for some milliseconds.
-    pub fn wait_until_busy(&self) {
+    pub(crate) fn wait_until_busy(&self) {
         let folder = format!("/proc/{}/task", self.id());
         let nanoseconds = || -> u64 {
             let tasks = std::fs::read_dir(&folder).expect("it runs").flatten();
@@ -48,7 +48,7 @@ impl Program {
     }
 
     /// Ends it as the kernel would for want of memory.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,12 +1,10 @@
 //! A server that is told to end loses nothing that it was sent before.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Running, config, eventually, fill, frame, noise, read_to_end};
+use crate::support::{Running, config, eventually, fill, frame, noise, read_to_end};
 use crossbeam_channel::bounded;
 use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
 

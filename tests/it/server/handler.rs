@@ -1,12 +1,10 @@
 //! A handler is told what it was promised, in order, and once.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Running, config, frame, read_to_end, round_trip};
+use crate::support::{Running, config, frame, read_to_end, round_trip};
 use crossbeam_channel::{Sender, unbounded};
 use reactor_server::{Config, Framing, Handler, Reason, Reply};
 
@@ -84,7 +82,7 @@ fn every_reactor_ticks_for_itself() {
     let _server = Running::start(Config { tick, ..config(Framing::Raw) }, Scribe(scribe));
     let mut ticks = [0; 2];
     while ticks.iter().any(|&ticks| ticks < 3) {
-        match calls.recv_timeout(common::PATIENCE) {
+        match calls.recv_timeout(crate::support::PATIENCE) {
             Ok(Call::Tick(reactor)) => ticks[reactor] += 1,
             other => panic!("{other:?}"),
         }
@@ -195,7 +193,6 @@ impl Handler for Fragile {
 
 #[test]
 fn a_panic_anywhere_in_a_handler_costs_no_thread() {
-    std::panic::set_hook(Box::new(|_| {}));
     let server = Running::start(config(Framing::line()), Fragile);
     for name in [&b"sent"[..], b"closed"] {
         let mut stream = server.connect();

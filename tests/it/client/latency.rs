@@ -1,14 +1,12 @@
 //! What the client reports is what has happened: its figures are held against servers
 //! whose delays are known. `cargo test --test truth -- --nocapture` prints both.
 
-mod common;
-
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::client::{Told, told};
-use common::liar::{Wire, answering};
+use crate::support::client::{Told, told};
+use crate::support::fake_server::{Wire, answering};
 
 const MILLI: Duration = Duration::from_millis(1);
 

@@ -1,12 +1,10 @@
 //! What comes in goes out, byte for byte, in every framing.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use common::{Running, config, frame, noise, read_frame, read_to_end, round_trip};
+use crate::support::{Running, config, frame, noise, read_frame, read_to_end, round_trip};
 use reactor_server::{Config, Echo, Framing, Reason, Server};
 
 #[test]

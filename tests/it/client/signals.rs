@@ -1,16 +1,14 @@
 //! A signal ends the client in whatever stage it is, and it reports what was done.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Instant;
 
-use common::client::{Process, Told, client};
-use common::liar::{liar, server};
-use common::{Running, config};
+use crate::support::client::{Process, Told, client};
+use crate::support::fake_server::{liar, server};
+use crate::support::{Running, config};
 use reactor_server::Framing;
 
 fn running() -> Running {
@@ -85,7 +83,7 @@ fn interrupted_while_it_talks_it_reports_what_was_said() {
     let tell = Mutex::new(tell);
     let silent = liar(move |_, _| tell.lock().expect("no panic").send(()).expect("it"));
     let process = start(silent, &["-d", "1h"]);
-    heard.recv_timeout(common::PATIENCE).expect("a message");
+    heard.recv_timeout(crate::support::PATIENCE).expect("a message");
     assert_eq!(interrupted(process).number("messages"), 0);
 }
 
@@ -155,7 +153,7 @@ fn told_of(meddle: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Told {
     process.wait_to_hear("holding 5 connections");
     tell.send(()).expect("it is told");
     // The client does not wait for the end of the hold to notice.
-    said.recv_timeout(common::PATIENCE).expect("the client closes it");
+    said.recv_timeout(crate::support::PATIENCE).expect("the client closes it");
     process.signal("-USR1");
     let told = process.told();
     assert_eq!((told.code, told.number("messages")), (1, 4), "{told:?}");

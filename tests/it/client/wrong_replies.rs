@@ -3,13 +3,11 @@
 //! Every test has 20 runs with seeds of their own, which choose the framing, the
 //! size, the depth, the loop and the place of the lie.
 
-mod common;
-
 use std::sync::Mutex;
 
-use common::client::run_json;
-use common::liar::{Place, Random, Wire, liar, send};
-use common::lie::{Case, Lie, SEEDS, hex};
+use crate::support::client::run_json;
+use crate::support::fake_server::{Place, Random, Wire, liar, send};
+use crate::support::wrong_reply::{Case, Lie, SEEDS, hex};
 
 const ALL: [&str; 3] = ["raw", "len32", "line"];
 
@@ -62,7 +60,7 @@ fn another_length(random: &mut Random, _: Wire, message: Vec<u8>) -> Vec<u8> {
         0 => body.truncate(body.len() - by),
         _ => body.resize(body.len() + by, b'+'),
     }
-    common::frame(&body)
+    crate::support::frame(&body)
 }
 
 #[test]
@@ -160,7 +158,7 @@ fn a_wrong_prefix_is_a_mismatch() {
         let answer = move |place: Place, mut message: Vec<u8>| {
             message.splice(wire.head()..wire.head(), *b"reply:");
             if wire == Wire::Len32 {
-                message = common::frame(&message[4..]);
+                message = crate::support::frame(&message[4..]);
             }
             let is_lie = place.index == index;
             if is_lie { lie(&mut random.lock().expect("it"), wire, message) } else { message }

@@ -3,29 +3,29 @@
 use std::sync::{Arc, Mutex};
 
 use super::client::{Told, told};
-use super::liar::{Place, Random, Wire, answering};
+use super::fake_server::{Place, Random, Wire, answering};
 
-pub const SEEDS: u64 = 20;
-pub const MESSAGES: usize = 20;
+pub(crate) const SEEDS: u64 = 20;
+pub(crate) const MESSAGES: usize = 20;
 
 /// How the client is to ask.
-pub const LOOPS: [&[&str]; 4] =
+pub(crate) const LOOPS: [&[&str]; 4] =
     [&[], &["--rate", "5k"], &["--reconnect-every", "3"], &["--threads", "2"]];
 
 /// One run of the client, with one lie in it.
-pub struct Case {
-    pub connections: usize,
-    pub random: Random,
-    pub wire: Wire,
-    pub size: usize,
-    pub depth: usize,
-    pub flags: Vec<&'static str>,
+pub(crate) struct Case {
+    pub(crate) connections: usize,
+    pub(crate) random: Random,
+    pub(crate) wire: Wire,
+    pub(crate) size: usize,
+    pub(crate) depth: usize,
+    pub(crate) flags: Vec<&'static str>,
     /// Which of the messages is answered by a lie.
-    pub index: usize,
+    pub(crate) index: usize,
 }
 
 impl Case {
-    pub fn new(seed: u64, wires: &[&str], sizes: &[usize]) -> Case {
+    pub(crate) fn new(seed: u64, wires: &[&str], sizes: &[usize]) -> Case {
         let mut random = Random(seed);
         let size = random.pick(sizes);
         let wire = match random.pick(wires) {
@@ -39,7 +39,7 @@ impl Case {
     }
 
     /// Runs the client against a server that answers like this.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         answer: impl Fn(Place, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
         more: &[&str],
@@ -54,7 +54,7 @@ impl Case {
 
     /// Runs it against a server that lies once. Returns what the server should have
     /// sent, too, and what it did send.
-    pub fn run_with(&mut self, lie: Lie, more: &[&str]) -> (Told, Vec<u8>, Vec<u8>) {
+    pub(crate) fn run_with(&mut self, lie: Lie, more: &[&str]) -> (Told, Vec<u8>, Vec<u8>) {
         let random = Mutex::new(Random(self.random.below(usize::MAX) as u64));
         let (wire, index) = (self.wire, self.index);
         let note = Arc::new(Mutex::new((Vec::new(), Vec::new())));
@@ -74,7 +74,7 @@ impl Case {
     }
 
     /// What is said if the reply has this body instead of that.
-    pub fn difference(&self, index: usize, truth: &[u8], lie: &[u8]) -> String {
+    pub(crate) fn difference(&self, index: usize, truth: &[u8], lie: &[u8]) -> String {
         let body = |message: &[u8]| message[self.wire.head()..].to_vec();
         let (truth, lie) = (body(truth), body(lie));
         let at = truth.iter().zip(&lie).position(|(a, b)| a != b).expect("a lie");
@@ -84,8 +84,8 @@ impl Case {
     }
 }
 
-pub type Lie = fn(&mut Random, Wire, Vec<u8>) -> Vec<u8>;
+pub(crate) type Lie = fn(&mut Random, Wire, Vec<u8>) -> Vec<u8>;
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

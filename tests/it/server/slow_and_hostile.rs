@@ -1,12 +1,10 @@
 //! No peer can stop, starve or bloat the server.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Running, config, fill, frame, noise, read_frame, read_to_end};
+use crate::support::{Running, config, fill, frame, noise, read_frame, read_to_end};
 use reactor_server::{Config, Framing, Reason, Timeouts};
 use socket2::{Domain, SockRef, Socket, Type};
 

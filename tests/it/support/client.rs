@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{PATIENCE, eventually};
 
 /// The real program, with a server to load.
-pub fn client(target: SocketAddr, flags: &[&str]) -> Command {
+pub(crate) fn client(target: SocketAddr, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
     command.args([target.ip().to_string(), target.port().to_string()]).args(flags);
     command
@@ -20,23 +20,23 @@ pub fn client(target: SocketAddr, flags: &[&str]) -> Command {
 
 /// What came of a run: its exit code, its JSON, and what it said beside that.
 #[derive(Debug)]
-pub struct Told {
-    pub code: i32,
-    pub result: Value,
-    pub stderr: String,
+pub(crate) struct Told {
+    pub(crate) code: i32,
+    pub(crate) result: Value,
+    pub(crate) stderr: String,
 }
 
-pub fn run(target: SocketAddr, flags: &[&str]) -> Output {
+pub(crate) fn run(target: SocketAddr, flags: &[&str]) -> Output {
     Process::start(client(target, flags)).output()
 }
 
 /// Runs it with `--json`.
-pub fn told(target: SocketAddr, flags: &[&str]) -> Told {
+pub(crate) fn told(target: SocketAddr, flags: &[&str]) -> Told {
     Process::start(client(target, &[flags, &["--json"]].concat())).told()
 }
 
 /// Runs it with `--json` and returns the exit code and the object.
-pub fn run_json(target: SocketAddr, flags: &[&str]) -> (i32, Value) {
+pub(crate) fn run_json(target: SocketAddr, flags: &[&str]) -> (i32, Value) {
     let Told { code, result, .. } = told(target, flags);
     (code, result)
 }
@@ -44,31 +44,31 @@ pub fn run_json(target: SocketAddr, flags: &[&str]) -> (i32, Value) {
 impl Told {
     /// Reads what a process has left behind. One that a signal has ended has no code,
     /// and one that hides its results no object: both fail the test.
-    pub fn of(output: &Output) -> Told {
+    pub(crate) fn of(output: &Output) -> Told {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let code = output.status.code().unwrap_or_else(|| panic!("{}: {stderr}", output.status));
         let result = serde_json::from_slice(&output.stdout);
         Told { code, result: result.unwrap_or_else(|error| panic!("{error}: {stderr}")), stderr }
     }
 
-    pub fn number(&self, key: &str) -> u64 {
+    pub(crate) fn number(&self, key: &str) -> u64 {
         self.result[key].as_u64().unwrap_or_else(|| panic!("no {key} in {}", self.result))
     }
 
     /// A latency, in milliseconds.
-    pub fn millis(&self, kind: &str, key: &str) -> f64 {
+    pub(crate) fn millis(&self, kind: &str, key: &str) -> f64 {
         let value = &self.result[kind][key];
         value.as_f64().unwrap_or_else(|| panic!("no {kind}.{key} in {}", self.result)) / 1000.0
     }
 
-    pub fn complaints(&self) -> Vec<(String, u64)> {
+    pub(crate) fn complaints(&self) -> Vec<(String, u64)> {
         let complaints = self.result["complaints"].as_object().expect("an object");
         complaints.iter().map(|(text, times)| (text.clone(), times.as_u64().expect("it"))).collect()
     }
 
     /// That it ended with 1, and that its complaints are these and no others: in the
     /// JSON, and each with its number on a line of standard error.
-    pub fn assert_complaints(&self, expected: &[(&str, u64)]) {
+    pub(crate) fn assert_complaints(&self, expected: &[(&str, u64)]) {
         let complaints = self.complaints();
         let these: Vec<_> = complaints.iter().map(|(text, times)| (&text[..], *times)).collect();
         assert_eq!((self.code, &these[..]), (1, expected), "{}", self.stderr);
@@ -81,14 +81,14 @@ impl Told {
 
 /// A process that is listened to, and killed if the test is given up.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     stdout: Ear,
     stderr: Ear,
 }
 
 impl Process {
-    pub fn start(mut command: Command) -> Process {
+    pub(crate) fn start(mut command: Command) -> Process {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a process");
         let stdout = Ear::new(child.stdout.take().expect("a pipe"));
@@ -96,17 +96,17 @@ impl Process {
         Process { child, stdout, stderr }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.id().to_string()]).status();
         assert!(status.expect("kill").success(), "{signal}");
     }
 
     /// Waits for a line on standard error.
-    pub fn wait_to_hear(&self, what: &str) {
+    pub(crate) fn wait_to_hear(&self, what: &str) {
         eventually(what, || {
             thread::sleep(Duration::from_millis(1));
             self.stderr.so_far().contains(what)
@@ -114,7 +114,7 @@ impl Process {
     }
 
     /// Waits until signals are blocked, and therefore kept until they are read.
-    pub fn wait_for_its_signals(&self) {
+    pub(crate) fn wait_for_its_signals(&self) {
         let path = format!("/proc/{}/status", self.id());
         let blocked = || std::fs::read_to_string(&path).unwrap_or_default();
         eventually("it blocks signals", || {
@@ -123,7 +123,7 @@ impl Process {
     }
 
     /// Waits for its end; a process that does not come to it fails the test.
-    pub fn output(mut self) -> Output {
+    pub(crate) fn output(mut self) -> Output {
         let until = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a status") {
@@ -135,7 +135,7 @@ impl Process {
         Output { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
 
-    pub fn told(self) -> Told {
+    pub(crate) fn told(self) -> Told {
         Told::of(&self.output())
     }
 }

@@ -5,15 +5,15 @@ use reactor_server::Framing;
 
 /// What a stream comes to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Decoded {
-    pub messages: Vec<Vec<u8>>,
+pub(crate) struct Decoded {
+    pub(crate) messages: Vec<Vec<u8>>,
     /// The bytes behind the last message.
-    pub rest: Vec<u8>,
+    pub(crate) rest: Vec<u8>,
     /// Whether these are refused.
-    pub refused: bool,
+    pub(crate) refused: bool,
 }
 
-pub fn decode(framing: &Framing, max: usize, stream: &[u8]) -> Decoded {
+pub(crate) fn decode(framing: &Framing, max: usize, stream: &[u8]) -> Decoded {
     let (mut messages, mut rest) = (Vec::new(), stream);
     loop {
         match first(framing, max, rest) {

@@ -1,16 +1,12 @@
 //! `client report --html` writes a page that a browser shows, whatever came out.
 
-#[path = "common/browser.rs"]
-mod browser;
-mod common;
-
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
 use base64::Engine;
-use browser::{Browser, Scheme};
-use common::{Running, config};
+use crate::support::browser::{Browser, Scheme};
+use crate::support::{Running, config};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2Serializer};
 use reactor_server::Framing;

@@ -1,14 +1,12 @@
 //! What of the plan each connection has, and all of them together.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use common::client::{run_json, told};
-use common::{Running, config};
+use crate::support::client::{run_json, told};
+use crate::support::{Running, config};
 use reactor_server::Framing;
 
 /// Echoes so many messages of 24 bytes on each connection, after that time each, and

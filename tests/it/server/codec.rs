@@ -1,14 +1,10 @@
 //! The codec against a naive one: every short stream in every split, long ones at random.
 
-#[allow(unreachable_pub)]
-#[path = "common/reference.rs"]
-mod reference;
-
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use reactor_server::{Buffer, Codec, Framing, TooLong};
-use reference::Decoded;
+use crate::reference_codec::{self, Decoded};
 
 /// Decodes the pieces one after the other, as a connection does.
 fn decode(codec: &Codec, pieces: &[&[u8]]) -> Decoded {
@@ -56,7 +52,7 @@ fn explore(framing: Framing, max: usize, words: &[&[u8]], most: usize) -> usize 
     let codec = Codec::new(framing.clone(), max);
     let mut count = 0;
     for stream in streams(words, most) {
-        let expected = reference::decode(&framing, max, &stream);
+        let expected = reference_codec::decode(&framing, max, &stream);
         for cuts in 0..1 << stream.len().saturating_sub(1) {
             let pieces = cut(&stream, cuts);
             let decoded = decode(&codec, &pieces);
@@ -189,7 +185,7 @@ proptest! {
         sizes in prop::collection::vec(prop_oneof![1..9usize, 1..5000usize], 1..20),
     ) {
         let (mut pieces, mut rest) = (Vec::new(), &stream[..stream.len().min(100_000)]);
-        let expected = reference::decode(&framing, MAX, rest);
+        let expected = reference_codec::decode(&framing, MAX, rest);
         for &size in sizes.iter().cycle() {
             if rest.is_empty() {
                 break;
