@@ -2,6 +2,8 @@
 
 #[path = "../shared/reference_codec.rs"]
 mod reference_codec;
+#[path = "../shared/splitmix.rs"]
+mod splitmix;
 
 mod client;
 mod server;

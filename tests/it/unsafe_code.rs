@@ -44,7 +44,7 @@ fn unexplained(text: &str) -> Vec<usize> {
 }
 
 #[test]
-fn every_unsafe_block_stands_in_one_file_and_says_what_it_rests_on() {
+fn every_unsafe_block_is_in_one_file_and_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &Path| fs::read_to_string(path).expect("a file");
     let sys = root.join("src/net/sys.rs");
@@ -61,7 +61,7 @@ fn every_unsafe_block_stands_in_one_file_and_says_what_it_rests_on() {
 }
 
 #[test]
-fn a_block_that_nothing_explains_is_found() {
+fn an_unexplained_block_is_found() {
     let explained = "// SAFETY: it is.\n// Really.\n#[cold]\nlet a =\n    unsafe { a() };\n";
     assert!(unexplained(explained).is_empty());
     assert_eq!(unexplained(&explained.replace("SAFETY: ", "")), [4]);

@@ -80,7 +80,7 @@ fn messages_of_one_sender_arrive_in_order() {
 }
 
 #[test]
-fn messages_that_come_before_the_reader_sleeps_are_no_wake_up() {
+fn messages_before_the_reader_sleeps_cause_no_wake_up() {
     explore("two senders before the reader looks", || {
         let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         join([send(mailbox.clone(), [1, 2]), send(mailbox, [3, 4])]);
@@ -90,7 +90,7 @@ fn messages_that_come_before_the_reader_sleeps_are_no_wake_up() {
 }
 
 #[test]
-fn while_the_reader_sleeps_however_many_messages_are_one_wake_up() {
+fn many_messages_to_a_sleeping_reader_are_one_wake_up() {
     explore("two senders to one who sleeps", || {
         let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         // It has waited in vain, and has not answered yet.
@@ -115,7 +115,7 @@ fn a_reader_that_ends_early_stops_no_sender_and_keeps_no_message() {
 }
 
 #[test]
-fn a_bell_without_a_message_wakes_its_reader_too() {
+fn a_wake_up_without_a_message_wakes_the_reader() {
     explore("a message, and a ring without one", || {
         let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         let (waker, fact) = (mailbox.waker(), Arc::new(loom::sync::atomic::AtomicBool::new(false)));

@@ -1,17 +1,19 @@
-//! Whatever a server or a network does in mid-run, the client ends, and says what was
-//! wrong: one line for each kind, with its number.
+//! Whatever a server or a network does during a run, the client ends and reports what was
+//! wrong: one line for each kind, with its count.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{Process, Told, client, run_json, told};
-use crate::support::fake_server::{Wire, answering, send, server};
-use crate::support::server::Program;
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// What may be asked of a client beside.
+use crate::support::client::{CLIENT, ClientProcess, JsonReport, client, run_json};
+use crate::support::fake_server::{Wire, answering, send, server};
+use crate::support::server::ServerProcess;
+use crate::support::unused_address;
+
+/// Flags that each test adds in turn.
 const MODES: [&[&str]; 4] =
     [&[], &["--rate", "2k"], &["--reconnect-every", "30"], &["--hold", "1h"]];
 
@@ -20,7 +22,7 @@ const REFUSED: &str = "Connection refused (os error 111)";
 const TOO_MANY: &str = "Too many open files (os error 24)";
 const IDLE: &str = "the server closed a connection that was idle";
 
-/// Echoes so many messages of 24 bytes, and hands back the connection.
+/// Echoes `count` messages of 24 bytes, and returns the connection.
 fn echo(mut stream: TcpStream, count: usize) -> TcpStream {
     let mut message = [0; 24];
     for _ in 0..count {
@@ -32,24 +34,24 @@ fn echo(mut stream: TcpStream, count: usize) -> TcpStream {
     stream
 }
 
-/// Runs it on three connections, in each mode. It ends by itself, within seconds, with
-/// an error on each of the three, and none of them is a mismatch.
+/// Runs the client with three connections, in each mode. It must end within seconds, with
+/// an error on each of the three and no mismatch.
 fn in_each_mode(server: SocketAddr, is_expected: impl Fn(&str) -> bool) {
     for mode in MODES {
         let flags = ["-c", "3", "-n", "100", "--timeout", "300ms"];
         let began = Instant::now();
-        let told = told(server, &[&flags[..], mode].concat());
+        let report = run_json(server, &[&flags[..], mode].concat());
         assert!(began.elapsed() < Duration::from_secs(5), "{mode:?}: {:?}", began.elapsed());
-        assert_eq!((told.code, told.number("errors")), (1, 3), "{mode:?}: {told:?}");
-        assert_eq!(told.number("mismatches"), 0, "{mode:?}: {told:?}");
-        let complaints = told.complaints();
-        assert!(complaints.iter().all(|(text, _)| is_expected(text)), "{mode:?}: {told:?}");
-        assert_eq!(complaints.iter().map(|(_, times)| times).sum::<u64>(), 3, "{told:?}");
+        assert_eq!((report.code, report.number("errors")), (1, 3), "{mode:?}: {report:?}");
+        assert_eq!(report.number("mismatches"), 0, "{mode:?}: {report:?}");
+        let complaints = report.complaints();
+        assert!(complaints.iter().all(|(text, _)| is_expected(text)), "{mode:?}: {report:?}");
+        assert_eq!(complaints.iter().map(|(_, times)| times).sum::<u64>(), 3, "{report:?}");
     }
 }
 
 #[test]
-fn connections_that_are_reset_are_errors() {
+fn a_reset_connection_is_an_error() {
     let resetting = server(|_, stream| {
         let stream = echo(stream, 20);
         SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
@@ -58,7 +60,7 @@ fn connections_that_are_reset_are_errors() {
 }
 
 #[test]
-fn connections_that_stall_are_given_up() {
+fn a_stalled_connection_is_an_error() {
     let stalling = server(|_, stream| {
         let mut stream = echo(stream, 20);
         let _ = stream.read_to_end(&mut Vec::new());
@@ -67,45 +69,45 @@ fn connections_that_stall_are_given_up() {
 }
 
 #[test]
-fn connections_that_are_half_closed_too_early_are_errors() {
+fn an_early_half_close_is_an_error() {
     let closing = server(|_, stream| {
         let mut stream = echo(stream, 20);
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let unanswered = "the server closed a connection that had 1 unanswered";
-    // On a schedule it may have nothing to say just then.
+    // With a rate, no message may be under way at that moment.
     in_each_mode(closing, |text| text == unanswered || text == IDLE);
 }
 
-/// Who has closed too early is not waited for.
 #[test]
-fn a_server_that_does_not_close_in_turn_is_an_error() {
+fn a_server_that_never_closes_is_an_error() {
     let keeping = server(|_, stream| {
-        let stream = echo(stream, 100);
+        // It stays open until the client is gone, which then resets it.
+        let mut stream = echo(stream, 100);
+        let _ = stream.read_to_end(&mut Vec::new());
         std::thread::sleep(Duration::from_secs(10));
-        drop(stream);
     });
     for mode in &MODES[..2] {
         let flags = ["-c", "3", "-n", "100", "--timeout", "300ms"];
-        let told = told(keeping, &[&flags[..], mode].concat());
-        told.assert_complaints(&[("the server did not close after the last reply", 3)]);
-        assert_eq!(told.number("messages"), 300);
+        let report = run_json(keeping, &[&flags[..], mode].concat());
+        report.assert_complaints(&[("the server did not close after the last reply", 3)]);
+        assert_eq!(report.number("messages"), 300);
     }
 }
 
 #[test]
-fn connections_that_are_refused_are_counted_by_their_reason() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
-    in_each_mode(nobody, |text| text == format!("cannot connect: {REFUSED}"));
-    let (_, result) = run_json(nobody, &["-c", "3", "--threads", "2"]);
-    let connections = &result["connections"];
+fn refused_connections_are_counted_by_reason() {
+    let address = unused_address();
+    in_each_mode(address, |text| text == format!("cannot connect: {REFUSED}"));
+    let report = run_json(address, &["-c", "3", "--threads", "2"]);
+    let connections = &report.json["connections"];
     assert_eq!((&connections["failed"], &connections["opened"]), (&3.into(), &0.into()));
     assert_eq!(connections["failures"], serde_json::json!({ REFUSED: 3 }));
 }
 
-/// A listener that nobody takes connections from, and that has room for one.
-fn full() -> (Socket, SocketAddr) {
+/// A listener that accepts nothing and has room for one connection.
+fn full_listener() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     socket.bind(&any.into()).expect("a port");
@@ -115,107 +117,106 @@ fn full() -> (Socket, SocketAddr) {
 }
 
 #[test]
-fn connections_that_are_not_answered_are_given_up() {
+fn connects_without_an_answer_time_out() {
     let flags = ["-c", "10", "-n", "5", "--connect-timeout", "500ms", "--timeout", "300ms"];
     for mode in MODES {
-        let (_listener, address) = full();
-        let told = told(address, &[&flags[..], mode].concat());
-        let connections = &told.result["connections"];
+        let (_listener, address) = full_listener();
+        let report = run_json(address, &[&flags[..], mode].concat());
+        let connections = &report.json["connections"];
         let failed = connections["failed"].as_u64().expect("a number");
-        assert_eq!((told.code, told.number("errors")), (1, 10), "{told:?}");
-        assert!((1..10).contains(&failed), "{told:?}");
-        assert_eq!(connections["opened"], 10 - failed, "{told:?}");
+        assert_eq!((report.code, report.number("errors")), (1, 10), "{report:?}");
+        assert!((1..10).contains(&failed), "{report:?}");
+        assert_eq!(connections["opened"], 10 - failed, "{report:?}");
         assert_eq!(connections["failures"]["no answer in time"], failed);
-        told.assert_complaints(&[
+        report.assert_complaints(&[
             ("cannot connect: no answer in time", failed),
             ("no reply in time", 10 - failed),
         ]);
     }
 }
 
-/// The limit of descriptors says that 66 connections are possible, but most of them are
-/// taken by what the client has inherited.
+/// The descriptor limit allows 66 connections, but inherited descriptors take most of them.
 #[test]
-fn descriptors_that_run_out_all_the_same_are_counted() {
+fn running_out_of_descriptors_is_counted() {
     let address = answering(Wire::Raw(24), |_, message| message);
     let (ip, port) = (address.ip().to_string(), address.port().to_string());
     let script =
         "for i in {1..70}; do exec {fd}</dev/null; done; exec prlimit --nofile=100:100 \"$@\"";
     for mode in [&[][..], &["--reconnect-every", "2"], &["--rate", "10k"]] {
         let mut command = Command::new("bash");
-        command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_client"), &ip, &port]);
+        command.args(["-c", script, "bash", CLIENT, &ip, &port]);
         command.args(["-c", "50", "-n", "5", "--json"]).args(mode);
-        let told = Process::start(command).told();
-        let connections = &told.result["connections"];
+        let report = ClientProcess::start(command).report();
+        let connections = &report.json["connections"];
         let number = |key: &str| connections[key].as_u64().expect("a number");
         let (opened, failed) = (number("opened"), number("failed"));
-        assert!(opened > 5 && opened + failed == 50, "{told:?}");
-        // One that comes back needs the descriptor that it has just given back, which
-        // those may have at that moment who read what the client has used.
-        let errors = told.number("errors");
+        assert!(opened > 5 && opened + failed == 50, "{report:?}");
+        // A connection that reopens needs the descriptor that it has just closed, which
+        // the client may need at that moment to read its own resource usage.
+        let errors = report.number("errors");
         let lost = errors - failed;
-        assert!(lost <= if mode.contains(&"--reconnect-every") { 2 } else { 0 }, "{told:?}");
-        told.assert_complaints(&[(&format!("cannot connect: {TOO_MANY}"), errors)]);
+        assert!(lost <= if mode.contains(&"--reconnect-every") { 2 } else { 0 }, "{report:?}");
+        report.assert_complaints(&[(&format!("cannot connect: {TOO_MANY}"), errors)]);
         assert_eq!(connections["failures"], serde_json::json!({ TOO_MANY: errors }));
-        assert!((5 * (opened - lost)..=5 * opened).contains(&told.number("messages")));
+        assert!((5 * (opened - lost)..=5 * opened).contains(&report.number("messages")));
     }
 }
 
-/// Kills the server once this client talks.
-fn told_while_killed(flags: &[&str], held: bool) -> Told {
-    let mut server = Program::start();
+/// Kills the server during a run.
+fn report_while_killed(flags: &[&str], held: bool) -> JsonReport {
+    let mut server = ServerProcess::start(&["-t", "1"]);
     let flags = [&["-c", "5", "--json"], flags].concat();
-    let process = Process::start(client(server.address, &flags));
+    let process = ClientProcess::start(client(server.address, &flags));
     match held {
-        true => process.wait_to_hear("holding 5 connections"),
+        true => process.wait_for_stderr("holding 5 connections"),
         false => server.wait_until_busy(),
     }
     server.kill();
-    process.told()
+    process.report()
 }
 
 #[test]
-fn a_server_that_is_killed_is_an_error_on_each_connection() {
+fn a_killed_server_is_an_error_on_each_connection() {
     for mode in [&["-d", "1h"][..], &["-d", "1h", "--rate", "1k"], &["-n", "10", "--hold", "1h"]] {
-        let told = told_while_killed(mode, mode.contains(&"--hold"));
-        assert_eq!((told.code, told.number("errors")), (1, 5), "{mode:?}: {told:?}");
-        assert_eq!(told.number("mismatches"), 0);
+        let report = report_while_killed(mode, mode.contains(&"--hold"));
+        assert_eq!((report.code, report.number("errors")), (1, 5), "{mode:?}: {report:?}");
+        assert_eq!(report.number("mismatches"), 0);
     }
 }
 
-/// A connection that comes back may find nobody, too.
+/// A connection that reopens may also be refused.
 #[test]
-fn a_server_that_is_killed_while_connections_come_and_go_is_an_error_on_each() {
-    let told = told_while_killed(&["-d", "1h", "--reconnect-every", "1"], false);
-    assert_eq!((told.code, told.number("errors")), (1, 5), "{told:?}");
-    let failures = told.result["connections"]["failures"].as_object().expect("an object");
-    assert!(failures.keys().all(|why| why == REFUSED || why.contains("reset")), "{told:?}");
+fn a_server_killed_while_connections_reopen_is_an_error_on_each() {
+    let report = report_while_killed(&["-d", "1h", "--reconnect-every", "1"], false);
+    assert_eq!((report.code, report.number("errors")), (1, 5), "{report:?}");
+    let failures = report.json["connections"]["failures"].as_object().expect("an object");
+    assert!(failures.keys().all(|why| why == REFUSED || why.contains("reset")), "{report:?}");
 }
 
-/// Those that were open are lost, those in between find nobody, and those that come
-/// later are served.
+/// Open connections are lost, those in between are refused, and later ones are served.
 #[test]
-fn a_server_that_is_restarted_serves_who_comes_then() {
-    let mut first = Program::start();
+fn a_restarted_server_serves_later_connections() {
+    let mut first = ServerProcess::start(&["-t", "1"]);
     let flags = ["-c", "150", "--connect-rate", "100", "-n", "10", "--json"];
-    let process = Process::start(client(first.address, &flags));
-    std::thread::sleep(Duration::from_millis(200));
+    let process = ClientProcess::start(client(first.address, &flags));
+    first.wait_for_log("new connection fd=");
     first.kill();
+    // At 100 connections per second, some are refused.
     std::thread::sleep(Duration::from_millis(100));
-    let _second = Program::start_at(first.address);
-    let told = process.told();
-    assert_eq!((told.code, told.number("mismatches")), (1, 0), "{told:?}");
-    assert!(told.number("messages") > 0, "{told:?}");
-    assert_eq!(told.number("messages"), 10 * (150 - told.number("errors")), "{told:?}");
+    let _second = ServerProcess::start_at(first.address);
+    let report = process.report();
+    assert_eq!((report.code, report.number("mismatches")), (1, 0), "{report:?}");
+    assert!(report.number("messages") > 0, "{report:?}");
+    assert_eq!(report.number("messages"), 10 * (150 - report.number("errors")), "{report:?}");
     assert_eq!(
-        told.complaints().iter().map(|(_, times)| times).sum::<u64>(),
-        told.number("errors")
+        report.complaints().iter().map(|(_, times)| times).sum::<u64>(),
+        report.number("errors")
     );
 }
 
-/// However many kinds of complaints there are, each failure is part of one.
+/// However many kinds of complaints there are.
 #[test]
-fn no_failure_is_left_out_of_the_complaints() {
+fn every_failure_is_part_of_a_complaint() {
     let lying = server(|number, stream| {
         let mut stream = echo(stream, number);
         let mut message = [0; 24];
@@ -225,9 +226,9 @@ fn no_failure_is_left_out_of_the_complaints() {
         }
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let told = told(lying, &["-c", "50", "-n", "100"]);
-    assert_eq!((told.code, told.number("mismatches")), (1, 50), "{told:?}");
-    let complaints = told.complaints();
+    let report = run_json(lying, &["-c", "50", "-n", "100"]);
+    assert_eq!((report.code, report.number("mismatches")), (1, 50), "{report:?}");
+    let complaints = report.complaints();
     assert!(complaints.len() <= 40, "{complaints:?}");
     assert_eq!(complaints.iter().map(|(_, times)| times).sum::<u64>(), 50, "{complaints:?}");
 }

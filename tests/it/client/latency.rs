@@ -1,11 +1,11 @@
-//! What the client reports is what has happened: its figures are held against servers
-//! whose delays are known. `cargo test --test truth -- --nocapture` prints both.
+//! The client reports what happened: its figures are compared with servers whose delays
+//! are known. `cargo test --test it latency -- --nocapture` prints both.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{Told, told};
+use crate::support::client::{JsonReport, run_json};
 use crate::support::fake_server::{Wire, answering};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -35,8 +35,8 @@ impl Delays {
 }
 
 /// A latency in milliseconds.
-fn latency(told: &Told, key: &str) -> f64 {
-    told.millis("latency_us", key)
+fn latency(report: &JsonReport, key: &str) -> f64 {
+    report.millis("latency_us", key)
 }
 
 /// A server that takes a millisecond for each message, on as many connections at once.
@@ -53,26 +53,26 @@ fn a_closed_loop_measures_the_delay_of_its_server() {
             theirs.measure(|| thread::sleep(MILLI));
             message
         });
-        let told = told(server, &["-c", &connections.to_string(), "-d", "500ms"]);
-        assert_eq!(told.code, 0, "{told:?}");
+        let report = run_json(server, &["-c", &connections.to_string(), "-d", "500ms"]);
+        assert_eq!(report.code, 0, "{report:?}");
         let (p50, p99) = (delays.percentile(50), delays.percentile(99));
-        let rate = told.result["rate"].as_f64().expect("a number");
+        let rate = report.json["rate"].as_f64().expect("a number");
         let by_hand = 1000.0 * f64::from(connections) / delays.mean();
         eprintln!(
             "{connections:>11}  {p50:>8.3} {p99:>8.3}   {:>8.3} {:>8.3}  {rate:>6.0}  {by_hand:>6.0}",
-            latency(&told, "p50"),
-            latency(&told, "p99")
+            latency(&report, "p50"),
+            latency(&report, "p99")
         );
         assert!(delays.percentile(0) >= 1.0);
         // A histogram may be off by a thousandth.
         for (key, truth) in [("p50", p50), ("p99", p99)] {
-            let measured = latency(&told, key);
+            let measured = latency(&report, key);
             assert!(measured >= 0.999 * truth, "{key}: {measured} ms of {truth}");
             // What it costs to get there and back, five times over on a loaded machine.
             assert!(measured <= 2.0 * truth + 10.0, "{key}: {measured} ms of {truth}");
         }
         assert!(rate <= 1.02 * by_hand && rate >= by_hand / 5.0, "{rate}, {by_hand}");
-        let little = rate * latency(&told, "mean") / 1000.0 / f64::from(connections);
+        let little = rate * latency(&report, "mean") / 1000.0 / f64::from(connections);
         assert!((0.5..=1.02).contains(&little), "{little}");
     }
 }
@@ -106,21 +106,23 @@ fn stalling() -> std::net::SocketAddr {
 #[test]
 fn an_open_loop_shows_a_stall_that_a_closed_one_hides() {
     let (open, closed) = thread::scope(|scope| {
-        let open = scope
-            .spawn(|| told(stalling(), &["10", "--rate", "1k", "-d", "3s", "--percentiles", "95"]));
-        let closed = scope.spawn(|| told(stalling(), &["10", "-d", "3s", "--percentiles", "95"]));
+        let open = scope.spawn(|| {
+            run_json(stalling(), &["10", "--rate", "1k", "-d", "3s", "--percentiles", "95"])
+        });
+        let closed =
+            scope.spawn(|| run_json(stalling(), &["10", "-d", "3s", "--percentiles", "95"]));
         (open.join().expect("no panic"), closed.join().expect("no panic"))
     });
     eprintln!("ms              p50      p90      p95      p99      max");
     eprintln!("by hand         0.0      0.0     50.0     90.0    100.0");
-    for (name, told, kind) in [
+    for (name, report, kind) in [
         ("open, due", &open, "latency_us"),
         ("open, sent", &open, "latency_raw_us"),
         ("closed", &closed, "latency_us"),
     ] {
         eprint!("{name:<10}");
-        let p95 = percentile_95(told, kind);
-        let of = |key| told.millis(kind, key);
+        let p95 = percentile_95(report, kind);
+        let of = |key| report.millis(kind, key);
         eprintln!(
             " {:>8.3} {:>8.3} {p95:>8.3} {:>8.3} {:>8.3}",
             of("p50"),
@@ -144,8 +146,8 @@ fn an_open_loop_shows_a_stall_that_a_closed_one_hides() {
     assert!(latency(&closed, "max") > 50.0, "{closed:?}");
 }
 
-fn percentile_95(told: &Told, kind: &str) -> f64 {
-    told.millis(kind, "p95")
+fn percentile_95(report: &JsonReport, kind: &str) -> f64 {
+    report.millis(kind, "p95")
 }
 
 /// A server that takes 50 ms for each message of its first 300 ms, and no time later.
@@ -162,16 +164,16 @@ fn slow_at_first() -> std::net::SocketAddr {
 
 /// Of 100 messages a connection, 6 fall into the slow beginning.
 #[test]
-fn what_happens_while_it_warms_up_does_not_count() {
+fn the_warmup_does_not_count() {
     let flags = ["-c", "4", "-n", "100", "--percentiles", "95"];
-    let cold = told(slow_at_first(), &flags);
-    let warm = told(slow_at_first(), &[&flags[..], &["--warmup", "500ms"]].concat());
+    let cold = run_json(slow_at_first(), &flags);
+    let warm = run_json(slow_at_first(), &[&flags[..], &["--warmup", "500ms"]].concat());
     let (slow, fast) = (latency(&cold, "p95"), latency(&warm, "max"));
     eprintln!("first 300 ms at 50 ms each: p95 {slow:.3} ms, after a warm-up max {fast:.3} ms");
-    for told in [&cold, &warm] {
-        assert_eq!((told.code, told.number("messages")), (0, 400));
-        assert_eq!((told.number("bytes_sent"), told.number("bytes_received")), (9600, 9600));
+    for report in [&cold, &warm] {
+        assert_eq!((report.code, report.number("messages")), (0, 400));
+        assert_eq!((report.number("bytes_sent"), report.number("bytes_received")), (9600, 9600));
     }
     assert!(slow >= 50.0 && fast < 50.0, "{slow} {fast}");
-    assert!(cold.result["seconds"].as_f64() > Some(0.3), "{cold:?}");
+    assert!(cold.json["seconds"].as_f64() > Some(0.3), "{cold:?}");
 }

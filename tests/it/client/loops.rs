@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::client::{run_json, told};
-use crate::support::{Running, config};
+use crate::support::client::{JsonReport, run_json};
+use crate::support::running::{Running, config};
 use reactor_server::Framing;
 
 /// Echoes so many messages of 24 bytes on each connection, after that time each, and
@@ -32,10 +32,10 @@ fn echoing(most: usize, after: Duration) -> SocketAddr {
 }
 
 #[test]
-fn a_connection_has_so_many_messages_and_then_another_takes_its_place() {
+fn reconnect_every_replaces_connections_after_n_messages() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "5", "-n", "103", "--reconnect-every", "10", "--threads", "2"];
-    let (code, result) = run_json(server.address, &flags);
+    let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
     assert_eq!((code, &result["messages"]), (0, &515.into()));
     // Eleven each: ten with ten messages, and one with the last three.
     assert_eq!(result["connections"]["opened"], 5);
@@ -45,60 +45,60 @@ fn a_connection_has_so_many_messages_and_then_another_takes_its_place() {
 }
 
 #[test]
-fn connections_open_at_their_rate_however_many_threads_open_them() {
+fn threads_share_the_connect_rate() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "8", "--threads", "8", "--connect-rate", "20", "-n", "1"];
-    let (code, result) = run_json(server.address, &flags);
+    let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
     // The last of eight opens 350 ms after the first.
     assert!(code == 0 && result["connections"]["seconds"].as_f64() >= Some(0.35), "{result}");
 }
 
 #[test]
-fn threads_hold_their_connections_together() {
+fn threads_hold_their_connections_at_the_same_time() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "3", "--threads", "2", "-n", "2000", "--hold", "50ms"];
-    let told = told(server.address, &flags);
-    assert_eq!((told.code, told.number("messages")), (0, 6003));
-    assert_eq!(told.stderr.trim(), "holding 3 connections for 50ms");
+    let report = run_json(server.address, &flags);
+    assert_eq!((report.code, report.number("messages")), (0, 6003));
+    assert_eq!(report.stderr.trim(), "holding 3 connections for 50ms");
 }
 
 #[test]
-fn who_was_held_is_who_echoes() {
+fn held_connections_are_the_ones_that_echo() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "5", "-n", "10", "--reconnect-every", "5", "--hold", "50ms"];
-    let (code, result) = run_json(server.address, &flags);
+    let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
     assert_eq!((code, &result["messages"]), (0, &55.into()));
     server.wait_until("all are closed", |stats| stats.closed() == 10);
     assert_eq!(server.handle.stats().acceptor.accepted.get(), 10);
 }
 
 #[test]
-fn what_was_due_on_connections_that_are_gone_was_not_sent() {
+fn messages_due_on_closed_connections_count_as_unsent() {
     for plan in [["-d", "500ms"], ["-n", "250"]] {
         let flags = [&["-c", "2", "--rate", "1k"][..], &plan].concat();
-        let told = told(echoing(10, Duration::ZERO), &flags);
-        assert_eq!((told.code, told.number("errors")), (1, 2), "{told:?}");
+        let report = run_json(echoing(10, Duration::ZERO), &flags);
+        assert_eq!((report.code, report.number("errors")), (1, 2), "{report:?}");
         // At most one of each connection was under way when it was closed.
-        let accounted = told.number("messages") + told.number("unsent");
-        assert!((498..=500).contains(&accounted), "{told:?}");
+        let accounted = report.number("messages") + report.number("unsent");
+        assert!((498..=500).contains(&accounted), "{report:?}");
     }
 }
 
 #[test]
-fn what_was_due_while_it_warms_up_is_not_made_up_for() {
+fn messages_due_during_warmup_are_not_made_up_for() {
     let flags = ["-c", "1", "--rate", "200", "-d", "1s", "--warmup", "1s"];
-    let told = told(echoing(usize::MAX, Duration::from_millis(20)), &flags);
-    let (messages, unsent) = (told.number("messages"), told.number("unsent"));
-    assert_eq!((told.code, messages + unsent), (0, 200), "{told:?}");
+    let report = run_json(echoing(usize::MAX, Duration::from_millis(20)), &flags);
+    let (messages, unsent) = (report.number("messages"), report.number("unsent"));
+    assert_eq!((report.code, messages + unsent), (0, 200), "{report:?}");
     // It does 50 a second at most, and a fifth of that on a loaded machine.
-    assert!((10..=51).contains(&messages), "{told:?}");
+    assert!((10..=51).contains(&messages), "{report:?}");
 }
 
 #[test]
-fn a_rate_that_nobody_can_keep_ends_in_time() {
+fn an_impossible_rate_ends_on_time() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "2", "--rate", "100m", "-d", "300ms"];
-    let told = told(server.address, &flags);
-    assert_eq!(told.number("messages") + told.number("unsent"), 30_000_000, "{told:?}");
-    assert!(told.number("messages") > 100, "{told:?}");
+    let report = run_json(server.address, &flags);
+    assert_eq!(report.number("messages") + report.number("unsent"), 30_000_000, "{report:?}");
+    assert!(report.number("messages") > 100, "{report:?}");
 }

@@ -1,4 +1,4 @@
-//! Results of several clients are merged as if one had had all their messages.
+//! Results of several clients merge as if one client had sent all their messages.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,12 +6,13 @@ use std::process::{Command, Output};
 use std::thread;
 
 use base64::Engine;
-use crate::support::client::{Process, Told, run};
-use crate::support::{Running, config};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use reactor_server::Framing;
 use serde_json::Value;
+
+use crate::support::client::{CLIENT, ClientProcess, JsonReport, run};
+use crate::support::running::{Running, config};
 
 /// A folder for the files of one test.
 fn folder(name: &str) -> PathBuf {
@@ -42,14 +43,14 @@ fn clients(name: &str, flags: &[&[&str]]) -> Vec<String> {
     })
 }
 
-fn report(files: &[String], flags: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+fn run_report(files: &[String], flags: &[&str]) -> Output {
+    let mut command = Command::new(CLIENT);
     command.arg("report").args(files).args(flags);
-    Process::start(command).output()
+    ClientProcess::start(command).output()
 }
 
-fn merged(files: &[String]) -> Told {
-    Told::of(&report(files, &["--json", "--percentiles", "50,90,99,99.9,99.99"]))
+fn merged(files: &[String]) -> JsonReport {
+    JsonReport::of(&run_report(files, &["--json", "--percentiles", "50,90,99,99.9,99.99"]))
 }
 
 fn read(file: &String) -> Value {
@@ -79,7 +80,7 @@ fn by_hand(mut samples: Vec<u64>) -> Vec<(&'static str, f64)> {
 }
 
 #[test]
-fn percentiles_are_those_of_all_messages_together_and_counts_are_sums() {
+fn merged_percentiles_are_those_of_all_messages_and_counts_are_sums() {
     let shapes: [&[&str]; 2] = [
         &["-n", "400", "--pipeline", "4"],
         &["-n", "100", "--rate", "2k", "--warmup", "100ms", "--pipeline", "4"],
@@ -97,27 +98,27 @@ fn percentiles_are_those_of_all_messages_together_and_counts_are_sums() {
         }
         assert_eq!(merged.number("messages"), 25 * [400, 100][number]);
         assert_eq!(
-            (&merged.result["connections"]["opened"], merged.number("clients")),
+            (&merged.json["connections"]["opened"], merged.number("clients")),
             (&25.into(), 5)
         );
         for (histogram, latency) in
             [("histogram", "latency_us"), ("histogram_raw", "latency_raw_us")]
         {
-            if merged.result[histogram].is_null() {
+            if merged.json[histogram].is_null() {
                 continue;
             }
             let all: Vec<u64> = parts.iter().flat_map(|part| samples(part, histogram)).collect();
             assert_eq!(all.len() as u64, merged.number("messages"));
             for (key, truth) in by_hand(all) {
-                assert_eq!(merged.result[latency][key].as_f64(), Some(truth), "{latency} {key}");
+                assert_eq!(merged.json[latency][key].as_f64(), Some(truth), "{latency} {key}");
             }
         }
     }
 }
 
-/// Without what was added up in another order, or is listed in another.
-fn comparable(told: &Told) -> Value {
-    let mut result = told.result.clone();
+/// Without the keys that depend on the order of the files.
+fn comparable(report: &JsonReport) -> Value {
+    let mut result = report.json.clone();
     let fields = result.as_object_mut().expect("an object");
     for key in ["environment", "environments", "client", "client_cpu", "timeline"] {
         fields.remove(key);
@@ -136,7 +137,7 @@ fn merging_in_steps_or_in_another_order_makes_no_difference() {
     reversed.reverse();
     let step = |name: &str, files: &[String]| {
         let path = folder.join(name).display().to_string();
-        let output = report(files, &["--json", "-o", &path]);
+        let output = run_report(files, &["--json", "-o", &path]);
         assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
         path
     };
@@ -144,12 +145,12 @@ fn merging_in_steps_or_in_another_order_makes_no_difference() {
     let both = merged(&[step("front again", &[front]), back]);
     for other in [merged(&reversed), both] {
         assert_eq!(comparable(&other), comparable(&all));
-        // Seconds since 1970 have room for a quarter of a microsecond.
-        let seconds = |told: &Told| told.result["seconds"].as_f64().expect("a number");
+        // Seconds since 1970 as f64 are exact to a quarter of a microsecond.
+        let seconds = |report: &JsonReport| report.json["seconds"].as_f64().expect("a number");
         assert!((seconds(&other) - seconds(&all)).abs() < 1e-4);
-        let parts = |told: &Told| told.result["timeline"]["messages"].as_array().cloned();
-        let sum = |told: &Told| -> u64 {
-            parts(told).expect("steps").iter().filter_map(Value::as_u64).sum()
+        let parts = |report: &JsonReport| report.json["timeline"]["messages"].as_array().cloned();
+        let sum = |report: &JsonReport| -> u64 {
+            parts(report).expect("steps").iter().filter_map(Value::as_u64).sum()
         };
         assert_eq!((sum(&other), sum(&all)), (3000, 3000));
     }
@@ -158,12 +159,12 @@ fn merging_in_steps_or_in_another_order_makes_no_difference() {
 #[test]
 fn the_merged_json_has_the_keys_that_programs_rely_on() {
     let files = clients("keys", &[&["-c", "2", "-n", "50"][..]; 2]);
-    let told = merged(&files);
+    let report = merged(&files);
     let one = read(&files[0]);
     for key in one.as_object().expect("an object").keys() {
-        assert!(!told.result[key].is_null(), "{key}");
+        assert!(!report.json[key].is_null(), "{key}");
     }
-    assert_eq!(told.result["loop"], "closed");
+    assert_eq!(report.json["loop"], "closed");
     let numbers: [(&str, &[&str]); 3] = [
         (
             "",
@@ -183,15 +184,15 @@ fn the_merged_json_has_the_keys_that_programs_rely_on() {
     for (place, keys) in numbers {
         for key in keys {
             let pointer = format!("{place}/{key}");
-            assert!(told.result.pointer(&pointer).is_some_and(Value::is_number), "{pointer}");
+            assert!(report.json.pointer(&pointer).is_some_and(Value::is_number), "{pointer}");
         }
     }
-    assert_eq!(samples(&told.result, "histogram").len(), 200);
+    assert_eq!(samples(&report.json, "histogram").len(), 200);
 }
 
-/// The one line that is said about what cannot be merged.
-fn refused(files: &[String]) -> String {
-    let output = report(files, &["--json"]);
+/// Merges files that cannot be merged, and returns the error, which is one line.
+fn merge_error(files: &[String]) -> String {
+    let output = run_report(files, &["--json"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
     assert!(stderr.starts_with("error: ") && stderr.lines().count() == 1, "{stderr}");
@@ -199,7 +200,7 @@ fn refused(files: &[String]) -> String {
 }
 
 #[test]
-fn other_plans_are_refused_with_what_makes_them_others() {
+fn different_plans_are_refused_with_their_difference() {
     let mut files = clients(
         "plans",
         &[
@@ -220,13 +221,13 @@ fn other_plans_are_refused_with_what_makes_them_others() {
         "reconnect_every is null in one and 2 in the other",
     ];
     for (other, difference) in files.into_iter().zip(differences) {
-        let said = refused(&[first.clone(), other.clone()]);
-        assert!(said.contains(difference) && said.contains(&other), "{said}");
+        let error = merge_error(&[first.clone(), other.clone()]);
+        assert!(error.contains(difference) && error.contains(&other), "{error}");
     }
 }
 
 #[test]
-fn what_is_no_result_is_refused_by_its_name() {
+fn files_that_are_no_results_are_refused_by_name() {
     let (folder, files) = (folder("none"), clients("none", &[&["-n", "5"]]));
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
@@ -245,18 +246,18 @@ fn what_is_no_result_is_refused_by_its_name() {
         ("bad", &bad),
         ("cut", &cut),
     ] {
-        let said = refused(&[files[0].clone(), write(name, text)]);
-        assert!(said.contains(&format!("{name} has no results of client --json")), "{said}");
+        let error = merge_error(&[files[0].clone(), write(name, text)]);
+        assert!(error.contains(&format!("{name} has no results of client --json")), "{error}");
     }
-    let said = refused(&[folder.join("missing").display().to_string()]);
-    assert!(said.contains("missing: No such file"), "{said}");
-    assert_eq!(report(&[], &[]).status.code(), Some(2));
+    let error = merge_error(&[folder.join("missing").display().to_string()]);
+    assert!(error.contains("missing: No such file"), "{error}");
+    assert_eq!(run_report(&[], &[]).status.code(), Some(2));
 }
 
 #[test]
-fn conditions_and_exit_codes_are_those_of_one_client_with_these_results() {
+fn fail_if_and_exit_codes_apply_to_merged_results() {
     let files = clients("conditions", &[&["-c", "2", "-n", "50"][..]; 2]);
-    let code = |files: &[String], flags: &[&str]| report(files, flags).status.code();
+    let code = |files: &[String], flags: &[&str]| run_report(files, flags).status.code();
     assert_eq!(code(&files[..1], &["--fail-if", "messages>100"]), Some(0));
     assert_eq!(code(&files, &["--fail-if", "messages>100"]), Some(3));
     assert_eq!(code(&files, &["--fail-if", "messages<200,p50>=1h"]), Some(0));
@@ -271,23 +272,23 @@ fn conditions_and_exit_codes_are_those_of_one_client_with_these_results() {
     assert_eq!(code(&failed, &["--fail-if", "messages>1"]), Some(1));
     let interrupted = with("interrupted", true.into());
     assert_eq!(code(&interrupted, &["--fail-if", "messages>1"]), Some(130));
-    let text = String::from_utf8(report(&files, &[]).stdout).expect("a text");
+    let text = String::from_utf8(run_report(&files, &[]).stdout).expect("a text");
     assert!(text.starts_with("2 clients, 4 connections"), "{text}");
 }
 
 #[test]
-fn results_that_are_there_twice_or_cannot_be_true_are_refused() {
+fn duplicate_and_impossible_results_are_refused() {
     let server = Running::echo(config(Framing::Raw));
     let file = format!("{}/once.json", env!("CARGO_TARGET_TMPDIR"));
     let output = run(server.address, &["-c", "1", "-n", "5", "--json", "-o", &file]);
     assert!(output.status.success());
-    let said = |files: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_client")).arg("report").args(files).output();
+    let error = |files: &[&str]| {
+        let output = Command::new(CLIENT).arg("report").args(files).output();
         let output = output.expect("it runs");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
         String::from_utf8(output.stderr).expect("text")
     };
-    assert!(said(&[&file, &file]).contains("its results are among the others already"));
+    assert!(error(&[&file, &file]).contains("its results are among the others already"));
     let text = fs::read_to_string(&file).expect("a file");
     for (right, wrong) in [
         ("\"messages\": 5,", "\"messages\": 6,"),
@@ -297,7 +298,7 @@ fn results_that_are_there_twice_or_cannot_be_true_are_refused() {
         assert!(text.contains(right), "{right} in {text}");
         let other = format!("{}/wrong.json", env!("CARGO_TARGET_TMPDIR"));
         fs::write(&other, text.replacen(right, wrong, 1)).expect("a file");
-        let said = said(&[&other]);
-        assert!(said.contains("wrong.json has no results of client --json"), "{said}");
+        let error = error(&[&other]);
+        assert!(error.contains("wrong.json has no results of client --json"), "{error}");
     }
 }

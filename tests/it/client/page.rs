@@ -1,39 +1,35 @@
-//! `client report --html` writes a page that a browser shows, whatever came out.
+//! `client report --html` writes a page that a browser shows, whatever the results.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use base64::Engine;
-use crate::support::browser::{Browser, Scheme};
-use crate::support::{Running, config};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2Serializer};
 use reactor_server::Framing;
 use serde_json::{Value, json};
 
-/// A file of this test's own.
-fn path(name: &str) -> String {
-    format!("{}/page-{name}", env!("CARGO_TARGET_TMPDIR"))
-}
+use crate::support::browser::{Browser, Scheme};
+use crate::support::client::{CLIENT, run};
+use crate::support::running::{Running, config};
+use crate::support::{temporary, unused_address};
 
 /// Runs a load, and returns the file of its results.
 fn results(name: &str, target: SocketAddr, flags: &[&str]) -> String {
-    let file = path(&format!("{name}.json"));
-    let mut client = Command::new(env!("CARGO_BIN_EXE_client"));
-    client.args([target.ip().to_string(), target.port().to_string()]).args(flags);
-    client.args(["-q", "--json", "-o", &file]).status().expect("it runs");
+    let file = temporary(&format!("page-{name}.json")).display().to_string();
+    run(target, &[flags, &["-q", "--json", "-o", &file]].concat());
     file
 }
 
-fn report(files: &[&str], page: &str) -> Output {
-    let mut client = Command::new(env!("CARGO_BIN_EXE_client"));
+fn write_page(files: &[&str], page: &str) -> Output {
+    let mut client = Command::new(CLIENT);
     client.arg("report").args(files).args(["--html", page]).output().expect("it runs")
 }
 
 fn page_of(name: &str, files: &[&str]) -> String {
-    let page = path(&format!("{name}.html"));
-    let output = report(files, &page);
+    let page = temporary(&format!("page-{name}.html")).display().to_string();
+    let output = write_page(files, &page);
     assert!(!output.stdout.is_empty(), "the report is printed, too");
     fs::read_to_string(page).expect("a page")
 }
@@ -62,10 +58,6 @@ fn figure(rows: &[Vec<String>], name: &str) -> String {
     rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("no {name}"))[1].clone()
 }
 
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it")
-}
-
 #[test]
 fn the_figures_of_the_page_are_those_of_the_json() {
     let server = Running::echo(config(Framing::Raw));
@@ -81,7 +73,7 @@ fn the_figures_of_the_page_are_those_of_the_json() {
     let rounded = |value: &Value, digits| format!("{:.digits$}", value.as_f64().expect("a number"));
     assert_eq!(figure(&figures, "messages a second"), rounded(&json["rate"], 0));
     let latency = rows(&page, "latency");
-    // 0 and 50, four that were asked for beyond, the most and the mean.
+    // 0 and 50, the four default ones above, the maximum and the mean.
     assert_eq!(latency.len(), 8, "{latency:?}");
     for (name, key) in
         [("50", "p50"), ("99", "p99"), ("99.9", "p99_9"), ("max", "max"), ("mean", "mean")]
@@ -91,7 +83,7 @@ fn the_figures_of_the_page_are_those_of_the_json() {
 }
 
 #[test]
-fn an_open_loop_has_a_line_from_when_a_message_was_due_and_one_from_when_it_was_sent() {
+fn an_open_loop_page_charts_latency_from_due_and_from_sent() {
     let server = Running::echo(config(Framing::Raw));
     let file = results("open", server.address, &["-c", "3", "-d", "300ms", "--rate", "1k"]);
     let page = page_of("open", &[&file]);
@@ -108,28 +100,28 @@ fn an_open_loop_has_a_line_from_when_a_message_was_due_and_one_from_when_it_was_
 }
 
 #[test]
-fn one_message_and_none_at_all_make_a_page() {
+fn one_message_or_none_make_a_page() {
     let server = Running::echo(config(Framing::Raw));
     let one = results("one", server.address, &["-c", "1", "-n", "1"]);
     assert_eq!(page_of("one", &[&one]).matches("<svg role=\"img\" aria-label=\"").count(), 3);
-    let none = results("none", nobody(), &["-c", "4", "-n", "1"]);
+    let none = results("none", unused_address(), &["-c", "4", "-n", "1"]);
     let page = page_of("none", &[&none]);
     assert!(page.contains("No reply came.") && page.contains("4 x cannot connect"), "{page}");
     assert_eq!(figure(&rows(&page, "figures"), "errors"), "4");
 }
 
 #[test]
-fn what_was_typed_is_text_and_no_markup() {
+fn flags_are_escaped_in_the_page() {
     let prefix = "<script>alert('&')</script>";
     let flags = ["-c", "1", "-n", "1", "--framing", "line", "--reply-prefix", prefix];
-    let file = results("escaped", nobody(), &flags);
+    let file = results("escaped", unused_address(), &flags);
     let page = page_of("escaped", &[&file]);
     assert!(!page.contains("<script"));
     assert!(page.contains("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;"));
 }
 
 #[test]
-fn of_several_clients_it_says_where_each_ran() {
+fn a_merged_page_names_each_client() {
     let server = Running::echo(config(Framing::Raw));
     let run = |name| results(name, server.address, &["-c", "2", "-n", "10"]);
     let (one, other) = (run("several-1"), run("several-2"));
@@ -153,7 +145,7 @@ fn latencies() -> Value {
     base64::engine::general_purpose::STANDARD.encode(bytes).into()
 }
 
-/// The results of a run of 60 s that was told apart in 600 steps and took a little longer.
+/// The results of a run of a little more than 60 s, in 600 steps.
 fn long(name: &str) -> (String, Value) {
     let server = Running::echo(config(Framing::Raw));
     let file = results(name, server.address, &["-c", "2", "-n", "10"]);
@@ -170,7 +162,7 @@ fn long(name: &str) -> (String, Value) {
 }
 
 #[test]
-fn a_table_over_time_is_short_and_leaves_nothing_out() {
+fn the_timeline_table_is_short_and_complete() {
     let (file, json) = long("long");
     let table = rows(&page_of("long", &[&file]), "messages-a-second");
     assert_eq!(table.len(), 60);
@@ -192,19 +184,19 @@ fn a_table_over_time_is_short_and_leaves_nothing_out() {
 }
 
 #[test]
-fn where_the_page_cannot_be_written_it_says_so_before_anything_is_printed() {
-    let file = results("full", nobody(), &["-c", "1", "-n", "1"]);
-    let output = report(&[&file], "/no/such/folder/page.html");
+fn an_unwritable_page_is_an_error_before_any_output() {
+    let file = results("full", unused_address(), &["-c", "1", "-n", "1"]);
+    let output = write_page(&[&file], "/no/such/folder/page.html");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(stderr.contains("error: cannot write to /no/such/folder/page.html"), "{stderr}");
-    let full = report(&[&file], "/dev/full");
+    let full = write_page(&[&file], "/dev/full");
     assert_eq!(full.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&full.stderr).contains("error: cannot write the page"));
 }
 
 #[test]
-fn a_browser_shows_it_in_light_and_dark_and_on_a_telephone() {
+fn a_browser_renders_the_page_light_dark_and_narrow() {
     let Some(browser) = Browser::find() else {
         return eprintln!("skipped: no browser is installed (Debian's chromium)");
     };
@@ -217,14 +209,14 @@ fn a_browser_shows_it_in_light_and_dark_and_on_a_telephone() {
     let wide = browser.show("light", &page, 1000, Scheme::Light);
     let dark = browser.show("dark", &page, 1000, Scheme::Dark);
     let narrow = browser.show("narrow", &page, 360, Scheme::Light);
-    [&wide, &dark, &narrow].into_iter().for_each(is_legible);
+    [&wide, &dark, &narrow].into_iter().for_each(assert_legible);
     assert_eq!((&wide["width"], &narrow["width"]), (&json!(1000), &json!(360)));
     assert_ne!(wide["paper"], dark["paper"]);
     assert_ne!(wide["lines"][0]["colour"], dark["lines"][0]["colour"]);
 }
 
-/// All is there, within the page, and nothing is upon something else.
-fn is_legible(seen: &Value) {
+/// Asserts that everything is there, within the page, and nothing overlaps.
+fn assert_legible(seen: &Value) {
     let lines = seen["lines"].as_array().expect("a list");
     assert_eq!(lines.len(), 4, "two of latency, one of either other chart: {seen}");
     for line in lines {

@@ -1,17 +1,17 @@
-//! The load client notices whatever is wrong, and says it so that programs can
-//! rely on it.
-
-use std::net::TcpListener;
-use std::process::{Command, Stdio};
+//! A run verifies every reply, and reports in a form that programs can rely on.
 
 use base64::Engine;
-use crate::support::client::{Process, client, run, run_json};
-use crate::support::fake_server::{liar, send};
-use crate::support::{Running, config};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
+use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
 use reactor_server::{Echo, Framing};
+use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::support::client::{ClientProcess, JsonReport, client, limited_client, run, run_json};
+use crate::support::fake_server::{liar, send};
+use crate::support::running::{Running, config};
+use crate::support::{temporary, unused_address};
 
 #[test]
 fn every_framing_size_and_depth_is_verified() {
@@ -23,7 +23,7 @@ fn every_framing_size_and_depth_is_verified() {
         {
             let flags = ["-c", "7", "-n", "50", "--framing", name, "-s", size];
             let flags = [&flags[..], &["--pipeline", pipeline, "--threads", "2"]].concat();
-            let (code, result) = run_json(server.address, &flags);
+            let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
             assert_eq!((code, &result["messages"]), (0, &350.into()), "{flags:?}");
             assert_eq!(result["bytes_sent"], result["bytes_received"]);
         }
@@ -31,12 +31,13 @@ fn every_framing_size_and_depth_is_verified() {
 }
 
 #[test]
-fn a_prefix_is_part_of_what_is_verified() {
+fn the_reply_prefix_is_verified() {
     let echo = Echo { prefix: b"reply:".to_vec(), ..Echo::default() };
     let server = Running::start(config(Framing::Len32), echo);
     let flags = ["-n", "10", "--framing", "len32", "--reply-prefix"];
-    assert_eq!(run_json(server.address, &[&flags[..], &["reply:"]].concat()).0, 0);
-    let (code, result) = run_json(server.address, &[&flags[..], &["wrong:"]].concat());
+    assert_eq!(run_json(server.address, &[&flags[..], &["reply:"]].concat()).code, 0);
+    let JsonReport { code, json: result, .. } =
+        run_json(server.address, &[&flags[..], &["wrong:"]].concat());
     assert_eq!((code, &result["mismatches"]), (1, &30.into()));
 }
 
@@ -44,7 +45,7 @@ fn a_prefix_is_part_of_what_is_verified() {
 fn the_json_has_the_keys_that_programs_rely_on() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "3", "-n", "100", "--percentiles", "50,99.99"];
-    let (code, result) = run_json(server.address, &flags);
+    let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
     assert_eq!(code, 0);
     assert_eq!(result["messages"], 300);
     for key in ["errors", "mismatches"] {
@@ -71,9 +72,9 @@ fn the_json_has_the_keys_that_programs_rely_on() {
 }
 
 #[test]
-fn nothing_done_is_still_valid_json() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
-    let (code, result) = run_json(nobody, &["-c", "4", "-n", "10"]);
+fn the_json_is_valid_when_no_connection_opens() {
+    let flags = ["-c", "4", "-n", "10"];
+    let JsonReport { code, json: result, .. } = run_json(unused_address(), &flags);
     assert_eq!((code, &result["errors"], &result["messages"]), (1, &4.into(), &0.into()));
     assert_eq!(result["connections"]["failed"], 4);
     assert_eq!(
@@ -83,7 +84,7 @@ fn nothing_done_is_still_valid_json() {
 }
 
 #[test]
-fn length_is_content_with_the_length_and_off_with_anything() {
+fn verify_length_and_off_accept_other_bytes() {
     let lie = liar(|stream, bytes| send(stream, &vec![b'x'; bytes.len()]));
     for verify in ["length", "off"] {
         let flags = ["-c", "1", "-n", "5", "--verify", verify];
@@ -93,10 +94,10 @@ fn length_is_content_with_the_length_and_off_with_anything() {
 }
 
 #[test]
-fn a_duration_ends_it_with_all_replies_in() {
+fn a_duration_ends_the_run_after_all_replies() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "5", "-d", "300ms", "--pipeline", "4"];
-    let (code, result) = run_json(server.address, &flags);
+    let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
     assert_eq!(code, 0);
     assert_eq!(result["bytes_sent"], result["bytes_received"]);
     let seconds = result["seconds"].as_f64().expect("a number");
@@ -104,69 +105,49 @@ fn a_duration_ends_it_with_all_replies_in() {
 }
 
 #[test]
-fn connections_open_at_the_rate_that_was_asked_for() {
+fn connections_open_at_the_connect_rate() {
     let server = Running::echo(config(Framing::Raw));
-    let output = run(server.address, &["41", "100", "-n", "1", "--json"]);
-    let result: Value = serde_json::from_slice(&output.stdout).expect("an object");
+    let result = run_json(server.address, &["41", "100", "-n", "1"]).json;
     assert_eq!(result["connections"]["opened"], 41);
     // The last of 41 opens 400 ms after the first.
     assert!(result["connections"]["seconds"].as_f64() >= Some(0.4));
 }
 
 #[test]
-fn interrupted_it_still_reports() {
-    let server = Running::echo(config(Framing::Raw));
-    for phase in [&["-c", "3", "-d", "1h"][..], &["-c", "3", "--connect-rate", "1"]] {
-        let mut command = client(server.address, &[phase, &["--json"]].concat());
-        let before = server.handle.stats().acceptor.accepted.get();
-        let child = command.stdout(Stdio::piped()).spawn().expect("a process");
-        server.wait_until("a connection", |stats| stats.acceptor.accepted.get() > before);
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
-        let output = child.wait_with_output().expect("its end");
-        assert_eq!(output.status.code(), Some(130));
-        let result: Value = serde_json::from_slice(&output.stdout).expect("an object");
-        assert_eq!(result["interrupted"], true);
-    }
-}
-
-#[test]
-fn variables_stand_for_flags() {
+fn environment_variables_set_flags() {
     let server = Running::echo(config(Framing::Raw));
     let mut command = client(server.address, &["-n", "5"]);
     let variables = [("CLIENT_JSON", "1"), ("CLIENT_QUIET", "no"), ("CLIENT_CONNECTIONS", "7")];
-    let output = command.envs(variables).output().expect("it runs");
-    let result: Value = serde_json::from_slice(&output.stdout).expect("an object");
-    assert_eq!(result["messages"], 35);
+    command.envs(variables);
+    assert_eq!(ClientProcess::start(command).report().number("messages"), 35);
 }
 
 #[test]
-fn a_reply_that_does_not_come_is_given_up_in_time() {
+fn a_missing_reply_fails_after_the_timeout() {
     let began = std::time::Instant::now();
-    let (code, _) = run_json(liar(|_, _| {}), &["-c", "1", "-n", "5", "--timeout", "200ms"]);
-    assert_eq!(code, 1);
-    // It was given 200 ms; five times that is the gate on a loaded machine.
+    let report = run_json(liar(|_, _| {}), &["-c", "1", "-n", "5", "--timeout", "200ms"]);
+    assert_eq!(report.code, 1);
+    // Five times 200 ms is the limit on a loaded machine.
     assert!(began.elapsed().as_millis() < 1000, "{:?}", began.elapsed());
 }
 
 #[test]
-fn where_nobody_listens_it_says_so_and_can_still_be_interrupted() {
-    // Nobody listens, and every attempt fails at once.
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it");
-    let (code, result) = run_json(nobody, &["5000", "-n", "1"]);
+fn refused_connections_are_counted_and_can_be_interrupted() {
+    let address = unused_address();
+    let JsonReport { code, json: result, .. } = run_json(address, &["5000", "-n", "1"]);
     assert_eq!((code, &result["connections"]["failed"]), (1, &5000.into()));
-    let client = Process::start(client(nobody, &["10m", "-n", "1", "--json"]));
-    // Blocked signals are kept, so it cannot come too early once it has begun.
-    client.wait_for_its_signals();
-    client.signal("-INT");
-    assert_eq!(client.told().code, 130);
+    let client = ClientProcess::start(client(address, &["10m", "-n", "1", "--json"]));
+    client.wait_until_signals_are_blocked();
+    client.signal(Signal::INT);
+    assert_eq!(client.report().code, 130);
 }
 
 #[test]
-fn results_go_where_they_are_wanted_and_nowhere_else() {
+fn results_go_to_the_output_file_alone() {
     let server = Running::echo(config(Framing::Raw));
-    let file = format!("{}/results.json", env!("CARGO_TARGET_TMPDIR"));
-    let output = run(server.address, &["-n", "10", "--json", "-o", &file]);
+    let file = temporary("results.json");
+    let path = file.to_str().expect("a path");
+    let output = run(server.address, &["-n", "10", "--json", "-o", path]);
     assert!(output.stdout.is_empty() && output.stderr.is_empty());
     let result: Value =
         serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("json");
@@ -179,27 +160,24 @@ fn results_go_where_they_are_wanted_and_nowhere_else() {
 }
 
 #[test]
-fn more_connections_than_descriptors_are_lowered_and_it_says_so() {
+fn the_descriptor_limit_lowers_connections_with_a_warning() {
     let server = Running::echo(config(Framing::Raw));
-    let mut command = Command::new("prlimit");
-    command.args(["--nofile=100:100", env!("CARGO_BIN_EXE_client")]);
-    command.args([server.address.ip().to_string(), server.address.port().to_string()]);
-    let output = command.args(["5000", "-n", "2", "--json"]).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(0));
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let JsonReport { code, json: result, stderr } =
+        ClientProcess::start(limited_client(server.address, &["5000", "-n", "2", "--json"]))
+            .report();
+    assert_eq!(code, 0);
     assert!(stderr.contains("allows 66 connections, not 5000"), "{stderr}");
-    let result: Value = serde_json::from_slice(&output.stdout).expect("an object");
     assert_eq!(result["connections"]["opened"], 66);
 }
 
 #[test]
-fn ten_thousand_in_one_burst_are_all_verified() {
-    reactor_server::program::limits::raise_descriptor_limit().expect("a limit");
-    let most =
-        reactor_server::program::limits::connections_possible(100).expect("a limit").min(10_000);
+fn ten_thousand_connections_in_one_burst_are_all_verified() {
+    raise_descriptor_limit().expect("a limit");
+    // Other tests of this process need descriptors too.
+    let most = connections_possible(3_000).expect("a limit").min(10_000);
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-n", "2", "-c", &most.to_string(), "--connect-timeout", "30s"];
-    let (code, result) = run_json(server.address, &flags);
+    let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
     let opened = &result["connections"]["opened"];
     assert_eq!((code, opened), (0, &most.into()), "{}", result["complaints"]);
     server.wait_until("all are closed", |stats| stats.closed() == most as u64);

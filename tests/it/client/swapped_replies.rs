@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier, Mutex};
 
-use crate::support::client::{Told, told};
+use crate::support::client::{JsonReport, run_json};
 use crate::support::fake_server::{Place, Wire, answering};
 use crate::support::wrong_reply::{Case, MESSAGES, SEEDS};
 
@@ -34,23 +34,23 @@ fn swapping(number: usize) -> (Answer, Held) {
 }
 
 #[test]
-fn two_replies_in_the_wrong_order_are_told_by_the_first() {
+fn two_replies_in_the_wrong_order_are_reported_at_the_first() {
     for seed in 0..SEEDS {
         let mut case = Case::new(seed, &["raw", "len32", "line"], &[16, 24, 1000]);
         // The second must be under way while the first is held.
         (case.depth, case.index) = (4, case.index.min(MESSAGES - 2));
         case.flags.retain(|&flag| flag != "--reconnect-every" && flag != "3");
         let (answer, held) = swapping(case.index);
-        let told = case.run(answer, &[]);
+        let report = case.run(answer, &[]);
         let held = held.lock().expect("no panic");
-        told.assert_complaints(&[(&case.difference(case.index, &held[0], &held[1]), 1)]);
-        assert_eq!((told.number("mismatches"), told.number("errors")), (1, 0));
-        assert_eq!(told.number("messages"), case.index as u64);
+        report.assert_complaints(&[(&case.difference(case.index, &held[0], &held[1]), 1)]);
+        assert_eq!((report.number("mismatches"), report.number("errors")), (1, 0));
+        assert_eq!(report.number("messages"), case.index as u64);
     }
 }
 
 /// Two connections that are given each other's replies, once.
-fn crossed(case: &Case, number: usize) -> Told {
+fn crossed(case: &Case, number: usize) -> JsonReport {
     let (meeting, replies) = (Barrier::new(2), Mutex::new([const { Vec::new() }; 2]));
     let answer = move |place: Place, message: Vec<u8>| {
         if place.number != number || place.connection > 1 {
@@ -69,13 +69,13 @@ fn replies_of_another_connection_are_mismatches_on_both() {
         let mut case = Case::new(seed, &["raw", "len32", "line"], &[16, 24, 1000]);
         // With reconnecting, the two that meet are the first two.
         (case.connections, case.index) = (2, case.index % 3);
-        let told = crossed(&case, case.index);
-        assert_eq!((told.code, told.number("mismatches")), (1, 2), "{seed}: {told:?}");
-        assert_eq!(told.number("errors"), 0, "{seed}");
+        let report = crossed(&case, case.index);
+        assert_eq!((report.code, report.number("mismatches")), (1, 2), "{seed}: {report:?}");
+        assert_eq!(report.number("errors"), 0, "{seed}");
         let is_named = |(text, _): &(String, u64)| {
             text.contains(&format!("reply {} differs at byte ", case.index))
         };
-        assert!(told.complaints().iter().all(is_named), "{told:?}");
+        assert!(report.complaints().iter().all(is_named), "{report:?}");
     }
 }
 
@@ -83,13 +83,13 @@ fn replies_of_another_connection_are_mismatches_on_both() {
 /// noise is cut out: one of 4096, so that two messages are alike once in 4096 times.
 /// That two of 30 swaps are missed is a matter of one run in 30,000; three, of millions.
 #[test]
-fn of_swapped_replies_of_8_bytes_one_in_4096_is_missed() {
+fn one_in_4096_swapped_replies_of_8_bytes_is_missed() {
     let (answer, held) = swapping(7);
     let flags = ["-c", "30", "-n", "40", "-s", "8", "--pipeline", "16"];
-    let told = told(answering(Wire::Raw(8), answer), &flags);
+    let report = run_json(answering(Wire::Raw(8), answer), &flags);
     let held = held.lock().expect("no panic");
     let alike = held.chunks(2).filter(|pair| pair[0] == pair[1]).count() as u64;
-    eprintln!("swaps at 8 bytes: {} of 30 caught", told.number("mismatches"));
-    assert!(alike <= 2 && told.number("errors") == 0, "{alike}: {told:?}");
-    assert!(told.number("mismatches") >= 28, "{told:?}");
+    eprintln!("swaps at 8 bytes: {} of 30 caught", report.number("mismatches"));
+    assert!(alike <= 2 && report.number("errors") == 0, "{alike}: {report:?}");
+    assert!(report.number("mismatches") >= 28, "{report:?}");
 }

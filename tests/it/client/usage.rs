@@ -4,11 +4,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use crate::support::client::{Process, client, run, told};
+use crate::support::client::{CLIENT, ClientProcess, client, run, run_json};
 use crate::support::fake_server::server;
-use crate::support::server::Program;
-use crate::support::{Running, config};
+use crate::support::running::{Running, config};
+use crate::support::server::ServerProcess;
 use reactor_server::Framing;
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A listener that counts who comes.
@@ -24,7 +25,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_a_reason() {
+fn invalid_flags_are_refused_with_a_reason() {
     let (listener, address) = untouched();
     for (flags, reason) in [
         (&["5", "-c", "5"][..], "CONNECTIONS and --connections are the same"),
@@ -66,7 +67,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
 }
 
 #[test]
-fn a_check_says_what_fits_and_connects_nowhere() {
+fn check_reports_what_fits_without_connecting() {
     let (listener, address) = untouched();
     let fits = run(address, &["--check"]);
     assert_eq!(fits.status.code(), Some(0), "{fits:?}");
@@ -78,15 +79,15 @@ fn a_check_says_what_fits_and_connects_nowhere() {
         assert!(line.is_some_and(|line| line.ends_with("fits")), "{need}: {text}");
     }
     let mut command = Command::new("prlimit");
-    command.args(["--nofile=100:100", env!("CARGO_BIN_EXE_client")]);
+    command.args(["--nofile=100:100", CLIENT]);
     command.args([address.ip().to_string(), address.port().to_string()]);
-    let short = Process::start({
+    let short = ClientProcess::start({
         command.args(["5000", "--check", "--json"]);
         command
     });
-    let short = short.told();
-    assert_eq!((short.code, &short.result["fits"]), (1, &false.into()));
-    let need = &short.result["needs"][0];
+    let short = short.report();
+    assert_eq!((short.code, &short.json["fits"]), (1, &false.into()));
+    let need = &short.json["needs"][0];
     assert_eq!((&need["needed"], &need["available"]), (&5034.into(), &100.into()));
     assert!(need["fix"].as_str().is_some_and(|fix| fix.contains("ulimit -Hn 5034")), "{need}");
     assert!(listener.accept().is_err(), "it has connected");
@@ -94,7 +95,7 @@ fn a_check_says_what_fits_and_connects_nowhere() {
 
 /// As all results do.
 #[test]
-fn what_a_check_says_goes_where_it_is_wanted() {
+fn check_writes_to_the_output_file() {
     let (_listener, address) = untouched();
     let file = format!("{}/check.json", env!("CARGO_TARGET_TMPDIR"));
     let output = run(address, &["--check", "--json", "-o", &file]);
@@ -120,13 +121,13 @@ fn noting() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn connections_come_from_their_sources_in_turn() {
+fn connections_use_the_source_addresses_in_turn() {
     let sources = ["--source", "127.0.0.5-127.0.0.7,127.0.0.200"];
     let addresses = ["127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.200"];
     for (threads, each) in [("1", 3), ("3", 3)] {
         let (address, peers) = noting();
         let flags = ["-c", "12", "-n", "2", "--threads", threads];
-        assert_eq!(told(address, &[&flags[..], &sources].concat()).code, 0);
+        assert_eq!(run_json(address, &[&flags[..], &sources].concat()).code, 0);
         let peers = peers.lock().expect("no panic");
         for source in addresses {
             assert_eq!(peers.iter().filter(|&peer| peer == source).count(), each, "{peers:?}");
@@ -134,23 +135,23 @@ fn connections_come_from_their_sources_in_turn() {
     }
     let (address, peers) = noting();
     let flags = ["-c", "1", "-n", "8", "--reconnect-every", "1"];
-    assert_eq!(told(address, &[&flags[..], &sources].concat()).code, 0);
+    assert_eq!(run_json(address, &[&flags[..], &sources].concat()).code, 0);
     assert_eq!(*peers.lock().expect("no panic"), addresses.repeat(2));
 }
 
 #[test]
-fn a_source_that_is_not_here_is_an_error_with_its_address() {
+fn a_foreign_source_address_is_an_error_that_names_it() {
     let (address, _) = noting();
-    let told = told(address, &["-c", "4", "-n", "2", "--source", "127.0.0.5,192.0.2.1"]);
+    let report = run_json(address, &["-c", "4", "-n", "2", "--source", "127.0.0.5,192.0.2.1"]);
     let why = "Cannot assign requested address (os error 99)";
     let what = format!("cannot connect from 192.0.2.1: {why}; it is no address of this machine");
-    told.assert_complaints(&[(&what, 2)]);
-    assert_eq!(told.result["connections"]["failures"], serde_json::json!({ why: 2 }));
-    assert_eq!(told.number("messages"), 4);
+    report.assert_complaints(&[(&what, 2)]);
+    assert_eq!(report.json["connections"]["failures"], serde_json::json!({ why: 2 }));
+    assert_eq!(report.number("messages"), 4);
 }
 
 #[test]
-fn a_source_of_ipv6_is_taken_to_a_server_of_ipv6() {
+fn ipv6_sources_reach_ipv6_servers_alone() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
         eprintln!("skipped: there is no IPv6 here");
         return;
@@ -158,18 +159,18 @@ fn a_source_of_ipv6_is_taken_to_a_server_of_ipv6() {
     let address = listener.local_addr().expect("an address");
     drop(listener);
     let server = Running::echo(reactor_server::Config { address, ..config(Framing::Raw) });
-    assert_eq!(told(server.address, &["-n", "2", "--source", "::1"]).code, 0);
+    assert_eq!(run_json(server.address, &["-n", "2", "--source", "::1"]).code, 0);
     let mixed = run(server.address, &["-n", "2", "--source", "127.0.0.1"]);
     assert_eq!(mixed.status.code(), Some(2));
 }
 
 #[test]
-fn the_cost_of_a_server_is_that_of_its_process() {
-    let server = Program::start();
+fn the_server_cost_is_that_of_its_process() {
+    let server = ServerProcess::start(&["-t", "1"]);
     let pid = server.id().to_string();
-    let told = told(server.address, &["-c", "5", "-n", "2k", "--server-pid", &pid]);
-    assert_eq!(told.code, 0);
-    let costs = &told.result["server"];
+    let report = run_json(server.address, &["-c", "5", "-n", "2k", "--server-pid", &pid]);
+    assert_eq!(report.code, 0);
+    let costs = &report.json["server"];
     let total = &costs["cpu_us_per_message"]["total"];
     assert!((0.1..1000.0).contains(&total.as_f64().expect("a number")), "{costs}");
     for key in ["/cpu_us_per_message/user", "/cpu_us_per_message/system"] {
@@ -184,7 +185,7 @@ fn the_cost_of_a_server_is_that_of_its_process() {
 }
 
 #[test]
-fn a_process_that_is_not_there_is_an_error_before_anything_is_done() {
+fn an_unknown_server_process_is_an_error_before_connecting() {
     let (listener, address) = untouched();
     let output = run(address, &["--server-pid", "2147483647"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
@@ -194,24 +195,24 @@ fn a_process_that_is_not_there_is_an_error_before_anything_is_done() {
 }
 
 #[test]
-fn of_a_server_that_has_died_the_cost_is_not_known() {
-    let mut server = Program::start();
+fn the_cost_of_a_dead_server_is_left_out() {
+    let mut server = ServerProcess::start(&["-t", "1"]);
     let pid = server.id().to_string();
     let flags = ["-c", "5", "-n", "5", "--hold", "1h", "--server-pid", &pid, "--json"];
     // Its connections are another's: the client talks on when it is gone.
     let (address, _) = noting();
-    let process = Process::start(client(address, &flags));
-    process.wait_to_hear("holding 5 connections");
+    let process = ClientProcess::start(client(address, &flags));
+    process.wait_for_stderr("holding 5 connections");
     server.kill();
-    process.signal("-USR1");
-    let told = process.told();
-    assert_eq!((told.code, told.number("messages")), (0, 30), "{told:?}");
-    assert!(told.result.get("server").is_none(), "{told:?}");
-    assert!(told.stderr.contains("the server's cost is not known: "), "{}", told.stderr);
+    process.signal(Signal::USR1);
+    let report = process.report();
+    assert_eq!((report.code, report.number("messages")), (0, 30), "{report:?}");
+    assert!(report.json.get("server").is_none(), "{report:?}");
+    assert!(report.stderr.contains("the server's cost is not known: "), "{}", report.stderr);
 }
 
 #[test]
-fn conditions_come_after_errors() {
+fn errors_take_precedence_over_fail_if() {
     let server = Running::echo(config(Framing::Raw));
     let code = |flags: &[&str]| run(server.address, flags).status.code();
     assert_eq!(code(&["-n", "5", "--fail-if", "p99>1h,errors>0"]), Some(0));
@@ -227,12 +228,12 @@ fn conditions_come_after_errors() {
 }
 
 #[test]
-fn a_line_is_written_every_ten_seconds_unless_it_is_quiet() {
+fn progress_is_printed_every_ten_seconds_unless_quiet() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "2", "-d", "10500ms", "--rate", "100", "--json"];
-    let plain = Process::start(client(server.address, &flags));
-    let quiet = Process::start(client(server.address, &[&flags[..], &["-q"]].concat()));
-    let (plain, quiet) = (plain.told(), quiet.told());
+    let plain = ClientProcess::start(client(server.address, &flags));
+    let quiet = ClientProcess::start(client(server.address, &[&flags[..], &["-q"]].concat()));
+    let (plain, quiet) = (plain.report(), quiet.report());
     assert_eq!((plain.code, quiet.code), (0, 0));
     let lines: Vec<_> = plain.stderr.lines().collect();
     assert_eq!(lines.len(), 1, "{}", plain.stderr);

@@ -5,7 +5,7 @@
 
 use std::sync::Mutex;
 
-use crate::support::client::run_json;
+use crate::support::client::{JsonReport, run_json};
 use crate::support::fake_server::{Place, Random, Wire, liar, send};
 use crate::support::wrong_reply::{Case, Lie, SEEDS, hex};
 
@@ -60,21 +60,21 @@ fn another_length(random: &mut Random, _: Wire, message: Vec<u8>) -> Vec<u8> {
         0 => body.truncate(body.len() - by),
         _ => body.resize(body.len() + by, b'+'),
     }
-    crate::support::frame(&body)
+    crate::support::streams::frame(&body)
 }
 
 #[test]
-fn changed_and_swapped_bytes_are_named_with_their_place() {
+fn changed_bytes_are_reported_with_their_position() {
     for seed in 0..SEEDS {
         for (lie, sizes) in [
             (flip_a_bit as Lie, &[1, 8, 15, 16, 24, 1000, 20_000][..]),
             (swap_two_bytes, &[8, 15, 16, 24, 1000]),
         ] {
             let mut case = Case::new(seed, &ALL, sizes);
-            let (told, truth, lie) = case.run_with(lie, &[]);
-            assert_eq!(told.number("messages"), case.index as u64, "{seed}");
-            told.assert_complaints(&[(&case.difference(case.index, &truth, &lie), 1)]);
-            assert_eq!((told.number("mismatches"), told.number("errors")), (1, 0), "{seed}");
+            let (report, truth, lie) = case.run_with(lie, &[]);
+            assert_eq!(report.number("messages"), case.index as u64, "{seed}");
+            report.assert_complaints(&[(&case.difference(case.index, &truth, &lie), 1)]);
+            assert_eq!((report.number("mismatches"), report.number("errors")), (1, 0), "{seed}");
         }
     }
 }
@@ -82,34 +82,34 @@ fn changed_and_swapped_bytes_are_named_with_their_place() {
 /// With nothing under way behind it, a reply that lacks a byte is one that does not
 /// come; whatever does come behind it is wrong.
 #[test]
-fn a_lost_byte_is_a_mismatch_or_a_reply_that_does_not_come() {
+fn a_lost_byte_is_a_mismatch_or_a_missing_reply() {
     for seed in 0..SEEDS {
         let mut case = Case::new(seed, &ALL, &[8, 15, 16, 24, 1000]);
-        let (told, ..) = case.run_with(drop_a_byte, &["--timeout", "200ms"]);
-        let (mismatches, errors) = (told.number("mismatches"), told.number("errors"));
-        assert_eq!((told.code, mismatches + errors), (1, 1), "{seed}: {told:?}");
-        let is_short = told.stderr.contains("1 x no reply in time");
-        assert_eq!(errors == 1, is_short, "{seed}: {told:?}");
+        let (report, ..) = case.run_with(drop_a_byte, &["--timeout", "200ms"]);
+        let (mismatches, errors) = (report.number("mismatches"), report.number("errors"));
+        assert_eq!((report.code, mismatches + errors), (1, 1), "{seed}: {report:?}");
+        let is_short = report.stderr.contains("1 x no reply in time");
+        assert_eq!(errors == 1, is_short, "{seed}: {report:?}");
         if case.wire != Wire::Line && case.depth == 1 {
-            assert_eq!(errors, 1, "{seed}: {told:?}");
+            assert_eq!(errors, 1, "{seed}: {report:?}");
         }
     }
 }
 
 #[test]
-fn a_line_without_its_end_is_a_mismatch_or_a_reply_that_does_not_come() {
+fn a_line_without_its_end_is_a_mismatch_or_a_missing_reply() {
     for seed in 0..SEEDS {
         let mut case = Case::new(seed, &["line"], &[1, 8, 24]);
-        let (told, ..) = case.run_with(drop_the_end, &["--timeout", "200ms"]);
-        assert_eq!(told.code, 1, "{seed}");
-        assert_eq!(told.number("mismatches") + told.number("errors"), 1, "{seed}: {told:?}");
-        assert_eq!(told.number("messages"), case.index as u64, "{seed}");
+        let (report, ..) = case.run_with(drop_the_end, &["--timeout", "200ms"]);
+        assert_eq!(report.code, 1, "{seed}");
+        assert_eq!(report.number("mismatches") + report.number("errors"), 1, "{seed}: {report:?}");
+        assert_eq!(report.number("messages"), case.index as u64, "{seed}");
     }
 }
 
 /// However short messages are: the replies together are too long.
 #[test]
-fn bytes_and_replies_that_come_twice_or_unasked_are_mismatches() {
+fn duplicated_and_unsolicited_bytes_are_mismatches() {
     let twice: Lie = |_, _, message| message.repeat(2);
     let unasked: Lie = |random, _, mut message| {
         message.push(random.below(256) as u8);
@@ -118,22 +118,22 @@ fn bytes_and_replies_that_come_twice_or_unasked_are_mismatches() {
     for seed in 0..SEEDS {
         for lie in [repeat_a_byte as Lie, twice, unasked] {
             let mut case = Case::new(seed, &ALL, &[1, 8, 15, 16, 24, 1000]);
-            let (told, truth, lie) = case.run_with(lie, &[]);
-            assert_eq!((told.code, told.number("mismatches")), (1, 1), "{seed}: {told:?}");
-            assert_eq!(told.number("errors"), 0, "{seed}");
-            if told.stderr.contains("after the last reply") && lie.starts_with(&truth) {
+            let (report, truth, lie) = case.run_with(lie, &[]);
+            assert_eq!((report.code, report.number("mismatches")), (1, 1), "{seed}: {report:?}");
+            assert_eq!(report.number("errors"), 0, "{seed}");
+            if report.stderr.contains("after the last reply") && lie.starts_with(&truth) {
                 let surplus = hex(&lie[truth.len()..][..16.min(lie.len() - truth.len())]);
-                assert!(told.stderr.contains(&surplus), "{surplus}: {}", told.stderr);
+                assert!(report.stderr.contains(&surplus), "{surplus}: {}", report.stderr);
             }
         }
     }
 }
 
 #[test]
-fn a_frame_of_another_length_is_a_mismatch() {
+fn a_frame_of_the_wrong_length_is_a_mismatch() {
     for seed in 0..SEEDS {
         let mut case = Case::new(seed, &["len32"], &[8, 15, 16, 24, 1000]);
-        let (told, truth, lie) = case.run_with(another_length, &[]);
+        let (report, truth, lie) = case.run_with(another_length, &[]);
         let (index, is, should) = (case.index, lie.len() - 4, truth.len() - 4);
         let what = if is < should {
             format!("wrong bytes: reply {index} has {is} bytes instead of {should}")
@@ -141,8 +141,8 @@ fn a_frame_of_another_length_is_a_mismatch() {
             let begin = hex(&lie[..16.min(lie.len())]);
             format!("wrong bytes: reply {index} is longer than it should be: {begin}")
         };
-        told.assert_complaints(&[(&what, 1)]);
-        assert_eq!((told.number("mismatches"), told.number("messages")), (1, index as u64));
+        report.assert_complaints(&[(&what, 1)]);
+        assert_eq!((report.number("mismatches"), report.number("messages")), (1, index as u64));
     }
 }
 
@@ -158,28 +158,28 @@ fn a_wrong_prefix_is_a_mismatch() {
         let answer = move |place: Place, mut message: Vec<u8>| {
             message.splice(wire.head()..wire.head(), *b"reply:");
             if wire == Wire::Len32 {
-                message = crate::support::frame(&message[4..]);
+                message = crate::support::streams::frame(&message[4..]);
             }
             let is_lie = place.index == index;
             if is_lie { lie(&mut random.lock().expect("it"), wire, message) } else { message }
         };
-        let told = case.run(answer, &["--reply-prefix", "reply:"]);
-        assert_eq!((told.code, told.number("mismatches")), (1, 1), "{seed}: {told:?}");
-        assert_eq!(told.number("messages"), case.index as u64);
+        let report = case.run(answer, &["--reply-prefix", "reply:"]);
+        assert_eq!((report.code, report.number("mismatches")), (1, 1), "{seed}: {report:?}");
+        assert_eq!(report.number("messages"), case.index as u64);
     }
 }
 
 #[test]
 fn a_lost_reply_and_a_lost_connection_are_errors() {
     let flags = ["-c", "1", "-n", "5", "--timeout", "200ms"];
-    let (code, silent) = run_json(liar(|_, _| {}), &flags);
+    let JsonReport { code, json: silent, .. } = run_json(liar(|_, _| {}), &flags);
     assert_eq!((code, &silent["errors"]), (1, &1.into()));
     assert_eq!(silent["complaints"]["no reply in time"], 1);
     let gone = liar(|stream, _| drop(stream.shutdown(std::net::Shutdown::Both)));
-    let (code, gone) = run_json(gone, &flags);
+    let JsonReport { code, json: gone, .. } = run_json(gone, &flags);
     assert_eq!((code, &gone["errors"]), (1, &1.into()));
     assert_eq!(gone["complaints"]["the server closed a connection that had 1 unanswered"], 1);
-    let (code, late) = run_json(
+    let JsonReport { code, json: late, .. } = run_json(
         liar(|stream, bytes| {
             send(stream, &bytes);
             send(stream, b"!");

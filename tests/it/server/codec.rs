@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::reference_codec::{self, Decoded};
 use proptest::prelude::*;
 use reactor_server::{Buffer, Codec, Framing, TooLong};
-use crate::reference_codec::{self, Decoded};
 
 /// Decodes the pieces one after the other, as a connection does.
 fn decode(codec: &Codec, pieces: &[&[u8]]) -> Decoded {
@@ -134,7 +134,7 @@ fn hostile_lengths_are_refused_with_their_fourth_byte() {
 }
 
 #[test]
-fn all_256_bytes_pass() {
+fn all_256_byte_values_pass() {
     for framing in [Framing::Fixed(2), Framing::Len32, Framing::line(), delimited(b"\r\n\r\n")] {
         let is_end = |byte: u8| framing == Framing::line() && byte == b'\n';
         let messages: Vec<_> =
@@ -180,7 +180,7 @@ fn stream() -> impl Strategy<Value = (Framing, Vec<u8>)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn long_streams_in_random_pieces_come_to_the_same(
+    fn long_streams_decode_the_same_in_random_pieces(
         (framing, stream) in stream(),
         sizes in prop::collection::vec(prop_oneof![1..9usize, 1..5000usize], 1..20),
     ) {

@@ -1,33 +1,30 @@
-//! A server that is told to end loses nothing that it was sent before.
+//! A server that drains loses nothing that it was sent before.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::support::{Running, config, eventually, fill, frame, noise, read_to_end};
+use crate::support::eventually;
+use crate::support::running::{Running, config};
+use crate::support::streams::{fill, frame, noise, read_to_end};
 use crossbeam_channel::bounded;
 use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
 
-/// Waits until all that was sent is acknowledged, and so with the server's kernel.
+/// Waits until the server's kernel has acknowledged all that was sent.
 fn wait_until_acknowledged(stream: &TcpStream) {
-    eventually("all is acknowledged", || bytes_in_flight(stream) == 0);
+    eventually("all is acknowledged", || unacknowledged(stream) == 0);
 }
 
-/// From `/proc/net/tcp`: the transmit queue of the client's side.
-fn bytes_in_flight(stream: &TcpStream) -> u64 {
-    let port = |address: std::io::Result<SocketAddr>| {
-        format!(":{:04X}", address.expect("an address").port())
-    };
-    let (local, remote) = (port(stream.local_addr()), port(stream.peer_addr()));
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
-    let ours = |columns: &Vec<&str>| columns[1].ends_with(&local) && columns[2].ends_with(&remote);
-    let mut lines = table.lines().map(|line| line.split_whitespace().collect());
-    let queues = lines.find(ours).expect("its line")[4];
-    u64::from_str_radix(queues.split(':').next().expect("two queues"), 16).expect("a number")
+/// How many bytes were sent and not acknowledged, as the kernel lists its sockets.
+fn unacknowledged(stream: &TcpStream) -> u64 {
+    let ends = (stream.local_addr().expect("an end"), stream.peer_addr().expect("another"));
+    let mut sockets = procfs::net::tcp().expect("the table of sockets").into_iter();
+    let socket = sockets.find(|socket| (socket.local_address, socket.remote_address) == ends);
+    socket.expect("the stream is open").tx_queue.into()
 }
 
 #[test]
-fn what_had_arrived_is_answered_and_idle_peers_are_told() {
+fn draining_answers_what_arrived_and_closes_idle_peers() {
     for workers in [0, 2] {
         let mut server = Running::echo(Config { workers, ..config(Framing::Len32) });
         let mut busy: Vec<_> = (0..20).map(|_| server.connect()).collect();
@@ -51,7 +48,7 @@ fn what_had_arrived_is_answered_and_idle_peers_are_told() {
 }
 
 #[test]
-fn those_who_still_wait_to_be_accepted_are_answered_too() {
+fn draining_answers_connections_not_yet_accepted() {
     let mut server = Running::echo(Config { max_connections: Some(10), ..config(Framing::Raw) });
     let mut streams: Vec<_> = (0..40).map(|_| server.connect()).collect();
     for stream in &mut streams {
@@ -68,18 +65,18 @@ fn those_who_still_wait_to_be_accepted_are_answered_too() {
 }
 
 #[test]
-fn megabytes_in_flight_are_answered_to_a_reader_that_takes_its_time() {
+fn draining_answers_megabytes_to_a_slow_reader() {
     let mut server = Running::echo(config(Framing::Raw));
     let mut stream = server.connect();
-    // Until the server's kernel is full too: it must all be answered, later.
+    // Now the server's kernel is full too, and the server must answer it all.
     let sent = fill(&mut stream);
-    let stuck = bytes_in_flight(&stream) as usize;
+    let stuck = unacknowledged(&stream) as usize;
     server.handle.drain();
     let back = read_to_end(&mut stream);
     drop(stream);
     assert_eq!(server.ending(), Ending::Drained);
-    // What was acknowledged before the drain is back; what was stuck on our side
-    // may have arrived in time or not.
+    // What was acknowledged before the drain is back. The rest may have arrived in time
+    // or not.
     assert!(back.len() >= sent - stuck, "{} of {sent}, {stuck} were stuck", back.len());
     let chunk = noise(1 << 20);
     let expected: Vec<u8> = chunk.iter().copied().cycle().take(back.len()).collect();
@@ -87,7 +84,7 @@ fn megabytes_in_flight_are_answered_to_a_reader_that_takes_its_time() {
 }
 
 #[test]
-fn after_the_drain_nobody_is_accepted() {
+fn no_connection_is_accepted_after_the_drain() {
     let mut server = Running::echo(config(Framing::Raw));
     server.handle.drain();
     assert_eq!(server.ending(), Ending::Drained);
@@ -95,7 +92,7 @@ fn after_the_drain_nobody_is_accepted() {
 }
 
 #[test]
-fn peers_that_never_read_cannot_hold_up_the_end() {
+fn peers_that_never_read_cannot_delay_the_end() {
     let drain_timeout = Duration::from_millis(300);
     let mut server = Running::echo(Config { drain_timeout, ..config(Framing::Raw) });
     let streams: Vec<_> = (0..10).map(|_| server.connect()).collect();
@@ -103,7 +100,7 @@ fn peers_that_never_read_cannot_hold_up_the_end() {
     for stream in &streams {
         stream.set_nonblocking(true).expect("non-blocking");
     }
-    server.wait_until("a full house", |stats| {
+    server.wait_until("the server holds much", |stats| {
         streams.iter().for_each(|mut stream| drop(stream.write(&chunk)));
         stats.sum(|reactor| &reactor.received) > 20 << 20
     });
@@ -115,7 +112,7 @@ fn peers_that_never_read_cannot_hold_up_the_end() {
 }
 
 #[test]
-fn told_to_stop_it_resets_and_ends() {
+fn stop_resets_connections_and_ends() {
     let mut server = Running::echo(config(Framing::Raw));
     let mut stream = server.connect();
     stream.write_all(b"hello").expect("sent");
@@ -132,7 +129,7 @@ struct Stuck(crossbeam_channel::Receiver<()>, crossbeam_channel::Sender<()>);
 impl Handler for Stuck {
     type Session = ();
 
-    fn opened(&self, _: std::net::SocketAddr) {}
+    fn opened(&self, _: SocketAddr) {}
 
     fn message(&self, _: &mut (), _: &[u8], _: &mut Reply<'_>) {
         let _ = self.1.send(());
@@ -141,7 +138,7 @@ impl Handler for Stuck {
 }
 
 #[test]
-fn a_handler_that_is_stuck_cannot_hold_up_the_end() {
+fn a_stuck_handler_cannot_delay_the_end() {
     for workers in [0, 1] {
         let (key, door) = bounded::<()>(0);
         let (arrived, arrivals) = bounded(1);

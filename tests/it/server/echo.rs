@@ -1,14 +1,14 @@
-//! What comes in goes out, byte for byte, in every framing.
+//! Every byte comes back, in every framing.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::time::Duration;
 
-use crate::support::{Running, config, frame, noise, read_frame, read_to_end, round_trip};
+use crate::support::running::{Running, config};
+use crate::support::streams::{frame, noise, read_frame, read_to_end, round_trip};
 use reactor_server::{Config, Echo, Framing, Reason, Server};
 
 #[test]
-fn sixty_four_mebibytes_behind_a_half_close_all_come_back() {
+fn sixty_four_mebibytes_before_a_half_close_all_come_back() {
     for workers in [0, 2] {
         let server = Running::echo(Config { workers, ..config(Framing::Raw) });
         let bytes = noise(64 << 20);
@@ -49,14 +49,14 @@ fn lines_come_back_as_lines() {
 }
 
 #[test]
-fn any_delimiter_will_do() {
+fn any_delimiter_works() {
     let server = Running::echo(config(Framing::Delimited(b"\r\n\r\n".to_vec())));
     let text = b"a\r\nb\r\n\r\n\r\n\r\n\rc\n\r\n\r\n".to_vec();
     assert_eq!(round_trip(server.connect(), text.clone()), text);
 }
 
 #[test]
-fn a_stream_in_single_bytes_is_the_same_stream() {
+fn messages_sent_byte_by_byte_are_answered() {
     let server = Running::echo(config(Framing::Len32));
     let mut stream = server.connect();
     for message in [&b"x"[..], b"", b"several bytes"] {
@@ -78,14 +78,14 @@ fn large_messages_and_small_ones_share_a_connection() {
 }
 
 #[test]
-fn the_client_of_the_original_is_served_unchanged() {
+fn the_original_client_works_unchanged() {
     let echo = Echo { prefix: b"reply:".to_vec(), ..Echo::default() };
     let server = Running::start(config(Framing::Len32), echo);
     let mut stream = server.connect();
     for number in 0..1000 {
         let message = format!("message number {number}");
         stream.write_all(&frame(message.as_bytes())).expect("sent");
-        // One `recv` for the length and one for the body, as it does.
+        // It calls `recv` once for the length and once for the body.
         let mut length = [0; 4];
         assert_eq!(stream.read(&mut length).expect("a length"), 4);
         let mut body = vec![0; u32::from_le_bytes(length) as usize];
@@ -95,51 +95,16 @@ fn the_client_of_the_original_is_served_unchanged() {
 }
 
 #[test]
-fn a_port_has_one_server() {
+fn a_second_server_on_the_same_port_is_refused() {
     let server = Running::echo(config(Framing::Raw));
     let second = Config { address: server.address, ..config(Framing::Raw) };
-    let error = Server::bind(second, Echo::default()).expect_err("it would take half of them");
+    let error = Server::bind(second, Echo::default()).expect_err("the port is in use");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }
 
 #[test]
-fn ipv6_is_served_too() {
+fn ipv6_is_served() {
     let address = "[::1]:0".parse().expect("an address");
     let server = Running::echo(Config { address, ..config(Framing::Raw) });
     assert_eq!(round_trip(server.connect(), b"six".to_vec()), b"six");
-}
-
-#[test]
-fn descriptors_are_dealt_round_robin_and_all_given_back() {
-    let config = Config { io_threads: 4, ..config(Framing::Raw) };
-    // Who keeps its thread waiting is wanted on all of them, however few CPUs there are.
-    let server = Running::start(config, Echo { work: Duration::from_nanos(1), ..Echo::default() });
-    for _ in 0..40 {
-        assert_eq!(round_trip(server.connect(), b"turn".to_vec()), b"turn");
-    }
-    server.wait_until("forty closes", |stats| stats.closed() == 40);
-    let opened: Vec<u64> =
-        server.handle.stats().reactors.iter().map(|reactor| reactor.opened.get()).collect();
-    assert_eq!(opened, [10, 10, 10, 10]);
-}
-
-#[test]
-fn more_threads_than_can_run_at_once_share_out_thousands_of_connections_all_the_same() {
-    let server = Running::echo(Config { io_threads: 200, ..config(Framing::Raw) });
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let opened = || -> Vec<u64> {
-        server.handle.stats().reactors.iter().map(|reactor| reactor.opened.get()).collect()
-    };
-    let few: Vec<_> = (0..2 * cpus).map(|_| server.connect()).collect();
-    server.wait_until("a few", |stats| stats.sum(|reactor| &reactor.opened) == few.len() as u64);
-    if cpus < 100 {
-        assert_eq!(opened()[..=cpus], [&vec![2; cpus][..], &[0]].concat());
-    }
-    for _ in few.len()..64 * 200 {
-        drop(server.connect());
-    }
-    server.wait_until("all", |stats| stats.sum(|reactor| &reactor.opened) == 64 * 200);
-    let opened = opened();
-    let (most, least) = (opened.iter().max(), opened.iter().min());
-    assert!(most.expect("some") - least.expect("some") <= 64, "{opened:?}");
 }

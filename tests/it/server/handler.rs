@@ -1,10 +1,11 @@
-//! A handler is told what it was promised, in order, and once.
+//! A handler is called as its trait promises: in order, and once.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::support::{Running, config, frame, read_to_end, round_trip};
+use crate::support::running::{Running, config};
+use crate::support::streams::{frame, read_to_end, round_trip};
 use crossbeam_channel::{Sender, unbounded};
 use reactor_server::{Config, Framing, Handler, Reason, Reply};
 
@@ -17,50 +18,50 @@ enum Call {
     Tick(usize),
 }
 
-/// Writes down its calls; a session is the number of messages so far.
-struct Scribe(Sender<Call>);
+/// Records its calls. A session is the number of messages so far.
+struct Recorder(Sender<Call>);
 
-impl Scribe {
-    fn note(&self, call: Call) {
-        // The test may have heard enough.
+impl Recorder {
+    fn record(&self, call: Call) {
+        // The test may be over.
         let _ = self.0.send(call);
     }
 }
 
-impl Handler for Scribe {
+impl Handler for Recorder {
     type Session = u32;
 
     fn opened(&self, _: SocketAddr) -> u32 {
-        self.note(Call::Opened);
+        self.record(Call::Opened);
         0
     }
 
     fn message(&self, messages: &mut u32, message: &[u8], reply: &mut Reply<'_>) {
         *messages += 1;
-        self.note(Call::Message(*messages, message.to_vec()));
+        self.record(Call::Message(*messages, message.to_vec()));
         // None to the first, one to the second, two to the third.
         (1..*messages).for_each(|_| reply.send(&[b"<", message, b">"]));
     }
 
     fn sent(&self, messages: &mut u32) {
-        self.note(Call::Sent(*messages));
+        self.record(Call::Sent(*messages));
     }
 
     fn closed(&self, messages: u32, reason: Reason) {
-        self.note(Call::Closed(messages, reason));
+        self.record(Call::Closed(messages, reason));
     }
 
     fn tick(&self, reactor: usize) {
-        self.note(Call::Tick(reactor));
+        self.record(Call::Tick(reactor));
     }
 }
 
 #[test]
-fn a_connection_is_told_from_its_opening_to_its_close() {
+fn a_handler_is_called_in_order_from_opening_to_close() {
     for workers in [0, 2] {
-        let (scribe, calls) = unbounded();
+        let (recorder, calls) = unbounded();
         let config = Config { workers, io_threads: 1, ..config(Framing::line()) };
-        let server = Running::start(config, Scribe(scribe));
+        let server = Running::start(config, Recorder(recorder));
         assert_eq!(round_trip(server.connect(), b"a\nb\nc\n".to_vec()), b"<b>\n<c>\n<c>\n");
         server.wait_until("the close", |stats| stats.closed() == 1);
         let expected = [
@@ -76,10 +77,10 @@ fn a_connection_is_told_from_its_opening_to_its_close() {
 }
 
 #[test]
-fn every_reactor_ticks_for_itself() {
-    let (scribe, calls) = unbounded();
+fn every_reactor_calls_tick() {
+    let (recorder, calls) = unbounded();
     let tick = Some(Duration::from_millis(10));
-    let _server = Running::start(Config { tick, ..config(Framing::Raw) }, Scribe(scribe));
+    let _server = Running::start(Config { tick, ..config(Framing::Raw) }, Recorder(recorder));
     let mut ticks = [0; 2];
     while ticks.iter().any(|&ticks| ticks < 3) {
         match calls.recv_timeout(crate::support::PATIENCE) {
@@ -89,7 +90,7 @@ fn every_reactor_ticks_for_itself() {
     }
 }
 
-/// Answers each message with a hundred times as much.
+/// Answers each message with 100 times its length.
 struct Verbose;
 
 impl Handler for Verbose {
@@ -103,7 +104,7 @@ impl Handler for Verbose {
 }
 
 #[test]
-fn a_handler_that_says_much_is_sent_as_fast_as_its_peer_reads() {
+fn replies_larger_than_their_requests_all_arrive() {
     for workers in [0, 2] {
         let config = Config { workers, ..config(Framing::line()) };
         let server = Running::start(config, Verbose);
@@ -121,7 +122,7 @@ fn a_handler_that_says_much_is_sent_as_fast_as_its_peer_reads() {
     }
 }
 
-/// Answers each letter of a message: `e` with the message itself, `o` with a word of its own.
+/// Answers each letter of a message: `e` with the message itself, `o` with other bytes.
 struct Mixed;
 
 impl Handler for Mixed {
@@ -147,7 +148,7 @@ fn echoes_keep_their_place_among_other_replies() {
         _ => [body, b"\n"].concat(),
     };
     let messages: Vec<&[u8]> = vec![b"e", b"e-", b"n", b"ee", b"o", b"e", b"oe", b"eo", b"e"];
-    // Echoes alone, for long, and then everything that could come between them.
+    // First echoes alone, then everything that can stand between them.
     let order = (0..20_000).map(|number| messages[if number < 9_000 { 1 } else { number % 9 }]);
     let framings = [Framing::line(), Framing::Len32];
     for (framing, workers) in framings.iter().flat_map(|it| [(it.clone(), 0), (it.clone(), 2)]) {
@@ -167,7 +168,7 @@ fn echoes_keep_their_place_among_other_replies() {
     }
 }
 
-/// Panics where the name of its peer's first message says.
+/// Panics in the call that its peer's first message names.
 struct Fragile;
 
 impl Handler for Fragile {
@@ -192,7 +193,7 @@ impl Handler for Fragile {
 }
 
 #[test]
-fn a_panic_anywhere_in_a_handler_costs_no_thread() {
+fn a_panic_anywhere_in_a_handler_ends_no_thread() {
     let server = Running::start(config(Framing::line()), Fragile);
     for name in [&b"sent"[..], b"closed"] {
         let mut stream = server.connect();

@@ -6,5 +6,6 @@ mod drain;
 mod echo;
 mod handler;
 mod program;
+mod round_robin;
 mod slow_and_hostile;
 mod workers;

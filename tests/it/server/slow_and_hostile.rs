@@ -2,16 +2,22 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Running, config, fill, frame, noise, read_frame, read_to_end};
 use reactor_server::{Config, Framing, Reason, Timeouts};
 use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::support::eventually;
+use crate::support::running::{Running, config};
+use crate::support::server::ServerProcess;
+use crate::support::streams::{exchange, fill, frame, noise, read_frame, read_to_end};
 
 const NEVER: Timeouts = Timeouts { message: None, write: None, idle: None };
 const SOON: Option<Duration> = Some(Duration::from_millis(100));
 
-/// A connection whose reader the server's kernel soon has to wait for.
+/// A connection whose receive buffer is soon full.
 fn connect_with_a_small_buffer(server: &Running) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(32 * 1024).expect("a small buffer");
@@ -42,9 +48,7 @@ fn a_peer_that_never_reads_is_reset_at_the_write_deadline_and_others_go_on() {
     let chunk = noise(1 << 20);
     server.wait_until("the write deadline", |stats| {
         let _ = greedy.try_clone().expect("a handle").write(&chunk);
-        let mut reply = [0; 4];
-        honest.try_clone().expect("a handle").write_all(b"ping").expect("sent");
-        honest.try_clone().expect("a handle").read_exact(&mut reply).expect("a reply");
+        exchange(&mut honest.try_clone().expect("a handle"), b"ping");
         stats.closed_for(Reason::WriteTimeout) == 1
     });
     assert_eq!(server.handle.stats().sum(|reactor| &reactor.resets), 1);
@@ -60,7 +64,7 @@ fn a_slow_but_honest_reader_is_not_evicted() {
     // buffer stays nearly full, never asks for more.
     let (began, mut read) = (Instant::now(), Vec::new());
     while began.elapsed() < Duration::from_millis(2500) {
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
         let mut some = [0; 4000];
         let count = stream.read(&mut some).expect("it is still served");
         read.extend_from_slice(&some[..count]);
@@ -70,23 +74,33 @@ fn a_slow_but_honest_reader_is_not_evicted() {
 }
 
 #[test]
-fn a_message_in_single_bytes_is_closed_at_its_deadline_but_an_idle_peer_is_not() {
-    let timeouts = Timeouts { message: SOON, ..NEVER };
+fn an_unfinished_message_is_closed_at_its_deadline_and_an_idle_peer_is_not() {
+    const PEERS: usize = 20;
+    let deadline = Duration::from_millis(300);
+    let timeouts = Timeouts { message: Some(deadline), ..NEVER };
     for workers in [0, 1] {
         let server = Running::echo(Config { timeouts, workers, ..config(Framing::Len32) });
-        let (mut slow, mut idle) = (server.connect(), server.connect());
-        slow.write_all(&1_000_000u32.to_le_bytes()).expect("sent");
-        server.wait_until("the frame deadline", |stats| {
-            let _ = slow.write(b"x");
-            stats.closed_for(Reason::FrameTimeout) == 1
+        let mut idle: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
+        // Half of them sent something before.
+        idle.iter_mut().step_by(2).for_each(|stream| exchange(stream, &frame(b"hello")));
+        let began = Instant::now();
+        let mut slow: Vec<_> = (0..PEERS).map(|_| server.connect()).collect();
+        for stream in &mut slow {
+            stream.write_all(&1_000_000u32.to_le_bytes()).expect("sent");
+        }
+        server.wait_until("the deadlines", |stats| {
+            slow.iter_mut().for_each(|stream| drop(stream.write(b"x")));
+            let closed = stats.closed_for(Reason::FrameTimeout);
+            assert!(closed == 0 || began.elapsed() >= deadline, "too early");
+            closed == PEERS as u64
         });
-        idle.write_all(&frame(b"here I am")).expect("sent");
-        assert_eq!(read_frame(&mut idle), b"here I am");
+        idle.iter_mut().for_each(|stream| exchange(stream, &frame(b"here I am")));
+        assert_eq!(server.handle.stats().closed(), PEERS as u64);
     }
 }
 
 #[test]
-fn a_deadline_is_for_one_message_and_not_for_a_busy_connection() {
+fn the_message_deadline_restarts_with_each_message() {
     let timeouts = Timeouts { message: Some(Duration::from_millis(300)), ..NEVER };
     let server = Running::echo(Config { timeouts, ..config(Framing::Len32) });
     let mut stream = server.connect();
@@ -101,21 +115,20 @@ fn a_deadline_is_for_one_message_and_not_for_a_busy_connection() {
             read_frame(&mut stream);
             received += 1;
         }
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
     assert!(received > 4, "{received}");
 }
 
 #[test]
-fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
+fn an_idle_peer_is_closed_and_a_busy_one_is_not() {
     let timeouts = Timeouts { idle: Some(Duration::from_millis(300)), ..NEVER };
     let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
     let (mut idle, mut busy) = (server.connect(), server.connect());
     server.wait_until("the idle deadline", |stats| {
-        busy.write_all(b"tick").expect("sent");
-        busy.read_exact(&mut [0; 4]).expect("a reply");
+        exchange(&mut busy, b"tick");
         stats.closed_for(Reason::IdleTimeout) == 1 || {
-            // It was told by an orderly end, and answers in kind.
+            // The server sent a FIN, and the client answers with one.
             idle.set_nonblocking(true).expect("non-blocking");
             if let Ok(0) = idle.read(&mut [0; 1]) {
                 let _ = idle.shutdown(Shutdown::Write);
@@ -123,22 +136,21 @@ fn an_idle_peer_is_told_to_go_and_a_busy_one_is_not() {
             false
         }
     });
-    busy.write_all(b"tock").expect("the busy one is still served");
-    busy.read_exact(&mut [0; 4]).expect("a reply");
+    exchange(&mut busy, b"tock");
 }
 
 #[test]
-fn a_peer_that_steadily_takes_its_reply_is_not_idle() {
+fn a_peer_that_is_reading_its_reply_is_not_idle() {
     let timeouts = Timeouts { idle: Some(Duration::from_millis(500)), ..NEVER };
     let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
     let mut stream = connect_with_a_small_buffer(&server);
-    // As much as the server's kernel takes at once: the server itself has nothing
-    // left to do, while the peer takes it bit by bit.
+    // The server's kernel takes this much at once, so the server has nothing left to do
+    // while the peer reads slowly.
     stream.write_all(&noise(600_000)).expect("sent");
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(1500) {
         stream.read_exact(&mut [0; 5000]).expect("it is still served");
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.handle.stats().closed(), 0);
 }
@@ -151,28 +163,51 @@ fn hostile_lengths_close_their_connection_and_no_other() {
         let server = Running::echo(config);
         let mut bystander = server.connect();
         let hostile = [MAX + 1, i32::MAX as u32, 1 << 31, u32::MAX - 4, u32::MAX - 1, u32::MAX];
-        for length in hostile {
+        for (length, piece) in hostile.iter().flat_map(|length| [(length, 4), (length, 1)]) {
             let mut stream = server.connect();
             stream.write_all(&frame(b"good")).expect("sent");
-            stream.write_all(&length.to_le_bytes()).expect("sent");
+            for bytes in length.to_le_bytes().chunks(piece) {
+                stream.write_all(bytes).expect("sent");
+            }
             assert_eq!(read_to_end(&mut stream), frame(b"good"), "{length}");
             drop(stream);
-            bystander.write_all(&frame(b"unharmed")).expect("sent");
-            assert_eq!(read_frame(&mut bystander), b"unharmed");
+            exchange(&mut bystander, &frame(b"unharmed"));
         }
         for length in [0, 1, MAX] {
             let mut stream = server.connect();
-            stream.write_all(&frame(&noise(length as usize))).expect("sent");
-            assert_eq!(read_frame(&mut stream), noise(length as usize));
+            exchange(&mut stream, &frame(&noise(length as usize)));
         }
         server.wait_until("a count of each", |stats| {
-            stats.closed_for(Reason::TooLong) == hostile.len() as u64
+            stats.closed_for(Reason::TooLong) == 2 * hostile.len() as u64
         });
     }
 }
 
 #[test]
-fn a_peer_that_goes_on_sending_after_its_mistake_is_cut_off_in_time() {
+fn announced_lengths_reserve_no_memory() {
+    const PEERS: u64 = 100;
+    /// What is held for each of them, and beside that for all.
+    const EACH: u64 = 1 << 10;
+    const ALL: u64 = 2 << 20;
+    let server = ServerProcess::start(&["--framing", "len32", "--max-message", "2g", "-t", "1"]);
+    exchange(&mut server.connect(), &frame(b"hello"));
+    let reserved = || 1024 * server.process().status().expect("it runs").vmdata.expect("a size");
+    let before = reserved();
+    let announce = |number: u64| {
+        let mut stream = server.connect();
+        let length = (1_u32 << 31) - number as u32 % 2;
+        stream.write_all(&length.to_le_bytes()).expect("sent");
+        stream
+    };
+    let _peers: Vec<_> = (0..PEERS).map(announce).collect();
+    let read = format!("{}B", 9 + 4 * PEERS);
+    eventually("all lengths are read", || server.counter("in") == read);
+    let more = reserved().saturating_sub(before);
+    assert!(more <= PEERS * EACH + ALL, "{more} bytes for {PEERS} peers");
+}
+
+#[test]
+fn a_peer_that_keeps_sending_after_a_protocol_error_is_closed() {
     let server = Running::echo(config(Framing::Len32));
     let mut stream = server.connect();
     stream.write_all(&u32::MAX.to_le_bytes()).expect("sent");
@@ -183,7 +218,7 @@ fn a_peer_that_goes_on_sending_after_its_mistake_is_cut_off_in_time() {
 }
 
 #[test]
-fn a_peer_that_says_nothing_after_its_mistake_is_not_kept() {
+fn a_silent_peer_after_a_protocol_error_is_closed() {
     let server = Running::echo(Config { timeouts: NEVER, ..config(Framing::Len32) });
     let mut silent = server.connect();
     silent.write_all(&u32::MAX.to_le_bytes()).expect("sent");
@@ -191,7 +226,7 @@ fn a_peer_that_says_nothing_after_its_mistake_is_not_kept() {
 }
 
 #[test]
-fn a_message_that_is_cut_short_is_told_from_an_orderly_end() {
+fn a_truncated_message_is_counted_apart_from_eof() {
     let server = Running::echo(config(Framing::Len32));
     for cut in [&frame(b"whole message")[..9], &[7], &[1, 2, 3]] {
         let mut stream = server.connect();
@@ -204,7 +239,7 @@ fn a_message_that_is_cut_short_is_told_from_an_orderly_end() {
 }
 
 #[test]
-fn resets_in_the_middle_of_everything_leave_nothing_behind() {
+fn resets_leave_nothing_behind() {
     for workers in [0, 2] {
         let server = Running::echo(Config { workers, ..config(Framing::Raw) });
         for round in 0..500 {
@@ -213,14 +248,12 @@ fn resets_in_the_middle_of_everything_leave_nothing_behind() {
             SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a reset on close");
         }
         server.wait_until("all to be closed", |stats| stats.closed() == 500);
-        let mut stream = server.connect();
-        stream.write_all(b"alive").expect("sent");
-        stream.read_exact(&mut [0; 5]).expect("a reply");
+        exchange(&mut server.connect(), b"alive");
     }
 }
 
 #[test]
-fn who_finds_no_seat_waits_for_one() {
+fn connections_beyond_the_limit_wait_for_a_seat() {
     let server = Running::echo(Config { max_connections: Some(2), ..config(Framing::Raw) });
     let seated = [server.connect(), server.connect()];
     let mut waiting = server.connect();
@@ -237,22 +270,21 @@ fn who_finds_no_seat_waits_for_one() {
 fn a_fire_hose_does_not_starve_its_neighbours() {
     let server = Running::echo(Config { io_threads: 1, ..config(Framing::Raw) });
     let hose = server.connect();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
         let (mut writer, mut reader, done) = (&hose, &hose, &done);
         scope.spawn(move || while reader.read(&mut [0; 65536]).is_ok_and(|count| count > 0) {});
         scope.spawn(move || {
             let chunk = noise(1 << 20);
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            while !done.load(Relaxed) {
                 writer.write_all(&chunk).expect("sent");
             }
             writer.shutdown(Shutdown::Write).expect("half-closed");
         });
         let mut stream = server.connect();
         for _ in 0..1000 {
-            stream.write_all(b"ping").expect("sent");
-            stream.read_exact(&mut [0; 4]).expect("a reply");
+            exchange(&mut stream, b"ping");
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        done.store(true, Relaxed);
     });
 }

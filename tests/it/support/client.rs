@@ -1,4 +1,4 @@
-//! The load client, as a process that must end.
+//! The program `client`, as a process that must end.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -7,67 +7,73 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use procfs::process;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{PATIENCE, eventually};
 
-/// The real program, with a server to load.
+pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+
+/// The command that loads a server.
 pub(crate) fn client(target: SocketAddr, flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
+    let mut command = Command::new(CLIENT);
     command.args([target.ip().to_string(), target.port().to_string()]).args(flags);
     command
 }
 
-/// What came of a run: its exit code, its JSON, and what it said beside that.
+/// As [`client`], with a limit of 100 descriptors.
+pub(crate) fn limited_client(target: SocketAddr, flags: &[&str]) -> Command {
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=100:100", CLIENT]);
+    command.args([target.ip().to_string(), target.port().to_string()]).args(flags);
+    command
+}
+
+/// How a run with `--json` ended.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct JsonReport {
     pub(crate) code: i32,
-    pub(crate) result: Value,
+    pub(crate) json: Value,
     pub(crate) stderr: String,
 }
 
 pub(crate) fn run(target: SocketAddr, flags: &[&str]) -> Output {
-    Process::start(client(target, flags)).output()
+    ClientProcess::start(client(target, flags)).output()
 }
 
 /// Runs it with `--json`.
-pub(crate) fn told(target: SocketAddr, flags: &[&str]) -> Told {
-    Process::start(client(target, &[flags, &["--json"]].concat())).told()
+pub(crate) fn run_json(target: SocketAddr, flags: &[&str]) -> JsonReport {
+    ClientProcess::start(client(target, &[flags, &["--json"]].concat())).report()
 }
 
-/// Runs it with `--json` and returns the exit code and the object.
-pub(crate) fn run_json(target: SocketAddr, flags: &[&str]) -> (i32, Value) {
-    let Told { code, result, .. } = told(target, flags);
-    (code, result)
-}
-
-impl Told {
-    /// Reads what a process has left behind. One that a signal has ended has no code,
-    /// and one that hides its results no object: both fail the test.
-    pub(crate) fn of(output: &Output) -> Told {
+impl JsonReport {
+    /// Fails the test if a signal ended the process or its output is no JSON.
+    pub(crate) fn of(output: &Output) -> JsonReport {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let code = output.status.code().unwrap_or_else(|| panic!("{}: {stderr}", output.status));
-        let result = serde_json::from_slice(&output.stdout);
-        Told { code, result: result.unwrap_or_else(|error| panic!("{error}: {stderr}")), stderr }
+        let json = serde_json::from_slice(&output.stdout);
+        let json = json.unwrap_or_else(|error| panic!("{error}: {stderr}"));
+        JsonReport { code, json, stderr }
     }
 
     pub(crate) fn number(&self, key: &str) -> u64 {
-        self.result[key].as_u64().unwrap_or_else(|| panic!("no {key} in {}", self.result))
+        self.json[key].as_u64().unwrap_or_else(|| panic!("no {key} in {}", self.json))
     }
 
     /// A latency, in milliseconds.
     pub(crate) fn millis(&self, kind: &str, key: &str) -> f64 {
-        let value = &self.result[kind][key];
-        value.as_f64().unwrap_or_else(|| panic!("no {kind}.{key} in {}", self.result)) / 1000.0
+        let value = &self.json[kind][key];
+        value.as_f64().unwrap_or_else(|| panic!("no {kind}.{key} in {}", self.json)) / 1000.0
     }
 
     pub(crate) fn complaints(&self) -> Vec<(String, u64)> {
-        let complaints = self.result["complaints"].as_object().expect("an object");
+        let complaints = self.json["complaints"].as_object().expect("an object");
         complaints.iter().map(|(text, times)| (text.clone(), times.as_u64().expect("it"))).collect()
     }
 
-    /// That it ended with 1, and that its complaints are these and no others: in the
-    /// JSON, and each with its number on a line of standard error.
+    /// Asserts that it ended with 1 and reports exactly these complaints: in its JSON,
+    /// and each with its count on a line of standard error.
     pub(crate) fn assert_complaints(&self, expected: &[(&str, u64)]) {
         let complaints = self.complaints();
         let these: Vec<_> = complaints.iter().map(|(text, times)| (&text[..], *times)).collect();
@@ -79,50 +85,44 @@ impl Told {
     }
 }
 
-/// A process that is listened to, and killed if the test is given up.
+/// A running client, killed if its test fails.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct ClientProcess {
     child: Child,
-    stdout: Ear,
-    stderr: Ear,
+    stdout: Capture,
+    stderr: Capture,
 }
 
-impl Process {
-    pub(crate) fn start(mut command: Command) -> Process {
+impl ClientProcess {
+    pub(crate) fn start(mut command: Command) -> ClientProcess {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a process");
-        let stdout = Ear::new(child.stdout.take().expect("a pipe"));
-        let stderr = Ear::new(child.stderr.take().expect("a pipe"));
-        Process { child, stdout, stderr }
+        let stdout = Capture::new(child.stdout.take().expect("a pipe"));
+        let stderr = Capture::new(child.stderr.take().expect("a pipe"));
+        ClientProcess { child, stdout, stderr }
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is signalled");
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.id().to_string()]).status();
-        assert!(status.expect("kill").success(), "{signal}");
+    /// Waits for a text on standard error.
+    pub(crate) fn wait_for_stderr(&self, text: &str) {
+        eventually(text, || self.stderr.so_far().contains(text));
     }
 
-    /// Waits for a line on standard error.
-    pub(crate) fn wait_to_hear(&self, what: &str) {
-        eventually(what, || {
-            thread::sleep(Duration::from_millis(1));
-            self.stderr.so_far().contains(what)
-        });
+    /// What `/proc` says of its state.
+    pub(crate) fn status(&self) -> process::Status {
+        let process = process::Process::new(self.child.id() as i32).expect("it runs");
+        process.status().expect("its state")
     }
 
-    /// Waits until signals are blocked, and therefore kept until they are read.
-    pub(crate) fn wait_for_its_signals(&self) {
-        let path = format!("/proc/{}/status", self.id());
-        let blocked = || std::fs::read_to_string(&path).unwrap_or_default();
-        eventually("it blocks signals", || {
-            blocked().lines().any(|line| line.starts_with("SigBlk:") && !line.ends_with("0000"))
-        });
+    /// Waits until it blocks signals: from then on the kernel keeps them until it reads them.
+    pub(crate) fn wait_until_signals_are_blocked(&self) {
+        eventually("it blocks signals", || self.status().sigblk != 0);
     }
 
-    /// Waits for its end; a process that does not come to it fails the test.
+    /// Waits for its end.
     pub(crate) fn output(mut self) -> Output {
         let until = Instant::now() + PATIENCE;
         let status = loop {
@@ -135,45 +135,45 @@ impl Process {
         Output { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
 
-    pub(crate) fn told(self) -> Told {
-        Told::of(&self.output())
+    pub(crate) fn report(self) -> JsonReport {
+        JsonReport::of(&self.output())
     }
 }
 
-impl Drop for Process {
+impl Drop for ClientProcess {
     fn drop(&mut self) {
-        // After `output` there is nothing left to kill, which is no error.
+        // After `output` there is nothing left to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What has come out of a pipe so far.
+/// Reads a pipe in a thread, so that its writer never blocks.
 #[derive(Debug)]
-struct Ear {
-    heard: Arc<Mutex<Vec<u8>>>,
+struct Capture {
+    bytes: Arc<Mutex<Vec<u8>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Ear {
-    fn new(mut pipe: impl Read + Send + 'static) -> Ear {
-        let heard = Arc::default();
-        let notes: Arc<Mutex<Vec<u8>>> = Arc::clone(&heard);
-        let listen = move || {
+impl Capture {
+    fn new(mut pipe: impl Read + Send + 'static) -> Capture {
+        let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let captured = Arc::clone(&bytes);
+        let thread = thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = pipe.read(&mut buffer) {
-                notes.lock().expect("no panic").extend_from_slice(&buffer[..count]);
+                captured.lock().expect("no panic").extend_from_slice(&buffer[..count]);
             }
-        };
-        Ear { heard, thread: Some(thread::spawn(listen)) }
+        });
+        Capture { bytes, thread: Some(thread) }
     }
 
     fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.heard.lock().expect("no panic")).into_owned()
+        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
     }
 
     fn all(&mut self) -> Vec<u8> {
-        self.thread.take().expect("it was not waited for").join().expect("no panic");
-        std::mem::take(&mut self.heard.lock().expect("no panic"))
+        self.thread.take().expect("this is the first call").join().expect("no panic");
+        std::mem::take(&mut self.bytes.lock().expect("no panic"))
     }
 }

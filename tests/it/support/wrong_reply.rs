@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::client::{Told, told};
+use super::client::{JsonReport, run_json};
 use super::fake_server::{Place, Random, Wire, answering};
 
 pub(crate) const SEEDS: u64 = 20;
@@ -43,18 +43,18 @@ impl Case {
         &self,
         answer: impl Fn(Place, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
         more: &[&str],
-    ) -> Told {
+    ) -> JsonReport {
         let (size, depth) = (self.size.to_string(), self.depth.to_string());
         let (connections, messages) = (self.connections.to_string(), MESSAGES.to_string());
         let flags = ["--framing", self.wire.name(), "-s", &size, "--pipeline", &depth];
         let flags =
             [&["-c", &connections, "-n", &messages], &flags[..], &self.flags, more].concat();
-        told(answering(self.wire, answer), &flags)
+        run_json(answering(self.wire, answer), &flags)
     }
 
     /// Runs it against a server that lies once. Returns what the server should have
     /// sent, too, and what it did send.
-    pub(crate) fn run_with(&mut self, lie: Lie, more: &[&str]) -> (Told, Vec<u8>, Vec<u8>) {
+    pub(crate) fn run_with(&mut self, lie: Lie, more: &[&str]) -> (JsonReport, Vec<u8>, Vec<u8>) {
         let random = Mutex::new(Random(self.random.below(usize::MAX) as u64));
         let (wire, index) = (self.wire, self.index);
         let note = Arc::new(Mutex::new((Vec::new(), Vec::new())));
@@ -67,10 +67,10 @@ impl Case {
             *both.lock().expect("no panic") = (message, lie.clone());
             lie
         };
-        let told = self.run(answer, more);
+        let report = self.run(answer, more);
         let (truth, lie) = std::mem::take(&mut *note.lock().expect("no panic"));
         assert_ne!(truth, lie, "that is no lie");
-        (told, truth, lie)
+        (report, truth, lie)
     }
 
     /// What is said if the reply has this body instead of that.
