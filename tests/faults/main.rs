@@ -58,5 +58,5 @@ fn score(bench: &Bench, rows: &[&Row]) -> ExitCode {
     let count = |word| verdicts.iter().filter(|verdict| verdict.word() == word).count();
     let (survived, skipped) = (count("survived"), count("skipped"));
     println!("{survived} of {} survived, {skipped} skipped", verdicts.len() - skipped);
-    ExitCode::from(u8::from(count("FELL") > 0))
+    ExitCode::from(u8::from(count("FAILED") > 0))
 }

@@ -1,4 +1,4 @@
-//! Echoes a stream over a socket that does what the input says: `scripts/fuzz.sh`.
+//! Echoes a stream over a socket that does what the input tells it: `scripts/fuzz.sh`.
 #![no_main]
 
 #[path = "../shared/reference_codec.rs"]
@@ -10,7 +10,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use reactor_server::{Buffer, Codec, Connection, Framing, Received, Tally, TooLong};
 
-/// What the input says.
+/// The plan in the input.
 #[derive(Debug, Arbitrary)]
 struct Plan<'a> {
     wire: Wire,

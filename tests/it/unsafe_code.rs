@@ -1,16 +1,16 @@
-//! Every `unsafe` block stands in src/net/sys.rs and says what it rests on.
+//! Every `unsafe` block is in src/net/sys.rs, with a comment on why it is safe.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many there are: a new one is a decision, and this number says that it was made.
+/// How many there are. A new one is a decision, and changes this number.
 const BLOCKS: usize = 25;
 
 /// The Rust files of a folder and all that are in it.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder");
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    // What ours is compared with is no part of it.
+    // The peers of the benchmarks are no part of it.
     let paths = paths.filter(|path| !path.ends_with("benches/peers"));
     let files = paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
     files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
@@ -28,7 +28,7 @@ fn is_of_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// Whether the comment above a line says why it is safe. Between the two there may be
+/// Returns whether a comment above a line says why it is safe. Between the two there may be
 /// attributes and the beginning of the statement.
 fn is_explained(lines: &[&str], at: usize) -> bool {
     let mut above = lines[..at].iter().rev().map(|line| line.trim());

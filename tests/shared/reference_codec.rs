@@ -1,15 +1,15 @@
-//! A second codec, written to be obviously right: it has the whole stream before it
-//! and looks at it byte by byte. Shared by `tests/codec.rs` and `tests/fuzz/`.
+//! A second codec, written to be obviously right: it has the whole stream at once
+//! and reads it byte by byte. Shared by `tests/it/` and `tests/fuzz/`.
 
 use reactor_server::Framing;
 
-/// What a stream comes to.
+/// What a stream decodes to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decoded {
     pub(crate) messages: Vec<Vec<u8>>,
-    /// The bytes behind the last message.
+    /// The bytes after the last message.
     pub(crate) rest: Vec<u8>,
-    /// Whether these are refused.
+    /// Whether those are refused.
     pub(crate) refused: bool,
 }
 

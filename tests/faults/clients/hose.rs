@@ -16,7 +16,7 @@ pub(crate) struct Hose {
     noise: Rc<[u8]>,
     origin: usize,
     manner: Manner,
-    /// How much it sends before it turns round.
+    /// How much it sends before it reads.
     pub(crate) share: u64,
     pub(crate) sent: u64,
     /// How much of that was acknowledged before the signal.
@@ -64,7 +64,7 @@ impl Hose {
         Ok(Next::Continue)
     }
 
-    /// Half of them go on sending for as long as they can.
+    /// Half of them keep sending for as long as they can.
     pub(crate) fn send_on(&mut self) -> Result<Next> {
         self.share = if self.manner == Manner::Sends { u64::MAX } else { self.sent };
         Ok(Next::Continue)
@@ -93,7 +93,7 @@ impl Hose {
         Ok(())
     }
 
-    /// Says whether that was the end.
+    /// Returns whether that was the end.
     fn receive(&mut self, scratch: &mut [u8]) -> Result<bool> {
         let count = match unless_blocked((&self.socket).read(scratch)) {
             Ok(None) => return Ok(false),
@@ -134,7 +134,7 @@ impl Client for Hose {
             return Ok(Next::Done);
         }
         if event.is_writable() && self.send().is_err() {
-            // What has come before that can still be read.
+            // What arrived before that can still be read.
             (self.broken, self.share) = (true, self.sent);
         }
         Ok(Next::Continue)

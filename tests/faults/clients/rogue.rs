@@ -14,9 +14,9 @@ use crate::clients::pool::{Client, Next, unless_blocked};
 /// A way to behave badly.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
-    /// Sends no more than so many bytes.
+    /// How many bytes it sends at most.
     bytes: u64,
-    /// One byte so often, instead of all at once.
+    /// One byte in each such time, instead of all at once.
     pace: Option<Duration>,
     reads: bool,
     /// How long it stays, at most, once it has sent all it will.
@@ -27,7 +27,7 @@ pub(crate) struct Manner {
 const CHUNK: usize = 16 * 1024;
 
 /// Resets in the middle of a message that is being written; never reads; sends a byte a
-/// second; talks nonsense.
+/// second; sends garbage.
 pub(crate) const MANNERS: [Manner; 4] = [
     Manner { bytes: 300_000, pace: None, reads: false, stays: Duration::ZERO },
     Manner { bytes: u64::MAX, pace: None, reads: false, stays: Duration::from_secs(7) },
@@ -35,13 +35,13 @@ pub(crate) const MANNERS: [Manner; 4] = [
     Manner { bytes: 60_000, pace: None, reads: true, stays: Duration::from_millis(500) },
 ];
 
-/// One such peer. Whatever the server does to it is the server's good right.
+/// One such peer. The server may do anything to it.
 pub(crate) struct Rogue {
     socket: TcpStream,
     key: u64,
     manner: Manner,
     sent: u64,
-    /// When it sends next, or has done with.
+    /// When it sends next, or leaves.
     next: Instant,
     /// Whether the kernel takes no more.
     full: bool,
@@ -69,7 +69,7 @@ impl Rogue {
         }
     }
 
-    /// What it cannot send any more it does not: an error is told as an event.
+    /// An error is ignored here, because an event follows.
     fn send(&mut self, most: u64) {
         let mut bytes = [0; CHUNK];
         let count = (self.manner.bytes - self.sent).min(most) as usize;

@@ -14,7 +14,7 @@ use crate::clients::keyed_stream::fill;
 use crate::clients::pool::{Client, Next, unless_blocked};
 use crate::splitmix::mix;
 
-/// What is to be said, and how.
+/// What to send, and how.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) wire: FramingFlag,
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
 pub(crate) enum Farewell {
     /// With a RST.
     Reset,
-    /// With a FIN, which is to be answered with one.
+    /// With a FIN, which the server must answer with one.
     Finish,
     /// The FIN follows the last message at once, before the answers.
     FinishEarly,
@@ -43,12 +43,12 @@ pub(crate) struct Talk {
     /// Of all its bytes, so that those of another are seen.
     key: u64,
     plan: Plan,
-    said: u64,
-    /// How many messages have come back.
+    queued: u64,
+    /// How many messages came back.
     pub(crate) answered: u64,
     /// How far the keyed stream was used.
     position: u64,
-    /// What is to come back, of which the first `left` bytes have left.
+    /// What must come back, of which the first `left` bytes were sent.
     due: Buffer,
     left: usize,
     /// The lengths of the messages in it.
@@ -59,13 +59,13 @@ pub(crate) struct Talk {
 
 impl Talk {
     pub(crate) fn new(socket: TcpStream, key: u64, plan: Plan) -> Talk {
-        let (said, answered, position, left) = Default::default();
+        let (queued, answered, position, left) = Default::default();
         let (due, lengths, finished, message) = Default::default();
         let mut talk = Talk {
             socket,
             key,
             plan,
-            said,
+            queued,
             answered,
             position,
             due,
@@ -74,28 +74,28 @@ impl Talk {
             finished,
             message,
         };
-        talk.say_more();
+        talk.send_more();
         talk
     }
 
-    /// Says no more than it has, and comes to its end.
+    /// Sends no further messages, and ends once all are answered.
     pub(crate) fn wind_up(&mut self) {
-        self.plan.messages = self.said;
+        self.plan.messages = self.queued;
     }
 
     /// Fills the window when half of it is free, so that messages travel together.
-    fn say_more(&mut self) {
-        if self.said - self.answered > self.plan.window / 2 {
+    fn send_more(&mut self) {
+        if self.queued - self.answered > self.plan.window / 2 {
             return;
         }
         let until = self.plan.messages.min(self.answered + self.plan.window);
-        while self.said < until {
-            self.say();
+        while self.queued < until {
+            self.queue();
         }
     }
 
-    fn say(&mut self) {
-        let length = (self.plan.length)(mix(self.key ^ mix(self.said)));
+    fn queue(&mut self) {
+        let length = (self.plan.length)(mix(self.key ^ mix(self.queued)));
         let length = if self.plan.wire == FramingFlag::Raw { length.max(1) } else { length };
         let (head, tail) = match self.plan.wire {
             FramingFlag::Raw => (0, 0),
@@ -113,7 +113,7 @@ impl Talk {
         self.due.append(&self.message);
         self.lengths.push_back(self.message.len());
         self.position += length as u64;
-        self.said += 1;
+        self.queued += 1;
     }
 
     fn write(&mut self) -> Result<()> {
@@ -152,7 +152,7 @@ impl Talk {
         Ok(())
     }
 
-    /// So many bytes have come back: how many messages is that?
+    /// Counts the messages that `bytes` more bytes complete.
     fn count(&mut self, mut bytes: usize) {
         while let Some(length) = self.lengths.front_mut() {
             if *length > bytes {
@@ -165,9 +165,9 @@ impl Talk {
         }
     }
 
-    /// Takes its leave, if it is time to.
-    fn part(&mut self) -> Result<Next> {
-        let all_sent = self.said == self.plan.messages && self.left == self.due.len();
+    /// Closes the connection, if it is time to.
+    fn close_if_done(&mut self) -> Result<Next> {
+        let all_sent = self.queued == self.plan.messages && self.left == self.due.len();
         let answered = all_sent && self.due.is_empty();
         match self.plan.farewell {
             Farewell::Reset if answered => {
@@ -195,9 +195,9 @@ impl Talk {
         if event.is_readable() && self.read(scratch)? == Next::Done {
             return Ok(Next::Done);
         }
-        self.say_more();
+        self.send_more();
         self.write()?;
-        self.part()
+        self.close_if_done()
     }
 }
 
@@ -216,7 +216,7 @@ impl Client for Talk {
 
     fn ready(&mut self, event: Event, scratch: &mut [u8]) -> Result<Next> {
         self.go_on(event, scratch).with_context(|| {
-            format!("connection {}, {} of {} messages back", self.key, self.answered, self.said)
+            format!("connection {}, {} of {} messages back", self.key, self.answered, self.queued)
         })
     }
 }

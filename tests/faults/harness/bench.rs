@@ -1,4 +1,4 @@
-//! What is put to the test, and how hard.
+//! The server under test, and how hard it is tested.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -38,7 +38,7 @@ pub(crate) struct Launch<'a> {
 
 const OURS: &str = env!("CARGO_BIN_EXE_server");
 const PORT: &str = "{port}";
-/// Below the range that the kernel gives to clients.
+/// Below the ephemeral range.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
 
@@ -55,7 +55,7 @@ impl Bench {
         groups.end_all_on_signal().context("cannot handle signals")?;
         let soak = Duration::from_secs_f64(60.0 * cli.soak);
         let bench = Bench { command, all: cli.all, soak, folder, groups };
-        // One that does not start at all has not fallen to any fault.
+        // A server that does not start at all has failed no row.
         bench.server().start().context("the server does not start")?;
         Ok(bench)
     }
@@ -156,8 +156,8 @@ impl Launch<'_> {
     }
 }
 
-/// A port that nobody has, and that the kernel gives to no client by itself: another
-/// program's connection may have one of those by the time the server wants it.
+/// A free port outside the ephemeral range: another program's connection may use an
+/// ephemeral port by the time the server binds it.
 pub(crate) fn free_port() -> Result<u16> {
     static TRIED: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(101);

@@ -15,11 +15,11 @@ pub(crate) struct Cgroup {
     files: &'static Files,
 }
 
-/// What the kernel calls things.
+/// The names of its files.
 struct Files {
     limit: &'static str,
     peak: &'static str,
-    /// Where a line says how many were killed.
+    /// Where a line counts the processes that were killed.
     kills: &'static str,
 }
 
@@ -58,7 +58,7 @@ impl Cgroup {
         text.trim().parse().context("no number")
     }
 
-    /// How many processes were killed for want of memory.
+    /// How many processes were killed because memory ran out.
     pub(crate) fn kills(&self) -> Result<u64> {
         let text = fs::read_to_string(self.folder.join(self.files.kills))?;
         let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
@@ -78,7 +78,7 @@ pub(crate) fn remove_left() {
 }
 
 fn remove(folder: &Path) {
-    // Those who were killed leave it a little later.
+    // Killed processes leave it a little later.
     let _ = within(Duration::from_secs(5), "it is empty", || {
         Ok(!folder.exists() || fs::remove_dir(folder).is_ok())
     });

@@ -4,7 +4,7 @@ use clap::Parser;
 
 use crate::harness::row::Row;
 
-/// Puts faults to a TCP echo server and says what it survived.
+/// Puts faults to a TCP echo server and prints which it survived
 #[derive(Debug, Parser)]
 #[command(name = "faults")]
 pub(crate) struct Cli {
@@ -17,7 +17,7 @@ pub(crate) struct Cli {
     /// Add the soak (F42), for that long
     #[arg(long, value_name = "MINUTES", default_value_t = 0.0, hide_default_value = true)]
     pub(crate) soak: f64,
-    /// Say which rows there are
+    /// List the rows
     #[arg(long)]
     pub(crate) list: bool,
     /// The server's command line, with {port} where the port goes [default: ours]
@@ -27,7 +27,7 @@ pub(crate) struct Cli {
     ignored: Libtest,
 }
 
-/// What `cargo test -- ...` says to every test program.
+/// What `cargo test -- ...` passes to every test program.
 #[derive(Debug, clap::Args)]
 struct Libtest {
     #[arg(long, visible_alias = "nocapture", hide = true)]

@@ -9,17 +9,17 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::harness::cgroup;
 
-/// What a shell says of a program that was interrupted.
+/// The exit code that a shell reports for an interrupted program.
 const INTERRUPTED: i32 = 130;
 
-/// Those that were started and whose first process was not waited for.
+/// Those that were started and not yet waited for.
 #[derive(Clone, Default)]
 pub(crate) struct Groups(Arc<Mutex<Vec<Pid>>>);
 
 impl Groups {
     /// Starts a program in a group of its own.
     pub(crate) fn start(&self, command: &mut Command) -> io::Result<Child> {
-        // Held meanwhile, so that nobody who ends them all misses this one.
+        // Locked meanwhile, so that `end_all` does not miss this one.
         let mut groups = self.lock();
         let child = command.process_group(0).spawn()?;
         groups.push(Pid::from_child(&child));
@@ -31,7 +31,7 @@ impl Groups {
     pub(crate) fn end(&self, child: &mut Child) {
         let group = Pid::from_child(child);
         let mut groups = self.lock();
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = kill_process_group(group, Signal::KILL);
         let _ = child.wait();
         groups.retain(|&other| other != group);
@@ -42,8 +42,8 @@ impl Groups {
         kill(&self.lock());
     }
 
-    /// Has a signal that ends the harness end them first. A handler is not passed on to
-    /// the servers, as a blocked signal would be.
+    /// Ends them first when a signal ends the harness. The servers do not inherit a handler,
+    /// as they would inherit a blocked signal.
     pub(crate) fn end_all_on_signal(&self) -> Result<(), ctrlc::Error> {
         let groups = self.clone();
         ctrlc::set_handler(move || {
@@ -62,7 +62,7 @@ impl Groups {
 
 fn kill(groups: &[Pid]) {
     for &group in groups {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = kill_process_group(group, Signal::KILL);
     }
 }

@@ -13,7 +13,7 @@ use crate::harness::row::Skip;
 
 /// A network namespace with nothing but `lo`, whose packets are as large as on
 /// Ethernet, so that a stream is more than a few of them. It is gone with its keeper,
-/// who ends when this program does, however that may be.
+/// which ends when this program does, however it ends.
 pub(crate) struct Namespace {
     keeper: Child,
     file: File,
@@ -37,9 +37,9 @@ impl Namespace {
             .spawn()
             .context("unshare")?;
         let stdout = keeper.stdout.take().context("its output is piped")?;
-        let mut said = String::new();
-        BufReader::new(stdout).read_line(&mut said)?;
-        if said != "up\n" {
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line != "up\n" {
             keeper.wait()?;
             bail!("unshare and ip need root");
         }
@@ -49,7 +49,7 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Does something inside. What it opens and starts stays there.
+    /// Runs `act` inside. What it opens and starts stays there.
     pub(crate) fn inside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let enter = || {
             let network = Some(LinkNameSpaceType::Network);
@@ -68,9 +68,9 @@ impl Drop for Namespace {
     }
 }
 
-/// Does something where the kernel gives all sockets such buffers (least, usual, most),
-/// which a server's command line cannot say. Where that cannot be had, does it all the
-/// same, and says so.
+/// Runs `act` where the kernel gives all sockets such buffers (least, usual, most), which a
+/// server's command line cannot set. Where that is not possible it runs `act` without them,
+/// and adds a note.
 pub(crate) fn with_buffers(
     bytes: [u32; 3],
     act: impl FnOnce() -> Result<String> + Send,
@@ -101,7 +101,7 @@ pub(crate) fn filter(rules: &str) -> Result<()> {
     nft(&["-f", "-"], &table).map(drop)
 }
 
-/// How many packets were lost by rules that say `counter name lost`.
+/// How many packets were lost by rules with `counter name lost`.
 pub(crate) fn lost() -> Result<u64> {
     let text = nft(&["list", "counter", "ip", "faults", "lost"], "")?;
     let mut words = text.split_whitespace().skip_while(|&word| word != "packets").skip(1);

@@ -12,14 +12,14 @@ pub(crate) struct Row {
     pub(crate) fault: &'static str,
     /// Whether it takes too long for `cargo test`.
     pub(crate) long: bool,
-    /// Does it, and says what was seen. An error is what did not hold.
+    /// Puts the fault to the server and returns what was seen. An error is what did not hold.
     pub(crate) run: fn(&Bench) -> anyhow::Result<String>,
 }
 
-/// What came of a row: in each case with the figure, or the reason.
+/// The outcome of a row, with the figure or the reason.
 pub(crate) enum Verdict {
     Survived(String),
-    Fell(String),
+    Failed(String),
     Skipped(String),
 }
 
@@ -43,9 +43,9 @@ impl Row {
             Ok(Ok(figure)) => Verdict::Survived(figure),
             Ok(Err(error)) => match error.downcast_ref::<Skip>() {
                 Some(why) => Verdict::Skipped(why.to_string()),
-                None => Verdict::Fell(format!("{error:#}")),
+                None => Verdict::Failed(format!("{error:#}")),
             },
-            Err(_) => Verdict::Fell("the row itself panicked".into()),
+            Err(_) => Verdict::Failed("the row itself panicked".into()),
         }
     }
 }
@@ -54,13 +54,13 @@ impl Verdict {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Verdict::Survived(_) => "survived",
-            Verdict::Fell(_) => "FELL",
+            Verdict::Failed(_) => "FAILED",
             Verdict::Skipped(_) => "skipped",
         }
     }
 
     pub(crate) fn figure(&self) -> &str {
-        let (Verdict::Survived(text) | Verdict::Fell(text) | Verdict::Skipped(text)) = self;
+        let (Verdict::Survived(text) | Verdict::Failed(text) | Verdict::Skipped(text)) = self;
         text
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Server {
 /// How long anything may take before it counts as a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The nice value of what should not have to wait for a core.
+/// The nice value of threads that should not wait for a CPU.
 pub(crate) const HIGH_PRIORITY: i32 = -10;
 
 impl Server {
@@ -48,16 +48,16 @@ impl Server {
         Ok(self.child.borrow_mut().try_wait()?)
     }
 
-    /// That it runs, and answers a client that comes now.
+    /// Asserts that it runs, and answers a new client.
     pub(crate) fn must_be_alive(&self) -> Result<()> {
         if let Some(status) = self.status()? {
             bail!("it has ended: {status}");
         }
-        let mut stream = self.connect().context("it takes no connection")?;
+        let mut stream = self.connect().context("it accepts no connection")?;
         blocking::ping(&mut stream).context("it does not answer")
     }
 
-    /// What came of a row, or that the server has ended, which explains the rest.
+    /// The outcome of a row, or that the server has ended, which explains the rest.
     pub(crate) fn unless_it_has_ended<T>(&self, outcome: Result<T>) -> Result<T> {
         match (self.status()?, outcome) {
             (None, outcome) => outcome,
@@ -66,7 +66,7 @@ impl Server {
         }
     }
 
-    /// A connection whose calls do not last for ever.
+    /// A connection whose calls fail instead of blocking forever.
     pub(crate) fn connect(&self) -> Result<TcpStream> {
         blocking::connect(self.address)
     }
@@ -87,7 +87,7 @@ impl Server {
         state.context("no state in /proc")
     }
 
-    /// Waits for its end, and says how it ended and after how long.
+    /// Waits for its end. Returns how it ended and after how long.
     pub(crate) fn end_within(&self, limit: Duration) -> Result<(ExitStatus, Duration)> {
         let began = Instant::now();
         loop {
@@ -119,7 +119,7 @@ impl Server {
         Ok(count)
     }
 
-    /// Waits until it has `count` descriptors open, or fewer, and says how many.
+    /// Waits until it has `count` descriptors open, or fewer, and returns how many.
     pub(crate) fn descriptors_back_to(&self, count: usize) -> Result<usize> {
         let what = format!("descriptors back to {count}");
         eventually(&what, || Ok(self.descriptors() <= count))
@@ -142,7 +142,7 @@ impl Server {
         Duration::from_nanos(threads.filter_map(nanoseconds).sum())
     }
 
-    /// Who traces each of its threads; "0" is nobody.
+    /// The tracer of each of its threads, "0" for none.
     pub(crate) fn tracers(&self) -> Vec<String> {
         let tracer = |(pid, thread)| {
             let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).ok()?;
@@ -188,7 +188,7 @@ pub(crate) fn eventually(what: &str, fact: impl FnMut() -> Result<bool>) -> Resu
     within(PATIENCE, what, fact).map(drop)
 }
 
-/// Waits for a fact, and says how long that took.
+/// Waits for a fact, and returns how long that took.
 pub(crate) fn within(
     limit: Duration,
     what: &str,

@@ -18,7 +18,7 @@ use crate::harness::row::Skip;
 use crate::harness::server::Server;
 use crate::harness::strace::Strace;
 
-/// No descriptor is left to a server beside those it has open, until it is dropped.
+/// Leaves a server no descriptor beside those it has open, until it is dropped.
 pub(crate) struct Shortage(Vec<(Pid, Rlimit)>);
 
 impl Shortage {
@@ -55,8 +55,8 @@ fn limit(pid: i32) -> Option<Rlimit> {
     Some(Rlimit { current: limits.next()?, maximum: limits.next()? })
 }
 
-/// A connection that waits to be accepted, before all others. Those that a thread
-/// had reserved a descriptor for were accepted, and are kept so that it stays taken.
+/// The first connection that waits to be accepted. Those that a thread had reserved a
+/// descriptor for were accepted, and are kept so that it stays in use.
 pub(crate) fn first_in_line(server: &Server) -> Result<(TcpStream, Vec<TcpStream>)> {
     let mut accepted = Vec::new();
     while accepted.len() < 100 {
@@ -69,7 +69,7 @@ pub(crate) fn first_in_line(server: &Server) -> Result<(TcpStream, Vec<TcpStream
     Err(Skip("it needs no descriptor for a connection".into()).into())
 }
 
-/// Connects without end, five hundred times a second, in a thread of its own.
+/// Connects without end, 500 times per second, in a thread of its own.
 pub(crate) struct Flood {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -82,7 +82,7 @@ impl Flood {
         let thread = thread::spawn(move || {
             let mut streams = std::collections::VecDeque::new();
             while !stopped.load(Relaxed) {
-                // Whether it succeeds is not what this is about.
+                // It may fail.
                 streams.extend((0..5).filter_map(|_| begin_to_connect(address).ok()));
                 streams.drain(..streams.len().saturating_sub(1000));
                 thread::sleep(Duration::from_millis(10));
@@ -99,15 +99,15 @@ impl Drop for Flood {
     }
 }
 
-/// How it takes the shortage.
+/// What it does during the shortage.
 pub(crate) struct Conduct {
-    /// Of accept, a second, where they can be counted.
+    /// Calls of accept per second, where they can be counted.
     tries: Result<f64>,
-    /// Of a core.
+    /// Of a CPU.
     share: f64,
-    /// Of its log, a second.
+    /// Lines of its log per second.
     lines: f64,
-    /// What one more than is due comes to, a second.
+    /// The rate of one event in the time that was watched.
     one: f64,
 }
 
@@ -116,8 +116,8 @@ const SHARE: f64 = 0.02;
 const LINES: f64 = 1.0;
 
 impl Conduct {
-    /// Watches it for twice that time: the tracer, which counts its tries, costs it
-    /// CPU, so that is measured first.
+    /// Watches it for twice that time. The tracer, which counts its tries, costs it CPU,
+    /// so CPU time is measured first.
     pub(crate) fn watch(
         bench: &Bench,
         server: &Server,
@@ -139,7 +139,7 @@ impl Conduct {
         ensure!(tries <= TRIES + 2.0 * self.one, "it tries too often");
         ensure!(self.share <= SHARE, "it is too busy");
         let lines = if bench.is_ours() { self.lines } else { 0.0 };
-        ensure!(lines <= LINES + self.one, "it says too much");
+        ensure!(lines <= LINES + self.one, "it logs too much");
         Ok(())
     }
 }
@@ -163,6 +163,6 @@ impl fmt::Display for Conduct {
             Err(why) => write!(f, "(accept tries not counted: {why:#})")?,
         }
         let percent = 100.0 * self.share;
-        write!(f, " and {:.1} log lines a second, {percent:.2} % of a core", self.lines)
+        write!(f, " and {:.1} log lines per second, {percent:.2} % of a CPU", self.lines)
     }
 }

@@ -87,7 +87,7 @@ impl Strace {
         Ok(())
     }
 
-    /// Lets go, and says which calls it made fail.
+    /// Lets go, and returns the calls that it made fail.
     pub(crate) fn failures(mut self) -> Result<Failures> {
         self.let_go()?;
         let text = fs::read(&self.output).context("strace has written nothing")?;
@@ -96,7 +96,7 @@ impl Strace {
         Ok(Failures(failed.filter_map(moment).collect()))
     }
 
-    /// Lets go, and says how many calls there were.
+    /// Lets go, and returns how many calls there were.
     pub(crate) fn calls(mut self) -> Result<u64> {
         self.let_go()?;
         let text = fs::read_to_string(&self.output)?;

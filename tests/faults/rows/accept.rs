@@ -25,8 +25,8 @@ pub(crate) const ROWS: &[Row] = &[
     Row { id: "F04", fault: "a burst of connects", long: false, run: burst },
 ];
 
-/// How soon the first must be accepted who waited: five times our target, and what
-/// another server may take at most.
+/// How soon the first connection that waited must be accepted: five times our target, and
+/// what another server may take at most.
 const RECOVERY: Duration = Duration::from_millis(500);
 const RECOVERY_OF_OTHERS: Duration = Duration::from_secs(5);
 
@@ -46,13 +46,16 @@ fn starve(bench: &Bench, server: &Server, log: &Path) -> Result<String> {
     let flood = Flood::start(server.address);
     let conduct = Conduct::watch(bench, server, log, half)?;
     let met = await_answer(&mut first, Duration::from_millis(1))?;
-    ensure!(met == Answer::Silence, "who could not be accepted met with {met:?} ({conduct})");
+    ensure!(
+        met == Answer::Silence,
+        "a connection that could not be accepted got {met:?} ({conduct})"
+    );
     let ended = Instant::now();
     drop(shortage);
     let met = await_answer(&mut first, PATIENCE)?;
     let after = ended.elapsed();
     drop(flood);
-    ensure!(met == Answer::Served, "who was first in line met with {met:?} ({conduct})");
+    ensure!(met == Answer::Served, "the first in line got {met:?} ({conduct})");
     let established = pingers.finish()?;
     server.must_be_alive()?;
     let figure =

@@ -47,7 +47,7 @@ fn half_closed(bench: &Bench) -> Result<String> {
     ))
 }
 
-/// Sends a stream and finishes; says how much was not yet back by then. Nothing is read
+/// Sends a stream and finishes. Returns how much was not yet back by then. Nothing is read
 /// before the server takes no more, so that all buffers are full on the way.
 fn half_close(stream: TcpStream, bytes: u64) -> Result<u64> {
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -65,7 +65,7 @@ fn half_close(stream: TcpStream, bytes: u64) -> Result<u64> {
         }
         let read = read_all(&stream, &received, bytes).and_then(|()| must_finish(&stream));
         if read.is_err() {
-            // Has a sender end who still waits for room.
+            // Ends a sender that still waits for room.
             let _ = stream.shutdown(Shutdown::Both);
         }
         let behind: Result<u64> = sender.join().expect("no panic");
@@ -73,7 +73,7 @@ fn half_close(stream: TcpStream, bytes: u64) -> Result<u64> {
     })
 }
 
-/// Sends that much of the stream of key 0, and a line's end for those who wait for one.
+/// Sends that much of the stream of key 0, and a line break for servers that expect lines.
 fn send(mut stream: &TcpStream, bytes: u64, sent: &AtomicU64) -> Result<()> {
     let mut chunk = vec![0; 16 << 10];
     while sent.load(Relaxed) < bytes {
@@ -106,7 +106,7 @@ fn must_finish(mut stream: &TcpStream) -> Result<()> {
 fn check(position: u64, bytes: u64, chunk: &[u8]) -> Result<()> {
     let (stream, rest) = chunk.split_at(chunk.len().min(bytes.saturating_sub(position) as usize));
     keyed_stream::check(0, position, stream)?;
-    ensure!(rest.is_empty() || rest == b"\n", "{} bytes that nobody sent", rest.len());
+    ensure!(rest.is_empty() || rest == b"\n", "{} bytes that were not sent", rest.len());
     Ok(())
 }
 
@@ -128,7 +128,7 @@ struct Pace {
 }
 
 fn slow_readers(bench: &Bench) -> Result<String> {
-    // On a busy machine the kernels' own timers leave gaps of half a second.
+    // On a busy machine the kernel's timers leave gaps of half a second.
     let (readers, deadline) = bench.measure((4, 1500), (50, 2000));
     let lasts = Duration::from_millis(bench.measure(2500, 6000));
     let pace = Pace { bytes: bench.measure(1 << 20, 8 << 20), lasts };
@@ -158,7 +158,7 @@ fn slow_reader(address: SocketAddr) -> Result<TcpStream> {
     blocking::ping(&mut stream).map(|()| stream)
 }
 
-/// Reads a little now and then, in the end all the rest. Says whether the server had to
+/// Reads a little now and then, in the end all the rest. Returns whether the server had to
 /// wait all along.
 fn read_slowly(stream: TcpStream, pace: &Pace) -> Result<bool> {
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -168,7 +168,7 @@ fn read_slowly(stream: TcpStream, pace: &Pace) -> Result<bool> {
         let blocked = !sender.is_finished();
         let _ = SockRef::from(&stream).set_recv_buffer_size(1 << 20);
         let read = slow.and_then(|()| read_all(&stream, &received, pace.bytes));
-        // Has a sender end who still waits for room.
+        // Ends a sender that still waits for room.
         let _ = stream.shutdown(if read.is_ok() { Shutdown::Write } else { Shutdown::Both });
         read.and(sender.join().expect("no panic"))?;
         must_finish(&stream).map(|()| blocked)
@@ -180,7 +180,7 @@ fn read_now_and_then(mut stream: &TcpStream, received: &AtomicU64, pace: &Pace) 
     while began.elapsed() < pace.lasts {
         let mut some = [0; 500];
         let count = stream.read(&mut some).context("a slow reader was cut off")?;
-        ensure!(count > 0, "a slow reader was told to go");
+        ensure!(count > 0, "a slow reader was closed");
         check(received.load(Relaxed), pace.bytes, &some[..count])?;
         received.fetch_add(count as u64, Relaxed);
         thread::sleep(Duration::from_millis(20));

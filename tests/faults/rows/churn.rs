@@ -1,4 +1,4 @@
-//! Faults of comings and goings: slots and descriptors that are used again and again.
+//! Faults of churn: slots and descriptors that are used again and again.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub(crate) const ROWS: &[Row] = &[
 
 /// As many as any server can take at once.
 const AT_ONCE: usize = 64;
-/// Who is slower than this is not put to the whole of it.
+/// A slower server does not get all of it.
 const LIMIT: Duration = Duration::from_secs(300);
 
 fn churned(bench: &Bench) -> Result<String> {
@@ -39,12 +39,12 @@ fn churned(bench: &Bench) -> Result<String> {
         return Err(Skip(why).into());
     }
     Ok(format!(
-        "{done} connections, {rate:.0} a second, no byte of another; \
+        "{done} connections, {rate:.0} per second, no byte of another; \
          {before} descriptors before, {after} after"
     ))
 }
 
-/// Opens and closes connections, and says how many came to their end in time.
+/// Opens and closes connections, and returns how many ended in time.
 fn churn(server: std::net::SocketAddr, connections: u64) -> Result<u64> {
     let (mut pool, mut sources) = (Pool::new()?, Sources::new());
     let (mut opened, mut closed) = (0, 0);

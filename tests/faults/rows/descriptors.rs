@@ -50,8 +50,7 @@ fn must_say_nothing(mut stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// All are to be closed when another program is started, but for those that it was
-/// started with itself. Sockets must not block: all of ours, and of other servers those
+/// All must be close-on-exec, but for those that it inherited itself. Sockets must not block: all of ours, and of other servers those
 /// that an epoll watches, because a thread of its own may well wait for one.
 fn flags(bench: &Bench) -> Result<String> {
     let count = some(bench);

@@ -24,13 +24,13 @@ pub(crate) const ROWS: &[Row] =
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long nothing at all can be written before all is full.
 const FULL: Duration = Duration::from_millis(200);
-/// How late the clients begin to read, now and then: a server that closes over the bytes
-/// that still come resets the connection, and its answers are lost.
+/// How late the clients begin to read in some rounds: a server that closes before all bytes
+/// are read resets the connection, and its replies are lost.
 const LATE: Duration = Duration::from_millis(1_200);
 /// So long that a lost byte shifts what follows, and no multiple of any buffer.
 const NOISE: usize = 1_000_003;
 
-/// What came of one drain.
+/// The outcome of one drain.
 #[derive(Debug, Default)]
 struct Outcome {
     /// Sent before the signal; nothing was read.
@@ -120,7 +120,7 @@ fn owed(pool: &mut Pool<Hose>, server: SocketAddr) -> Result<Outcome> {
         entries.map(|entry| (entry.port, entry.unacknowledged)).collect();
     let mut outcome = Outcome::default();
     pool.each(|hose| {
-        // Who is not listed has lost its connection.
+        // A connection that is not listed is lost.
         let unacked = unacked.get(&hose.port()?).map_or(hose.sent, |&bytes| bytes.min(hose.sent));
         hose.acked = hose.sent - unacked;
         outcome.in_flight += hose.sent;
@@ -180,8 +180,8 @@ fn pour(pool: &mut Pool<Hose>) -> Result<()> {
     Ok(())
 }
 
-/// Reads from all to the end after a pause, and gives back those that have come to
-/// theirs in time. Looks on now and then.
+/// Reads from all to the end after a pause, and returns those that ended in time. Checks
+/// the server now and then.
 fn ends(pool: &mut Pool<Hose>, end: &mut End<'_>, pause: Duration) -> Result<Vec<Hose>> {
     let mut ended = Vec::new();
     while end.signalled.elapsed() < pause {
@@ -196,8 +196,8 @@ fn ends(pool: &mut Pool<Hose>, end: &mut End<'_>, pause: Duration) -> Result<Vec
 }
 
 impl Outcome {
-    /// A client that sends on, and for a second does not read that it should not, may be
-    /// reset once it holds all its answers: that is told, and costs it no byte.
+    /// A client that keeps sending, and does not read for a second, may be reset once it
+    /// has all its replies. That is counted, and costs it no byte.
     fn judge(self, status: ExitStatus) -> Result<Outcome> {
         let Outcome { acked, lost, reset, reset_late, open, took, .. } = self;
         if lost == 0 && reset == 0 && open == 0 && status.code() == Some(0) && took <= DEADLINE {

@@ -40,7 +40,7 @@ const ERRNOS: [&str; 12] = [
     "ENETUNREACH",
 ];
 const ACCEPT: &str = "accept,accept4";
-/// How long the fault lasts if it is not over by itself.
+/// How long the fault lasts if it does not end earlier.
 const FAULT: Duration = Duration::from_secs(5);
 /// How long after it the next connection may have to wait: five times our target, and at
 /// most for another server.
@@ -64,7 +64,7 @@ fn accept_fails(bench: &Bench) -> Result<String> {
     ))
 }
 
-/// Has accept fail that way, and says how long after it a connection was served.
+/// Makes accept fail with `errno`. Returns how long after that a connection was served.
 fn outlive(bench: &Bench, errno: &str, times: u32) -> Result<Duration> {
     let server = bench.server().start()?;
     server.run_first();
@@ -88,7 +88,7 @@ fn wait_for_next(bench: &Bench, server: &Server, errno: &str, times: u32) -> Res
     }
     must_have_failed(&failures)?;
     unharmed(&mut bystander)?;
-    ensure!(answer == Answer::Served, "the next connection met with {answer:?}");
+    ensure!(answer == Answer::Served, "the next connection got {answer:?}");
     let after = served.duration_since(fault_over)?;
     let limit = if bench.is_ours() { NEXT } else { NEXT_OF_OTHERS };
     ensure!(
@@ -137,7 +137,7 @@ fn accept_all(bench: &Bench, server: &Server, errno: &str, times: u32) -> Result
     for (number, stream) in others.iter_mut().enumerate() {
         stream.set_nonblocking(false)?;
         let answer = try_ping(stream, 3 * PATIENCE)?;
-        ensure!(answer == Answer::Served, "connection {number} met with {answer:?}");
+        ensure!(answer == Answer::Served, "connection {number} got {answer:?}");
     }
     let failures = strace.failures()?;
     must_have_failed(&failures)?;
@@ -183,10 +183,10 @@ fn lose(bench: &Bench, server: &Server, errno: &str) -> Result<usize> {
 }
 
 /// Whether a new connection is served. If it is not it must be closed, and not be
-/// left to wait for ever.
+/// left to wait forever.
 fn is_served(server: &Server) -> Result<bool> {
     match try_ping(&mut server.connect()?, Duration::from_secs(3))? {
-        Answer::Silence => bail!("a connection was left open, and nobody serves it"),
+        Answer::Silence => bail!("a connection was left open, and is not served"),
         answer => Ok(answer == Answer::Served),
     }
 }

@@ -1,4 +1,4 @@
-//! Faults of the greedy: peers that send and read as fast as they can.
+//! Faults of greed: peers that send and read as fast as they can.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -43,7 +43,7 @@ fn fire_hoses(bench: &Bench) -> Result<String> {
     Ok(figure)
 }
 
-/// Says what was seen, and how long 99 of 100 pings took at most.
+/// Returns what was seen, and how long 99 of 100 pings took at most.
 fn ping_beside_hoses(server: &Server, time: Duration) -> Result<(String, Duration)> {
     let hoses = Hoses::start(server.address)?;
     let pingers = Pingers::start(server.address, PINGERS, Duration::from_millis(50))?;
@@ -53,7 +53,7 @@ fn ping_beside_hoses(server: &Server, time: Duration) -> Result<(String, Duratio
     let latencies = pingers.finish()?;
     let rate = hoses.finish()? as f64 / began.elapsed().as_secs_f64() / 1e6;
     let figure = format!(
-        "{latencies}, beside {HOSES} hoses of {rate:.0} MB/s together; the server took {:.0} % of a core",
+        "{latencies}, beside {HOSES} hoses of {rate:.0} MB/s together; the server took {:.0} % of a CPU",
         100.0 * share
     );
     Ok((figure, latencies.p99()))

@@ -1,4 +1,4 @@
-//! Faults of peers who mean harm: resetting, killed, greedy.
+//! Faults of hostile peers: resets, killed sockets, greed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -38,7 +38,7 @@ fn reset_many(server: &Server, count: usize) -> Result<String> {
     while done < count && began.elapsed() < LONG {
         reset_in_mid_write(server.address, done).with_context(|| format!("reset {done}"))?;
         done += 1;
-        // A slow server does not come to a tenth of them.
+        // A slow server does not reach a tenth of them.
         if resident == 0 && (done >= count / 10 || began.elapsed() >= LONG / 10) {
             resident = server.resident();
         }
@@ -60,7 +60,7 @@ const SIZES: [usize; 12] =
 fn reset_in_mid_write(address: SocketAddr, number: usize) -> Result<()> {
     let mut stream = connect_from_afar(address)?;
     send_what_fits(&mut stream, SIZES[number % SIZES.len()])?;
-    // One in five is reset before an answer can have come.
+    // One in five is reset before a reply can have arrived.
     if !number.is_multiple_of(5) {
         ensure!(stream.read(&mut [0])? == 1, "it was closed");
     }
@@ -187,7 +187,7 @@ fn outlast(bench: &Bench, server: &Server, count: usize, deadline: Duration) -> 
     Ok(format!("{figure}; others: {others}"))
 }
 
-/// Has them send until nothing goes any more, and says how much memory that took.
+/// Has them send until nothing moves any more, and returns how much memory that took.
 fn gorge(bench: &Bench, server: &Server, hogs: &mut Hogs) -> Result<u64> {
     hogs.wake()?;
     let (began, mut peak) = (Instant::now(), 0);
@@ -199,13 +199,13 @@ fn gorge(bench: &Bench, server: &Server, hogs: &mut Hogs) -> Result<u64> {
     Ok(peak)
 }
 
-/// Waits until all are reset, and says how long after the last byte that was.
+/// Waits until all are reset, and returns how long after the last byte that was.
 fn evict(hogs: &mut Hogs, deadline: Duration) -> Result<Duration> {
     within(5 * deadline + Duration::from_secs(1), "all are evicted", || {
         hogs.feed(Duration::from_millis(10))?;
         Ok(hogs.len() == 0)
     })
     .with_context(|| format!("{} are left", hogs.len()))?;
-    let end = hogs.evicted.context("nobody was evicted")?;
+    let end = hogs.evicted.context("none was evicted")?;
     Ok(end.saturating_duration_since(hogs.stalled))
 }

@@ -1,4 +1,4 @@
-//! Faults of the log: nobody reads it, there is no room, its reader is gone.
+//! Faults of the log: it is not read, there is no room, its reader is gone.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, pipe};
@@ -44,14 +44,14 @@ fn unread(bench: &Bench) -> Result<String> {
     ))
 }
 
-/// As before, but the pipe is read when all is over. Says how many lines were dropped.
+/// As before, but the pipe is read when all is over. Returns how many lines were dropped.
 fn read_at_last(bench: &Bench, count: usize) -> Result<usize> {
     let (reader, output) = small_pipe()?;
     let server = bench.server().output(output.0, output.1).start()?;
     serve(&server, count)?;
     let lines = lines_of(reader, usize::MAX);
     let mut log = Vec::new();
-    // What waits is written before there is more to say.
+    // What waits is written before there is more to log.
     while let Ok(line) = lines.recv_timeout(Duration::from_millis(100)) {
         log.push(line);
     }
@@ -68,7 +68,7 @@ fn lost(bench: &Bench) -> Result<String> {
     survive(bench, count, (full()?.into(), full()?.into())).context("/dev/full")?;
     let (reader, output) = small_pipe()?;
     drop(reader);
-    survive(bench, count, output).context("nobody can read")?;
+    survive(bench, count, output).context("no reader")?;
     let figure = format!("{count} connections served in each case, then ended in order");
     if !bench.is_ours() {
         return Ok(figure);
@@ -98,7 +98,7 @@ fn lost_with_the_reader(bench: &Bench, count: usize) -> Result<usize> {
     let (reader, output) = small_pipe()?;
     let server =
         bench.server().flags(&["--log-file", &path]).output(output.0, Stdio::null()).start()?;
-    // That it listens, and that somebody has looked.
+    // That it listens, and a connection that was opened and closed to check that.
     let mut log: Vec<String> = lines_of(reader, 3).iter().collect();
     serve(&server, count)?;
     log.extend(log_elsewhere(bench, &server, &path)?);
@@ -111,7 +111,7 @@ fn link_to(bench: &Bench, target: &str) -> Result<String> {
     Ok(path.to_str().context("the folder has an odd name")?.to_owned())
 }
 
-/// Gives the server's log a file that it can write to. Says what came there.
+/// Gives the server's log a file that it can write to. Returns its lines.
 fn log_elsewhere(bench: &Bench, server: &Server, path: &str) -> Result<Vec<String>> {
     fs::remove_file(path)?;
     server.signal(Signal::HUP)?;
@@ -142,13 +142,13 @@ fn end(bench: &Bench, server: &Server) -> Result<Duration> {
     Ok(time)
 }
 
-/// That the summary counts as dropped what is missing from the log: all of a line for
-/// each connection and another for its end, where one was made to see that it listens,
-/// and one each for listening, draining, and the summary.
+/// Asserts that the summary counts as dropped what is missing from the log. In all there are
+/// two lines for each connection, with one connection that checked whether it listens, and
+/// one line each for listening, draining, and the summary.
 fn all_accounted_for(log: &[String], connections: usize) -> Result<usize> {
     let summary = log.iter().find(|line| line.contains(" summary ")).context("no summary")?;
     let dropped = summary.rsplit_once("dropped=").and_then(|(_, count)| count.parse().ok());
-    let dropped: usize = dropped.context("the summary does not say what was dropped")?;
+    let dropped: usize = dropped.context("the summary has no count of dropped lines")?;
     let there = log.iter().filter(|line| !line.ends_with("log lines were dropped")).count();
     let all = 2 * (connections + 1) + 3;
     ensure!(there + dropped == all, "{there} lines and {dropped} dropped are not {all}");
@@ -162,7 +162,7 @@ fn small_pipe() -> Result<(PipeReader, (Stdio, Stdio))> {
     Ok((reader, (writer.try_clone()?.into(), writer.into())))
 }
 
-/// Reads so many lines, then drops the reader.
+/// Reads at most that many lines, then drops the reader.
 fn lines_of(reader: PipeReader, most: usize) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {

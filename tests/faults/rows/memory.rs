@@ -21,11 +21,11 @@ pub(crate) const ROWS: &[Row] =
 const MEMORY: u64 = 64 << 20;
 const HOGS: usize = 1000;
 /// More than our server reads at once of each while all hold much, so that it has to hold
-/// parts of messages beside the replies that are not taken. It is told not to accept any
-/// that are longer: by its own figures it then holds 16 MiB, and 12 KiB a connection.
+/// parts of messages beside the replies that are not taken. It accepts no longer ones:
+/// by its own figures it then holds 16 MiB, and 12 KiB a connection.
 const MESSAGE: usize = 8 << 10;
 const SLOW: usize = 200;
-/// After so long without a byte, nobody will send any more.
+/// After this long without a byte, none will send any more.
 const STALLED: Duration = Duration::from_millis(300);
 
 fn little_memory(bench: &Bench) -> Result<String> {
@@ -49,7 +49,7 @@ fn little_memory(bench: &Bench) -> Result<String> {
     Ok(format!("{figure}, {seen}"))
 }
 
-/// Does it all at once, and sees to it that the honest are served meanwhile.
+/// Does it all at once, with honest clients beside it.
 fn put_under_pressure(bench: &Bench, server: &Server) -> Result<String> {
     let pingers = Pingers::start(server.address, 20, Duration::from_millis(50))?;
     // Raw echo knows no half messages and no lengths: to it these are honest.

@@ -59,12 +59,12 @@ impl Peers {
         let idle = entry(server, &peers.idle)?.context("the idle peer is gone already")?;
         ensure!(
             idle.timer != tcp_table::NO_TIMER,
-            "no timer runs for an idle peer: it is kept for ever"
+            "no timer runs for an idle peer: it is kept forever"
         );
         Ok(peers)
     }
 
-    /// Waits until the server has given both up, and says after how long.
+    /// Waits until the server has given both up, and returns after how long.
     fn are_missed(&self, server: &Server) -> Result<(Duration, Duration)> {
         let (began, mut owed, mut idle) = (Instant::now(), None, None);
         while owed.is_none() || idle.is_none() {

@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { id: "F40", fault: "started wrongly", long: false, run: started_wrongly },
 ];
 
-/// With buffers so small that who is stopped soon has the other side wait.
+/// With small buffers, so that the other side of a stopped process soon waits.
 const TALK: Manner = Manner { chunk: 16 << 10, window: 16 << 10, buffers: Some(8 << 10) };
 
 /// Where sockets hold little, or it would take hundreds of megabytes to fill them.
@@ -61,7 +61,7 @@ fn stop_for_a_while(server: &Server, crowd: &mut Crowd) -> Result<()> {
     let mut newcomer = server.connect()?;
     crowd.come_to_rest()?;
     server.signal_all(Signal::CONT)?;
-    blocking::ping(&mut newcomer).context("who connected meanwhile")
+    blocking::ping(&mut newcomer).context("a client that connected meanwhile")
 }
 
 /// How many connections are open when the server is killed.
@@ -96,7 +96,7 @@ fn read_to_the_end(mut stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// What our server cannot be started with, and the exit code that says so.
+/// What our server cannot be started with, and the exit code.
 const WRONG: [(&[&str], i32); 7] = [
     (&["--no-such-flag"], 2),
     (&["--io-threads", "0"], 2),
@@ -112,13 +112,13 @@ fn started_wrongly(bench: &Bench) -> Result<String> {
     fail(bench, taken.local_addr()?, &[], 1).context("port in use")?;
     let mut count = 1;
     if bench.is_ours() {
-        // Set aside for documentation: nobody has it.
+        // Reserved for documentation: no machine has it.
         let foreign = SocketAddr::from(([192, 0, 2, 1], taken.local_addr()?.port()));
-        fail(bench, foreign, &[], 1).context("an address of somebody else")?;
+        fail(bench, foreign, &[], 1).context("a foreign address")?;
         for (flags, code) in WRONG {
             let free = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::harness::bench::free_port()?));
             fail(bench, free, flags, code).with_context(|| flags.join(" "))?;
-            ensure!(TcpStream::connect(free).is_err(), "{}: somebody listens", flags.join(" "));
+            ensure!(TcpStream::connect(free).is_err(), "{}: a process listens", flags.join(" "));
         }
         count += 1 + WRONG.len();
     }
@@ -127,14 +127,14 @@ fn started_wrongly(bench: &Bench) -> Result<String> {
     ))
 }
 
-/// Starts the server, which must say in a line why it cannot, and end.
+/// Starts the server, which must print one line with the reason, and end.
 fn fail(bench: &Bench, address: SocketAddr, flags: &[&str], code: i32) -> Result<()> {
     let path = bench.folder.join("complaint");
     let file = fs::File::create(&path)?;
     let output = (file.try_clone()?.into(), file.into());
     let server = bench.server().flags(flags).output(output.0, output.1).launch(address)?;
     let (status, _) = server.end_within(PATIENCE)?;
-    ensure!(!status.success(), "it ended as if all were well");
+    ensure!(!status.success(), "it ended with success");
     let gone = || Ok(test_kill_process_group(server.pid()).is_err());
     eventually("no process is left", gone)?;
     if bench.is_ours() {
@@ -144,10 +144,10 @@ fn fail(bench: &Bench, address: SocketAddr, flags: &[&str], code: i32) -> Result
     Ok(())
 }
 
-/// One line. Wrong usage (2) is in addition told what is right.
-fn must_be_a_line(said: &str, code: i32) -> Result<()> {
-    let lines = said.lines().filter(|line| !line.is_empty()).count();
-    let complaints = said.lines().filter(|line| line.starts_with("error: ")).count();
-    ensure!(complaints == 1 && (lines == 1 || code == 2), "it said: {said}");
+/// One line. Wrong usage (2) adds what is right.
+fn must_be_a_line(output: &str, code: i32) -> Result<()> {
+    let lines = output.lines().filter(|line| !line.is_empty()).count();
+    let complaints = output.lines().filter(|line| line.starts_with("error: ")).count();
+    ensure!(complaints == 1 && (lines == 1 || code == 2), "it printed: {output}");
     Ok(())
 }

@@ -14,23 +14,23 @@ use crate::harness::row::Row;
 use crate::harness::server::{Server, within};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row { id: "F28", fault: "a second SIGTERM, 100 signals", long: false, run: told_again },
+    Row { id: "F28", fault: "a second SIGTERM, 100 signals", long: false, run: signalled_again },
     Row { id: "F29", fault: "SIGTERM with peers that never go", long: false, run: clinging },
 ];
 
-/// How soon ours ends when told again: five times what it should take.
+/// How soon ours ends at a second signal: five times what it should take.
 const AT_ONCE: Duration = Duration::from_millis(250);
 /// How long another server may take for anything.
 const AT_ALL: Duration = Duration::from_secs(30);
-/// So long that ours only ends in time because it is told to.
+/// So long that ours ends in time only because of the signal.
 const PATIENT: &[&str] = &["--drain-timeout", "1m", "--write-timeout", "off"];
 
-fn told_again(bench: &Bench) -> Result<String> {
+fn signalled_again(bench: &Bench) -> Result<String> {
     let rounds = bench.measure(5, 50);
     let (mut second, mut burst) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..rounds {
-        second = second.max(tell_twice(bench)?);
-        burst = burst.max(tell_a_hundred_times(bench)?);
+        second = second.max(signal_twice(bench)?);
+        burst = burst.max(signal_a_hundred_times(bench)?);
     }
     Ok(format!(
         "{rounds} times each: ended at most {:.1} ms after the second SIGTERM, {:.1} ms after 100 signals",
@@ -39,17 +39,17 @@ fn told_again(bench: &Bench) -> Result<String> {
     ))
 }
 
-fn tell_twice(bench: &Bench) -> Result<Duration> {
+fn signal_twice(bench: &Bench) -> Result<Duration> {
     let server = bench.server().flags(PATIENT).start()?;
     let _peers = clinging_peers(server.address, 4)?;
     server.signal(Signal::TERM)?;
     let drains = || Ok(server.status()?.is_some() || TcpStream::connect(server.address).is_err());
-    // Another server may need no second one, or not care for the first.
-    let told = within(Duration::from_secs(1), "it has heard", drains);
+    // Another server may need no second signal, or ignore the first.
+    let noticed = within(Duration::from_secs(1), "it notices the signal", drains);
     let ended = server.status()?.is_some();
     if bench.is_ours() {
-        told?;
-        ensure!(!ended, "it did not wait for those who are owed bytes");
+        noticed?;
+        ensure!(!ended, "it did not wait for peers that are owed bytes");
     }
     if !ended {
         server.signal(Signal::TERM)?;
@@ -57,12 +57,12 @@ fn tell_twice(bench: &Bench) -> Result<Duration> {
     must_end(bench, &server)
 }
 
-fn tell_a_hundred_times(bench: &Bench) -> Result<Duration> {
+fn signal_a_hundred_times(bench: &Bench) -> Result<Duration> {
     let server = bench.server().flags(PATIENT).start()?;
     let _peers = clinging_peers(server.address, 4)?;
     let ours = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR1];
     let signals = if bench.is_ours() { &ours[..] } else { &ours[..1] };
-    // Nobody has waited for it yet: even if it has ended, its id is its own.
+    // It was not waited for yet: even if it has ended, its id is not reused.
     signals.iter().cycle().take(100).try_for_each(|&signal| server.signal(signal))?;
     must_end(bench, &server)
 }
@@ -108,7 +108,7 @@ fn read_a_little(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Peers that send until nobody takes any more, and neither read nor close.
+/// Peers that send until the server takes no more, and neither read nor close.
 fn clinging_peers(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     let mut peers = (0..count)
         .map(|_| blocking::connect_with_tiny_buffers(address))

@@ -23,9 +23,9 @@ const ROGUES: usize = GUESTS / 20;
 /// its clients can make it hold at once, since a heap may keep the holes they leave. What
 /// is lost with each connection comes to more than that.
 const GROWTH: u64 = GUESTS as u64 * 128 * 1024;
-/// So many looks at memory and descriptors there are, in all.
+/// How often memory is sampled, in all.
 const SAMPLES: u32 = 400;
-/// How often those who misbehave are told that time has passed.
+/// How often misbehaving clients act on their own.
 const TICK: Duration = Duration::from_millis(50);
 
 /// A server in the soak.
@@ -65,15 +65,15 @@ pub(crate) fn soaked(bench: &Bench) -> Result<String> {
     let time = bench.soak.max(bench.measure(Duration::from_secs(2), Duration::from_secs(60)));
     let mut soak = Soak::new(bench)?;
     soak.fill()?;
-    let (mut looked, mut told) = (Instant::now(), Instant::now());
+    let (mut sampled, mut printed) = (Instant::now(), Instant::now());
     while soak.began.elapsed() < time {
         soak.turn()?;
-        if looked.elapsed() > time / SAMPLES {
-            looked = Instant::now();
-            soak.look()?;
+        if sampled.elapsed() > time / SAMPLES {
+            sampled = Instant::now();
+            soak.sample()?;
         }
-        if told.elapsed() > Duration::from_secs(30) {
-            told = Instant::now();
+        if printed.elapsed() > Duration::from_secs(30) {
+            printed = Instant::now();
             eprintln!("F42 {}", soak.figure());
         }
     }
@@ -118,7 +118,7 @@ impl Soak {
         self.pool.add(Guest { stage, part: Part::new(socket, key, *wire, rogue) })
     }
 
-    /// Who can go on does, and who has left is replaced.
+    /// Runs the clients that are ready, and replaces those that are done.
     fn turn(&mut self) -> Result<()> {
         let mut ended = self.pool.turn(TICK)?;
         if self.ticked.elapsed() >= TICK {
@@ -141,7 +141,7 @@ impl Soak {
         }
     }
 
-    fn look(&mut self) -> Result<()> {
+    fn sample(&mut self) -> Result<()> {
         for Stage { server, resident, .. } in &mut self.stages {
             if let Some(status) = server.status()? {
                 anyhow::bail!("a server has ended: {status}");
@@ -151,7 +151,7 @@ impl Soak {
         Ok(())
     }
 
-    /// Nothing new is said, and what was said is waited for.
+    /// Sends nothing new, and waits for the last replies.
     fn wind_up(&mut self) -> Result<()> {
         self.pool.each(Guest::wind_up)?;
         let since = Instant::now();
@@ -181,7 +181,7 @@ impl Soak {
         let before: usize = self.stages.iter().map(|stage| stage.descriptors).sum();
         let now: usize = self.stages.iter().map(|stage| stage.server.descriptors()).sum();
         format!(
-            "{} messages verified in {seconds:.0} s ({:.0} a second), {} connections, \
+            "{} messages verified in {seconds:.0} s ({:.0} per second), {} connections, \
              5 % of them misbehaving at any time; RSS {:.1}, {:.1}, {:.1} MiB after 10, 50 and \
              100 % of the time; {before} descriptors before, {now} after",
             self.verified,

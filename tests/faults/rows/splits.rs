@@ -38,7 +38,7 @@ fn bytes(bench: &Bench) -> Result<String> {
     Ok(format!("{splits} splits and all 65536 pairs of bytes came back identical ({framings})"))
 }
 
-/// Each part is back before the next is sent, so that the server sees it by itself.
+/// Each part is back before the next is sent, so that the server reads it alone.
 fn raw(bench: &Bench, most: usize) -> Result<u32> {
     let server = bench.server().start()?;
     let mut stream = server.connect()?;
@@ -52,8 +52,8 @@ fn raw(bench: &Bench, most: usize) -> Result<u32> {
     must_end(stream).map(|()| all_cuts(bytes).end)
 }
 
-/// A part of a message is not answered. A neighbour on the same reactor, who speaks
-/// later and is, tells that it was read.
+/// A part of a message gets no reply. A later message of a neighbour on the same reactor
+/// gets one, which shows that the part was read.
 fn framed(bench: &Bench, framing: &Framing, most: usize) -> Result<u32> {
     let server = bench.server().flags(&["--framing", framing.name, "--io-threads", "1"]).start()?;
     let (mut stream, mut neighbour) = (server.connect()?, server.connect()?);

@@ -10,12 +10,12 @@ use crate::support::fake_server::{Wire, answering};
 
 const MILLI: Duration = Duration::from_millis(1);
 
-/// How long the server itself says that its answers took, in milliseconds, in order.
+/// How long the server itself took for its replies, in milliseconds.
 #[derive(Default)]
 struct Delays(Mutex<Vec<f64>>);
 
 impl Delays {
-    /// Does something, and notes how long it took.
+    /// Measures how long `act` takes.
     fn measure(&self, act: impl FnOnce()) {
         let began = Instant::now();
         act();
@@ -77,8 +77,8 @@ fn a_closed_loop_measures_the_delay_of_its_server() {
     }
 }
 
-/// When a server that stalls for a tenth of each second goes on, for one that is asked
-/// now. The stall is in the middle of its seconds, which begin with it.
+/// How long a server that stalls for a tenth of each second makes a message wait that
+/// arrives now. The stall is in the middle of its seconds, which begin with it.
 fn end_of_stall(began: Instant) -> Option<Duration> {
     let second = Duration::from_nanos(u64::from(began.elapsed().subsec_nanos()));
     (500 * MILLI..600 * MILLI).contains(&second).then(|| 600 * MILLI - second)

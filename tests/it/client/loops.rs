@@ -1,34 +1,28 @@
-//! What of the plan each connection has, and all of them together.
+//! How connections, threads and rates share a plan.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Read;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
 use crate::support::client::{JsonReport, run_json};
+use crate::support::fake_server::{send, server};
 use crate::support::running::{Running, config};
 use reactor_server::Framing;
 
-/// Echoes so many messages of 24 bytes on each connection, after that time each, and
-/// closes it.
+/// A server that echoes `most` messages of 24 bytes on each connection, `after` that time
+/// each, and closes it.
 fn echoing(most: usize, after: Duration) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let talk = move |mut stream: TcpStream| {
+    server(move |_, mut stream| {
         let mut message = [0; 24];
         for _ in 0..most {
             if stream.read_exact(&mut message).is_err() {
                 return;
             }
             thread::sleep(after);
-            // The client may be gone.
-            let _ = stream.write_all(&message);
+            send(&mut stream, &message);
         }
-    };
-    thread::spawn(move || {
-        listener.incoming().flatten().for_each(|stream| drop(thread::spawn(move || talk(stream))));
-    });
-    address
+    })
 }
 
 #[test]

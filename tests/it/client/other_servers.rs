@@ -1,16 +1,16 @@
-//! Servers that do not echo: the client says so, and ends.
+//! Servers that are no echo servers: the client reports that, and ends.
 
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::support::client::run_json;
-use crate::support::fake_server::{liar, send, server};
+use crate::support::fake_server::{responding, send, server};
 
 const FRAMINGS: [&str; 3] = ["raw", "len32", "line"];
 const THREE: [&str; 6] = ["-c", "3", "-n", "5", "--timeout", "300ms"];
 
-/// Reads until the peer has had enough.
+/// Reads to the end.
 fn drain(stream: &mut TcpStream) {
     let mut buffer = [0; 4096];
     while let Ok(1..) = stream.read(&mut buffer) {}
@@ -18,7 +18,7 @@ fn drain(stream: &mut TcpStream) {
 
 #[test]
 fn a_discard_server_times_out() {
-    let discard = liar(|_, _| {});
+    let discard = responding(|_, _| {});
     for flags in [&[][..], &["--rate", "1k"], &["--reconnect-every", "2"], &["--pipeline", "9"]] {
         let report = run_json(discard, &[&THREE, flags].concat());
         report.assert_complaints(&[("no reply in time", 3)]);
@@ -37,26 +37,30 @@ fn an_endless_sender_is_a_mismatch() {
         let report = run_json(chargen, &[&THREE[..], &["--framing", framing]].concat());
         let (mismatches, errors) = (report.number("mismatches"), report.number("errors"));
         assert_eq!((report.code, mismatches, errors), (1, 3, 0), "{report:?}");
-        // It begins with what the server says.
-        let says = ["bytes after the last reply, of 0: 20212223", ": 20212223", "got 20212223"];
-        assert!(says.iter().any(|says| report.stderr.contains(says)), "{}", report.stderr);
+        // It begins with what the server sent.
+        let expected = ["bytes after the last reply, of 0: 20212223", ": 20212223", "got 20212223"];
+        assert!(
+            expected.iter().any(|expected| report.stderr.contains(expected)),
+            "{}",
+            report.stderr
+        );
     }
 }
 
 #[test]
 fn an_http_reply_is_quoted() {
-    let http = liar(|stream, _| {
+    let http = responding(|stream, _| {
         send(stream, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
         let _ = stream.shutdown(std::net::Shutdown::Both);
     });
-    // Its first line is longer than the message was.
+    // Its first line is longer than the message.
     let too_long = "reply 0 is longer than it should be: 485454502f312e312034303020426164";
-    let says = [", got 485454502f312e312034303020426164", too_long, too_long];
-    for (framing, says) in FRAMINGS.iter().zip(says) {
+    let expected = [", got 485454502f312e312034303020426164", too_long, too_long];
+    for (framing, expected) in FRAMINGS.iter().zip(expected) {
         let report = run_json(http, &[&THREE[..], &["--framing", framing]].concat());
         let (mismatches, errors) = (report.number("mismatches"), report.number("errors"));
         assert_eq!((report.code, mismatches, errors), (1, 3, 0), "{report:?}");
-        assert!(report.stderr.contains(says), "{says}: {}", report.stderr);
+        assert!(report.stderr.contains(expected), "{expected}: {}", report.stderr);
     }
 }
 
@@ -67,13 +71,13 @@ fn a_banner_is_quoted() {
         drain(&mut stream);
     });
     for framing in FRAMINGS {
-        // It may come before the first message or after it.
+        // It may arrive before the first message or after it.
         let report = run_json(banner, &[&THREE[..], &["--framing", framing]].concat());
         let (mismatches, errors) = (report.number("mismatches"), report.number("errors"));
         assert_eq!((report.code, mismatches + errors), (1, 3), "{report:?}");
         let is_known = |(text, _): &(String, u64)| {
-            let says = ["323230207265616479", "no reply in time", "has 10 bytes instead of 24"];
-            says.iter().any(|says| text.contains(says))
+            let expected = ["323230207265616479", "no reply in time", "has 10 bytes instead of 24"];
+            expected.iter().any(|expected| text.contains(expected))
         };
         assert!(report.complaints().iter().all(is_known), "{report:?}");
     }
@@ -87,8 +91,8 @@ fn a_server_that_closes_at_once_is_an_error_on_each_connection() {
         assert_eq!((report.code, report.number("errors")), (1, 3), "{report:?}");
         assert_eq!((report.number("mismatches"), report.number("messages")), (0, 0), "{report:?}");
         let is_known = |(text, _): &(String, u64)| {
-            let says = ["the server closed a connection", "the connection broke: "];
-            says.iter().any(|says| text.starts_with(says))
+            let expected = ["the server closed a connection", "the connection broke: "];
+            expected.iter().any(|expected| text.starts_with(expected))
         };
         assert!(report.complaints().iter().all(is_known), "{report:?}");
     }

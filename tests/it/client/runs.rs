@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::client::{ClientProcess, JsonReport, client, limited_client, run, run_json};
-use crate::support::fake_server::{liar, send};
+use crate::support::fake_server::{responding, send};
 use crate::support::running::{Running, config};
 use crate::support::{temporary, unused_address};
 
@@ -85,12 +85,12 @@ fn the_json_is_valid_when_no_connection_opens() {
 
 #[test]
 fn verify_length_and_off_accept_other_bytes() {
-    let lie = liar(|stream, bytes| send(stream, &vec![b'x'; bytes.len()]));
+    let wrong = responding(|stream, bytes| send(stream, &vec![b'x'; bytes.len()]));
     for verify in ["length", "off"] {
         let flags = ["-c", "1", "-n", "5", "--verify", verify];
-        assert_eq!(run(lie, &flags).status.code(), Some(0), "{verify}");
+        assert_eq!(run(wrong, &flags).status.code(), Some(0), "{verify}");
     }
-    assert_eq!(run(lie, &["-c", "1", "-n", "5"]).status.code(), Some(1));
+    assert_eq!(run(wrong, &["-c", "1", "-n", "5"]).status.code(), Some(1));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn environment_variables_set_flags() {
 #[test]
 fn a_missing_reply_fails_after_the_timeout() {
     let began = std::time::Instant::now();
-    let report = run_json(liar(|_, _| {}), &["-c", "1", "-n", "5", "--timeout", "200ms"]);
+    let report = run_json(responding(|_, _| {}), &["-c", "1", "-n", "5", "--timeout", "200ms"]);
     assert_eq!(report.code, 1);
     // Five times 200 ms is the limit on a loaded machine.
     assert!(began.elapsed().as_millis() < 1000, "{:?}", began.elapsed());

@@ -10,7 +10,7 @@ use reactor_server::Framing;
 use rustix::process::Signal;
 
 use crate::support::client::{ClientProcess, JsonReport, client};
-use crate::support::fake_server::{liar, server};
+use crate::support::fake_server::{responding, server};
 use crate::support::running::{Running, config};
 use crate::support::{PATIENCE, temporary};
 
@@ -84,7 +84,8 @@ fn an_interrupt_while_running_reports_the_messages_so_far() {
     // No reply arrives at all.
     let (sender, arrivals) = mpsc::channel();
     let sender = Mutex::new(sender);
-    let silent = liar(move |_, _| sender.lock().expect("no panic").send(()).expect("a receiver"));
+    let silent =
+        responding(move |_, _| sender.lock().expect("no panic").send(()).expect("a receiver"));
     let process = start(silent, &["-d", "1h"]);
     arrivals.recv_timeout(PATIENCE).expect("a message");
     assert_eq!(interrupted(process).number("messages"), 0);

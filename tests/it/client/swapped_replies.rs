@@ -1,4 +1,4 @@
-//! Whole replies that come in another's place are caught, each of them in order.
+//! Whole replies in the wrong place are noticed.
 
 use std::sync::{Arc, Barrier, Mutex};
 
@@ -49,7 +49,7 @@ fn two_replies_in_the_wrong_order_are_reported_at_the_first() {
     }
 }
 
-/// Two connections that are given each other's replies, once.
+/// Two connections get each other's reply, once.
 fn crossed(case: &Case, number: usize) -> JsonReport {
     let (meeting, replies) = (Barrier::new(2), Mutex::new([const { Vec::new() }; 2]));
     let answer = move |place: Place, message: Vec<u8>| {

@@ -1,18 +1,19 @@
-//! What is asked of the client is done as it says, or refused with a reason.
+//! Flags do what they say, or are refused with a reason.
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 
-use crate::support::client::{CLIENT, ClientProcess, client, run, run_json};
+use crate::support::client::{ClientProcess, client, limited_client, run, run_json};
 use crate::support::fake_server::server;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
+use crate::support::{temporary, unused_address};
 use reactor_server::Framing;
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// A listener that counts who comes.
+/// A listener that must get no connection.
 fn untouched() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("non-blocking");
@@ -78,14 +79,8 @@ fn check_reports_what_fits_without_connecting() {
         let line = text.lines().find(|line| line.starts_with(need));
         assert!(line.is_some_and(|line| line.ends_with("fits")), "{need}: {text}");
     }
-    let mut command = Command::new("prlimit");
-    command.args(["--nofile=100:100", CLIENT]);
-    command.args([address.ip().to_string(), address.port().to_string()]);
-    let short = ClientProcess::start({
-        command.args(["5000", "--check", "--json"]);
-        command
-    });
-    let short = short.report();
+    let command = limited_client(address, &["5000", "--check", "--json"]);
+    let short = ClientProcess::start(command).report();
     assert_eq!((short.code, &short.json["fits"]), (1, &false.into()));
     let need = &short.json["needs"][0];
     assert_eq!((&need["needed"], &need["available"]), (&5034.into(), &100.into()));
@@ -93,11 +88,10 @@ fn check_reports_what_fits_without_connecting() {
     assert!(listener.accept().is_err(), "it has connected");
 }
 
-/// As all results do.
 #[test]
 fn check_writes_to_the_output_file() {
     let (_listener, address) = untouched();
-    let file = format!("{}/check.json", env!("CARGO_TARGET_TMPDIR"));
+    let file = temporary("check.json").display().to_string();
     let output = run(address, &["--check", "--json", "-o", &file]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{output:?}");
     let text = std::fs::read(&file).expect("a file");
@@ -199,7 +193,7 @@ fn the_cost_of_a_dead_server_is_left_out() {
     let mut server = ServerProcess::start(&["-t", "1"]);
     let pid = server.id().to_string();
     let flags = ["-c", "5", "-n", "5", "--hold", "1h", "--server-pid", &pid, "--json"];
-    // Its connections are another's: the client talks on when it is gone.
+    // Its connections are to another server, so the client continues when this one dies.
     let (address, _) = noting();
     let process = ClientProcess::start(client(address, &flags));
     process.wait_for_stderr("holding 5 connections");
@@ -222,9 +216,7 @@ fn errors_take_precedence_over_fail_if() {
     for line in ["--fail-if messages>=150 came true: it is 150.0", "--fail-if failed<1 came true"] {
         assert!(stderr(&output).contains(line), "{output:?}");
     }
-    let (listener, nobody) = untouched();
-    drop(listener);
-    assert_eq!(run(nobody, &["--fail-if", "failed>0"]).status.code(), Some(1));
+    assert_eq!(run(unused_address(), &["--fail-if", "failed>0"]).status.code(), Some(1));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn cut(stream: &[u8], cuts: usize) -> Vec<&[u8]> {
     starts.iter().zip(ends).map(|(&start, end)| &stream[start..end]).collect()
 }
 
-/// Decodes every stream in every split, and says how many that were.
+/// Decodes every stream in every split, and returns how many there were.
 fn explore(framing: Framing, max: usize, words: &[&[u8]], most: usize) -> usize {
     let codec = Codec::new(framing.clone(), max);
     let mut count = 0;

@@ -152,9 +152,9 @@ fn echoes_keep_their_place_among_other_replies() {
     let order = (0..20_000).map(|number| messages[if number < 9_000 { 1 } else { number % 9 }]);
     let framings = [Framing::line(), Framing::Len32];
     for (framing, workers) in framings.iter().flat_map(|it| [(it.clone(), 0), (it.clone(), 2)]) {
-        let (mut said, mut expected) = (Vec::new(), Vec::new());
+        let (mut sent, mut expected) = (Vec::new(), Vec::new());
         for message in order.clone() {
-            said.extend(encode(&framing, message));
+            sent.extend(encode(&framing, message));
             for letter in message {
                 match letter {
                     b'e' => expected.extend(encode(&framing, message)),
@@ -164,7 +164,7 @@ fn echoes_keep_their_place_among_other_replies() {
             }
         }
         let server = Running::start(Config { workers, ..config(framing) }, Mixed);
-        assert!(round_trip(server.connect(), said) == expected, "{workers} workers");
+        assert!(round_trip(server.connect(), sent) == expected, "{workers} workers");
     }
 }
 

@@ -105,7 +105,7 @@ fn a_late_reply_reaches_no_other_connection() {
     arrivals.recv().expect("the worker has it");
     reset(first);
     server.wait_until("the reset", |stats| stats.closed_for(Reason::Reset) == 1);
-    // The handler is told once its session is back from the worker.
+    // `closed` is called once the session is back from the worker.
     assert!(closes.is_empty());
     // The next connection gets the same slot.
     let mut second = server.connect();

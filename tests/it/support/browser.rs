@@ -1,4 +1,4 @@
-//! A real browser, without a window, that says what it made of a page.
+//! A headless browser, and what it makes of a page.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// A browser that is installed.
 pub(crate) struct Browser(&'static str);
 
-/// What somebody prefers, as the browser's setting has it.
+/// The colour scheme that the browser reports as preferred.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Scheme {
     Dark = 0,
@@ -20,9 +20,9 @@ pub(crate) enum Scheme {
 
 /// How long it may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Says what became of the page it is in.
+/// Reports what became of the page that it is in.
 const PROBE: &str = include_str!("probe.html");
-/// So that it looks at the page, and at nothing else.
+/// So that it opens the page and nothing else.
 const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
@@ -48,24 +48,22 @@ impl Browser {
         names.into_iter().find(answers).map(Browser)
     }
 
-    /// Opens a page that is so wide, and returns what the probe in it saw.
+    /// Opens a page of this width, and returns what the probe in it saw.
     pub(crate) fn show(&self, name: &str, page: &str, width: u32, scheme: Scheme) -> Value {
-        let folder = format!("{}/page-browser-{name}", env!("CARGO_TARGET_TMPDIR"));
-        // That of an earlier run may be there.
-        let _ = fs::remove_dir_all(&folder);
+        let folder = super::temporary(&format!("page-browser-{name}")).display().to_string();
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(format!("{folder}/page.html"), framed(page, width)).expect("a file");
         self.open(&folder, scheme);
         let read = |name: &str| fs::read_to_string(format!("{folder}/{name}")).expect("a file");
         let (dom, log) = (read("dom"), read("log"));
-        // The probe's word is one of them, so that it is known that others would be heard.
-        let said: Vec<_> = log.lines().filter(|line| line.contains(":CONSOLE")).collect();
-        assert!(matches!(said[..], [only] if only.contains("the probe was here")), "{log}");
+        // The probe logs a message too, which shows that others would be seen.
+        let messages: Vec<_> = log.lines().filter(|line| line.contains(":CONSOLE")).collect();
+        assert!(matches!(messages[..], [only] if only.contains("the probe was here")), "{log}");
         let seen = dom.split("<pre id=\"seen\">").nth(1).and_then(|it| it.split("</pre>").next());
         serde_json::from_str(seen.expect("what the probe saw")).expect("an object")
     }
 
-    /// Has it leave the document and its log in the folder.
+    /// Writes the document and the log to the folder.
     fn open(&self, folder: &str, scheme: Scheme) {
         let file = |name: &str| File::create(format!("{folder}/{name}")).expect("a file");
         let mut command = Command::new(self.0);
@@ -73,7 +71,7 @@ impl Browser {
         command.arg(format!("--blink-settings=preferredColorScheme={}", scheme as u8));
         command.args(["--dump-dom", &format!("file://{folder}/page.html")]);
         command.stdin(Stdio::null()).stdout(file("dom")).stderr(file("log"));
-        // Its many processes are killed together, should it hang.
+        // If it hangs, its processes are killed together.
         wait(command.process_group(0).spawn().expect("a browser"));
     }
 }

@@ -111,7 +111,7 @@ impl ClientProcess {
         eventually(text, || self.stderr.so_far().contains(text));
     }
 
-    /// What `/proc` says of its state.
+    /// Its state in `/proc`.
     pub(crate) fn status(&self) -> process::Status {
         let process = process::Process::new(self.child.id() as i32).expect("it runs");
         process.status().expect("its state")

@@ -1,4 +1,4 @@
-//! Servers that are not what they should be.
+//! Servers that do not do what they should.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::splitmix::mix;
 
-/// How the messages of the client are told apart.
+/// How messages are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     /// By their size.
@@ -28,7 +28,7 @@ pub(crate) struct Place {
     pub(crate) index: usize,
 }
 
-/// A server with a thread for each connection, which does this with it.
+/// A server that runs `talk` with each connection, in a thread of its own.
 pub(crate) fn server(talk: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let (address, talk) = (listener.local_addr().expect("an address"), Arc::new(talk));
@@ -42,7 +42,7 @@ pub(crate) fn server(talk: impl Fn(usize, TcpStream) + Send + Sync + 'static) ->
     address
 }
 
-/// A server that sends for each message, framing included, what `answer` makes of it.
+/// A server that sends `answer(message)` for each message, framing included.
 pub(crate) fn answering(
     wire: Wire,
     answer: impl Fn(Place, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
@@ -60,19 +60,21 @@ pub(crate) fn answering(
     })
 }
 
-/// An echo server that does something to whatever bytes it has just read.
-pub(crate) fn liar(lie: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static) -> SocketAddr {
+/// A server that does `respond` with the bytes of each read.
+pub(crate) fn responding(
+    respond: impl Fn(&mut TcpStream, Vec<u8>) + Send + Sync + 'static,
+) -> SocketAddr {
     server(move |_, mut stream| {
         let mut buffer = [0; 4096];
-        // It ends with its peer, or with a peer that has had enough of it.
+        // It ends with its peer.
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
-            lie(&mut stream, buffer[..count].to_vec());
+            respond(&mut stream, buffer[..count].to_vec());
         }
     })
 }
 
 pub(crate) fn send(stream: &mut TcpStream, bytes: &[u8]) {
-    // A client that has noticed may be gone.
+    // The client may be gone.
     let _ = stream.write_all(bytes);
 }
 

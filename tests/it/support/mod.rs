@@ -1,4 +1,4 @@
-//! Servers to test against, and ways to talk to them.
+//! Servers to test, fake servers, and clients.
 
 pub(crate) mod browser;
 pub(crate) mod client;

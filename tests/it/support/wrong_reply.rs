@@ -1,4 +1,4 @@
-//! Runs of the client with one lie in each.
+//! Runs of the client with one wrong reply in each.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,11 +8,11 @@ use super::fake_server::{Place, Random, Wire, answering};
 pub(crate) const SEEDS: u64 = 20;
 pub(crate) const MESSAGES: usize = 20;
 
-/// How the client is to ask.
+/// The flags that decide how the client sends.
 pub(crate) const LOOPS: [&[&str]; 4] =
     [&[], &["--rate", "5k"], &["--reconnect-every", "3"], &["--threads", "2"]];
 
-/// One run of the client, with one lie in it.
+/// One run of the client, with one wrong reply.
 pub(crate) struct Case {
     pub(crate) connections: usize,
     pub(crate) random: Random,
@@ -20,7 +20,7 @@ pub(crate) struct Case {
     pub(crate) size: usize,
     pub(crate) depth: usize,
     pub(crate) flags: Vec<&'static str>,
-    /// Which of the messages is answered by a lie.
+    /// The message that gets the wrong reply.
     pub(crate) index: usize,
 }
 
@@ -52,9 +52,13 @@ impl Case {
         run_json(answering(self.wire, answer), &flags)
     }
 
-    /// Runs it against a server that lies once. Returns what the server should have
-    /// sent, too, and what it did send.
-    pub(crate) fn run_with(&mut self, lie: Lie, more: &[&str]) -> (JsonReport, Vec<u8>, Vec<u8>) {
+    /// Runs it against a server that changes one reply. Returns the right reply, too, and
+    /// the wrong one.
+    pub(crate) fn run_with(
+        &mut self,
+        change: Change,
+        more: &[&str],
+    ) -> (JsonReport, Vec<u8>, Vec<u8>) {
         let random = Mutex::new(Random(self.random.below(usize::MAX) as u64));
         let (wire, index) = (self.wire, self.index);
         let note = Arc::new(Mutex::new((Vec::new(), Vec::new())));
@@ -63,28 +67,28 @@ impl Case {
             if place.index != index {
                 return message;
             }
-            let lie = lie(&mut random.lock().expect("no panic"), wire, message.clone());
-            *both.lock().expect("no panic") = (message, lie.clone());
-            lie
+            let wrong = change(&mut random.lock().expect("no panic"), wire, message.clone());
+            *both.lock().expect("no panic") = (message, wrong.clone());
+            wrong
         };
         let report = self.run(answer, more);
-        let (truth, lie) = std::mem::take(&mut *note.lock().expect("no panic"));
-        assert_ne!(truth, lie, "that is no lie");
-        (report, truth, lie)
+        let (right, wrong) = std::mem::take(&mut *note.lock().expect("no panic"));
+        assert_ne!(right, wrong, "the reply is not changed");
+        (report, right, wrong)
     }
 
-    /// What is said if the reply has this body instead of that.
-    pub(crate) fn difference(&self, index: usize, truth: &[u8], lie: &[u8]) -> String {
+    /// The complaint about a reply that is wrong.
+    pub(crate) fn difference(&self, index: usize, right: &[u8], wrong: &[u8]) -> String {
         let body = |message: &[u8]| message[self.wire.head()..].to_vec();
-        let (truth, lie) = (body(truth), body(lie));
-        let at = truth.iter().zip(&lie).position(|(a, b)| a != b).expect("a lie");
+        let (right, wrong) = (body(right), body(wrong));
+        let at = right.iter().zip(&wrong).position(|(a, b)| a != b).expect("a difference");
         let end = self.size.min(at + 16);
-        let (truth, lie) = (hex(&truth[at..end]), hex(&lie[at..end]));
-        format!("wrong bytes: reply {index} differs at byte {at}: expected {truth}, got {lie}")
+        let (right, wrong) = (hex(&right[at..end]), hex(&wrong[at..end]));
+        format!("wrong bytes: reply {index} differs at byte {at}: expected {right}, got {wrong}")
     }
 }
 
-pub(crate) type Lie = fn(&mut Random, Wire, Vec<u8>) -> Vec<u8>;
+pub(crate) type Change = fn(&mut Random, Wire, Vec<u8>) -> Vec<u8>;
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
