@@ -2,10 +2,10 @@
 # Runs src/net/mailbox.rs in all interleavings of its senders and its reader (tests/loom/).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-out=target/loom
+out=${CARGO_TARGET_DIR:-target}/loom
 mkdir -p "$out"
 
-# Unoptimised at the link: nothing here is measured, and the programs are built along.
+# Without link-time optimisation: nothing here is measured.
 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS='--cfg loom' \
     cargo test --locked --release --quiet --target-dir "$out" --test loom -- --nocapture | tee "$out/models"
 grep -oE '[0-9]+ interleavings' "$out/models" | awk '

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the same faults to this project's server and to others, and draws the table of
-# what each survived. Servers that are not installed or ran no row are left out, and said.
+# Puts the same faults to this project's server and to others, and prints a table of what
+# each survived. Servers that are not installed or ran no row are left out, with a note.
 #
 #   scripts/scoreboard.sh [ROW...] [--all]
 #
@@ -8,16 +8,16 @@
 # and tokio (from crates.io).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-out=target/scoreboard peers=tests/faults/peers
+out=${CARGO_TARGET_DIR:-target}/scoreboard peers=tests/faults/peers
 mkdir -p "$out"
 names=()
 
-# score NAME [-- COMMAND...]: the rows, for the server of that command line or for ours.
+# score NAME [-- COMMAND...]: runs the rows against the server of that command line, or ours.
 score() {
     local name=$1
     shift
     echo "== $name" >&2
-    # A row that falls is a result here.
+    # A row that fails is a result here.
     scripts/faults.sh "${rows[@]}" "$@" | tee "$out/$name" >&2 || true
     if grep -qE '^(F[0-9]+|MEM) ' "$out/$name"; then
         names+=("$name")
@@ -36,7 +36,7 @@ if cargo build --quiet --release --locked --manifest-path "$peers/tokio/Cargo.to
 fi
 if has go && go build -o "$out/go-echo" "$peers/echo.go"; then score go -- "$out/go-echo" '{port}'; fi
 if has python3; then score asyncio -- python3 "$peers/echo.py" '{port}'; fi
-# These two as far as they go, not as far as their limits do by default.
+# Their default limits would end these two early.
 if has socat; then score socat -- socat 'TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=65535' EXEC:cat; fi
 if has ncat; then score ncat -- ncat -lk -m 20000 127.0.0.1 '{port}' --exec /bin/cat; fi
 
@@ -62,7 +62,7 @@ for name in "${names[@]}"; do sed "s/^/$name /" "$out/$name"; done | awk -v name
             printf "\n| %s | %s |", order[r], fault[order[r]]
             for (n = 1; n <= count; n++) {
                 word = verdict[order[r], name[n]]
-                printf " %s |", word == "survived" ? "yes" : word == "FELL" ? "**no**" : "-"
+                printf " %s |", word == "survived" ? "yes" : word == "FAILED" ? "**no**" : "-"
             }
         }
         printf "\n| | survived |"

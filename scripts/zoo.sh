@@ -1,76 +1,117 @@
 #!/usr/bin/env bash
-# Brings known bugs back, one at a time and in a copy, and shows that a test fails
-# on each. Every patch in tests/zoo/ says what the bug is, what comes of it and which
-# test is to fail. One that no longer applies or compiles is an error, and one that
-# no test notices means that a test is missing. So that a failure is the bug's doing,
-# each of those tests must pass without it first.
+# Brings known bugs back, one at a time and in a copy, and shows that a test fails on
+# each. An entry of tests/zoo/ begins with what the bug is, what it leads to and which
+# test must fail. Its replacements follow: an empty line, `--- FILE`, the old lines, `+++`,
+# the new lines. The old lines must occur exactly once in the file.
+#
+# An entry that does not apply or compile is an error, and so is one that no test
+# notices. To show that the bug makes the test fail, the test must pass without it first.
+# Where the compiler must refuse a bug, the entry says "Expect: does not compile".
 #
 #   scripts/zoo.sh [NUMBER...]
-#   scripts/zoo.sh --check        only that all of them apply
+#   scripts/zoo.sh --check        only check that all of them apply
 set -euo pipefail
 cd "$(dirname "$0")/.."
-zoo=$PWD/tests/zoo copy=$PWD/target/zoo/copy
-export CARGO_TARGET_DIR=$PWD/target/zoo/build
-# However a test fails: by an answer, or by none. The first time it may have to be built.
+zoo=$PWD/tests/zoo target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+copy=$target/zoo/copy
+export CARGO_TARGET_DIR=$target/zoo/build
+# A test may hang instead of failing. The first run may have to build it.
 patience=120 building=900
 
+# replace check|apply|restore ENTRY...: in the files of this folder.
+replace() {
+    python3 - "$@" <<'EOF'
+import os, re, sys
+
+def replacements(entry):
+    for part in re.split(r"^\n--- ", open(entry).read(), flags=re.M)[1:]:
+        path, _, lines = part.partition("\n")
+        old, _, new = lines.partition("+++\n")
+        # Whole lines: each is found with the line break before it.
+        yield path, "\n" + old, "\n" + new
+
+mode, failed = sys.argv[1], False
+for entry in sys.argv[2:]:
+    texts = {}
+    for path, old, new in replacements(entry):
+        if mode == "restore":
+            if os.path.exists(path + ".original"):
+                os.replace(path + ".original", path)
+                os.utime(path)
+            continue
+        text = texts.setdefault(path, "\n" + open(path).read())
+        if text.count(old) != 1:
+            print(f"{os.path.basename(entry)}: its old lines occur {text.count(old)} times in {path}")
+            failed = True
+        texts[path] = text.replace(old, new)
+    if mode == "apply" and not failed:
+        for path, text in texts.items():
+            os.rename(path, path + ".original")
+            open(path, "w").write(text[1:])
+sys.exit(failed)
+EOF
+}
+
 if [ "${1:-}" = --check ]; then
-    for patch in "$zoo"/*.patch; do git apply --check "$patch"; done
+    replace check "$zoo"/*.bug
     exit
 fi
 
 rm -rf "$copy" && mkdir -p "$copy"
-# As new as can be: what was built last may have the last bug in it.
+# With new times: what was built last may contain the last bug.
 git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- -cf - | tar -xmf - -C "$copy"
 cd "$copy"
 # Built once before, so that each bug is built quickly.
 cargo test --locked --quiet --no-run
 
-# passes TEST SECONDS: whether it does within that time. What it says is in .why.
+# passes TEST SECONDS: whether it does within that time. Its output is in .output.
 passes() {
     # shellcheck disable=SC2086
-    timeout --kill-after=5 "$2" $1 </dev/null >"$copy/.why" 2>&1
+    timeout --kill-after=5 "$2" $1 </dev/null >"$copy/.output" 2>&1
 }
 
-# What a failure was: a test that never began to run has not noticed anything.
+# failure: what the failure of a test was. One that never began to run has not noticed anything.
 failure() {
-    if grep -q 'could not compile' "$copy/.why"; then
+    if grep -q 'could not compile' "$copy/.output"; then
         echo 'does not compile'
-    elif grep -qE '[Rr]unning ' "$copy/.why"; then
+    elif grep -qE '[Rr]unning ' "$copy/.output"; then
         echo killed
     else
         echo 'did not run'
     fi
 }
 
-# killed PATCH: applies it, runs its test, takes it back; says what came of it.
+# killed ENTRY: applies it, runs its test, restores the files and prints the verdict.
 killed() {
-    local bug test verdict=survived
+    local bug test expected verdict=survived
     bug=$(sed -n 's/^Bug: //p' "$1") test=$(sed -n 's/^Test: //p' "$1")
-    git apply "$1" 2>"$copy/.why" || { verdict='does not apply'; bug=$(<"$copy/.why"); }
-    if [ "$verdict" = survived ]; then
+    expected=$(sed -n 's/^Expect: //p' "$1")
+    if replace apply "$1"; then
         passes "$test" "$patience" || verdict=$(failure)
-        git apply -R "$1"
+    else
+        verdict='does not apply'
     fi
-    printf '%-9s %s: %s (%s)\n' "$verdict" "$(basename "$1" .patch)" "$bug" "$test"
+    replace restore "$1"
+    [ "$verdict" != "${expected:-killed}" ] || verdict=killed
+    printf '%-9s %s: %s (%s)\n' "$verdict" "$(basename "$1" .bug)" "$bug" "$test"
     [ "$verdict" = killed ]
 }
 
 selected=()
-for patch in "$zoo"/*.patch; do
-    number=$(basename "$patch"); number=${number%%-*}
-    if [[ $# -eq 0 || " $* " = *" $number "* ]]; then selected+=("$patch"); fi
+for entry in "$zoo"/*.bug; do
+    number=$(basename "$entry"); number=${number%%-*}
+    if [[ $# -eq 0 || " $* " = *" $number "* ]]; then selected+=("$entry"); fi
 done
 all=${#selected[@]} dead=0
-((all > 0)) || { echo "no patch has such a number" >&2; exit 1; }
+((all > 0)) || { echo "no entry has such a number" >&2; exit 1; }
 
 sed -n 's/^Test: //p' "${selected[@]}" | sort -u >"$copy/.tests"
 while read -r test; do
-    passes "$test" "$building" || { tail -n 20 "$copy/.why"; echo "fails without any bug: $test"; exit 1; } >&2
+    passes "$test" "$building" || { tail -n 20 "$copy/.output"; echo "fails without any bug: $test"; exit 1; } >&2
 done <"$copy/.tests"
 
-for patch in "${selected[@]}"; do
-    if killed "$patch"; then dead=$((dead + 1)); fi
+for entry in "${selected[@]}"; do
+    if killed "$entry"; then dead=$((dead + 1)); fi
 done
 echo "$dead of $all killed"
 ((dead == all))

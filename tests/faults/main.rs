@@ -1,85 +1,24 @@
-//! What a TCP echo server survives. Each row is a fault that is put to it over
-//! loopback and judged from outside, by bytes, `/proc` and exit codes, so the same
-//! rows score any echo server that can be started by a command line.
+//! Which faults a TCP echo server survives. Each row puts one fault to it over loopback and
+//! judges it from outside, by bytes, `/proc` and exit codes. So the same rows score any echo
+//! server that a command line can start.
 //!
 //! `cargo test` runs the quick rows against this project's server;
 //! `scripts/faults.sh` runs the rest, or another server.
-// `pub` is for the other files of this program.
-#![allow(unreachable_pub)]
 
-mod accept;
-mod ask;
-mod bench;
-mod bytes;
-mod cgroup;
-mod churn;
-mod cli;
-mod client;
-#[path = "../common/mod.rs"]
-mod common;
-mod crowd;
-mod descriptors;
-mod drain;
-mod errnos;
-mod fairness;
-mod frames;
-mod groups;
-mod handlers;
-mod herd;
-mod hogs;
-mod hose;
-mod hostile;
-mod logs;
-mod memory;
-mod models;
-mod namespace;
-mod network;
-mod obedient;
-mod pingers;
-mod process;
-mod rogue;
-mod row;
-mod server;
-mod shortage;
-mod signals;
-mod slowloris;
-mod soak;
-mod sockets;
-mod sources;
-mod splits;
-mod strace;
-mod swarm;
-mod talk;
-mod workers;
+mod clients;
+mod harness;
+mod rows;
+#[path = "../shared/splitmix.rs"]
+mod splitmix;
 
 use std::process::ExitCode;
 
-use bench::Bench;
 use clap::Parser;
-use cli::Cli;
-use row::{Row, Verdict};
 
-/// The families, each a file.
-const FAMILIES: &[&[Row]] = &[
-    accept::ROWS,
-    errnos::ROWS,
-    hostile::ROWS,
-    frames::ROWS,
-    fairness::ROWS,
-    memory::ROWS,
-    bytes::ROWS,
-    splits::ROWS,
-    process::ROWS,
-    signals::ROWS,
-    logs::ROWS,
-    descriptors::ROWS,
-    network::ROWS,
-    churn::ROWS,
-    drain::ROWS,
-    handlers::ROWS,
-    workers::ROWS,
-    models::ROWS,
-];
+use harness::bench::Bench;
+use harness::cli::Cli;
+use harness::row::{Row, Verdict};
+use rows::FAMILIES;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -104,7 +43,7 @@ fn main() -> ExitCode {
     score(&bench, &rows)
 }
 
-/// Runs the rows one after the other and says what came of each.
+/// Runs the rows one after the other and prints each verdict.
 fn score(bench: &Bench, rows: &[&Row]) -> ExitCode {
     println!("faults put to: {}", bench.title());
     let verdicts: Vec<Verdict> = rows
@@ -119,5 +58,5 @@ fn score(bench: &Bench, rows: &[&Row]) -> ExitCode {
     let count = |word| verdicts.iter().filter(|verdict| verdict.word() == word).count();
     let (survived, skipped) = (count("survived"), count("skipped"));
     println!("{survived} of {} survived, {skipped} skipped", verdicts.len() - skipped);
-    ExitCode::from(u8::from(count("FELL") > 0))
+    ExitCode::from(u8::from(count("FAILED") > 0))
 }

@@ -1,8 +1,8 @@
-//! Echoes a stream over a socket that does what the input says: `scripts/fuzz.sh`.
+//! Echoes a stream over a socket that does what the input tells it: `scripts/fuzz.sh`.
 #![no_main]
 
-#[path = "../common/reference.rs"]
-mod reference;
+#[path = "../shared/reference_codec.rs"]
+mod reference_codec;
 
 use std::io::{self, Read, Write};
 
@@ -10,7 +10,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use reactor_server::{Buffer, Codec, Connection, Framing, Received, Tally, TooLong};
 
-/// What the input says.
+/// The plan in the input.
 #[derive(Debug, Arbitrary)]
 struct Plan<'a> {
     wire: Wire,
@@ -153,7 +153,7 @@ impl Echo<'_> {
 
 fuzz_target!(|plan: Plan<'_>| {
     let (framing, max) = (plan.wire.framing(), usize::from(plan.max_message));
-    let expected = reference::decode(&framing, max, plan.incoming);
+    let expected = reference_codec::decode(&framing, max, plan.incoming);
     let echoed = &plan.incoming[..plan.incoming.len() - expected.rest.len()];
 
     let steps = plan.steps.into_iter();

@@ -18,7 +18,7 @@ use mailbox::{EventLoop, Mailbox};
 use poll::Events;
 use stand_in::{poll, sync, sys, token};
 
-/// Runs the model in all interleavings and says how many there are.
+/// Runs the model in all interleavings and prints how many there are.
 fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -37,7 +37,7 @@ fn send<T: 'static>(
     thread::spawn(move || messages.into_iter().for_each(|message| mailbox.send(message)))
 }
 
-/// Waits once as a reactor does, and reads the mail that has come.
+/// Waits once as a reactor does, and reads the messages that arrived.
 fn wait_and_read<T>(event_loop: &EventLoop<T>) -> impl Iterator<Item = T> {
     event_loop.wait(&mut Events, None).expect("a wait");
     (0..event_loop.inbox.acknowledge()).map_while(|_| event_loop.inbox.take())
@@ -80,7 +80,7 @@ fn messages_of_one_sender_arrive_in_order() {
 }
 
 #[test]
-fn messages_that_come_before_the_reader_sleeps_are_no_wake_up() {
+fn messages_before_the_reader_sleeps_cause_no_wake_up() {
     explore("two senders before the reader looks", || {
         let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         join([send(mailbox.clone(), [1, 2]), send(mailbox, [3, 4])]);
@@ -90,10 +90,10 @@ fn messages_that_come_before_the_reader_sleeps_are_no_wake_up() {
 }
 
 #[test]
-fn while_the_reader_sleeps_however_many_messages_are_one_wake_up() {
-    explore("two senders to one who sleeps", || {
+fn many_messages_to_a_sleeping_reader_are_one_wake_up() {
+    explore("two senders to a sleeping reader", || {
         let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
-        // It has waited in vain, and has not answered yet.
+        // It has waited without result, and has not acknowledged yet.
         event_loop.wait(&mut Events, Some(Duration::ZERO)).expect("a wait");
         join([send(mailbox.clone(), [1, 2]), send(mailbox, [3, 4])]);
         assert_eq!(event_loop.poll.writes(), 1);
@@ -115,7 +115,7 @@ fn a_reader_that_ends_early_stops_no_sender_and_keeps_no_message() {
 }
 
 #[test]
-fn a_bell_without_a_message_wakes_its_reader_too() {
+fn a_wake_up_without_a_message_wakes_the_reader() {
     explore("a message, and a ring without one", || {
         let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
         let (waker, fact) = (mailbox.waker(), Arc::new(loom::sync::atomic::AtomicBool::new(false)));

@@ -160,7 +160,7 @@ pub(crate) mod poll {
         }
 
         fn event(&self) -> &Event {
-            &self.0.get().expect("the bell is watched").0
+            &self.0.get().expect("the waker is watched").0
         }
     }
 }

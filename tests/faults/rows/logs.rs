@@ -1,0 +1,173 @@
+//! Faults of the log: it is not read, there is no room, its reader is gone.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, PipeReader, pipe};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::Signal;
+
+use crate::clients::blocking;
+use crate::harness::bench::Bench;
+use crate::harness::row::Row;
+use crate::harness::server::{Server, eventually};
+
+pub(crate) const ROWS: &[Row] = &[
+    Row { id: "F31", fault: "its output is a pipe that nobody reads", long: false, run: unread },
+    Row { id: "F32", fault: "its disk is full, its log's reader gone", long: false, run: lost },
+];
+
+/// How soon it ends: ours waits a second for its log's reader.
+const SOON: Duration = Duration::from_secs(5);
+const AT_ALL: Duration = Duration::from_secs(30);
+
+fn unread(bench: &Bench) -> Result<String> {
+    let count = bench.measure(2000, 20_000);
+    let (reader, output) = small_pipe()?;
+    let server = bench.server().output(output.0, output.1).start()?;
+    serve(&server, count)?;
+    let took = end(bench, &server)?;
+    drop(reader);
+    let figure = format!("{count} connections served, ended after {:.2} s", took.as_secs_f64());
+    if !bench.is_ours() {
+        return Ok(figure);
+    }
+    let dropped = read_at_last(bench, count)?;
+    Ok(format!(
+        "{figure}; read at last, {dropped} lines were dropped, which is all that is missing"
+    ))
+}
+
+/// As before, but the pipe is read when all is over. Returns how many lines were dropped.
+fn read_at_last(bench: &Bench, count: usize) -> Result<usize> {
+    let (reader, output) = small_pipe()?;
+    let server = bench.server().output(output.0, output.1).start()?;
+    serve(&server, count)?;
+    let lines = lines_of(reader, usize::MAX);
+    let mut log = Vec::new();
+    // What waits is written before there is more to log.
+    while let Ok(line) = lines.recv_timeout(Duration::from_millis(100)) {
+        log.push(line);
+    }
+    end(bench, &server)?;
+    log.extend(lines.iter());
+    let dropped = all_accounted_for(&log, count)?;
+    ensure!(dropped > 0, "the pipe held all {} lines", log.len());
+    Ok(dropped)
+}
+
+fn lost(bench: &Bench) -> Result<String> {
+    let count = bench.measure(500, 10_000);
+    let full = || File::options().write(true).open("/dev/full");
+    survive(bench, count, (full()?.into(), full()?.into())).context("/dev/full")?;
+    let (reader, output) = small_pipe()?;
+    drop(reader);
+    survive(bench, count, output).context("no reader")?;
+    let figure = format!("{count} connections served in each case, then ended in order");
+    if !bench.is_ours() {
+        return Ok(figure);
+    }
+    let dropped = lost_on_a_full_disk(bench, count).context("/dev/full")?;
+    let more = lost_with_the_reader(bench, count).context("the reader is gone")?;
+    Ok(format!("{figure}; {dropped} and {more} lines were dropped, which is all that is missing"))
+}
+
+fn survive(bench: &Bench, count: usize, output: (Stdio, Stdio)) -> Result<()> {
+    let server = bench.server().output(output.0, output.1).start()?;
+    serve(&server, count)?;
+    server.must_be_alive()?;
+    end(bench, &server).map(drop)
+}
+
+fn lost_on_a_full_disk(bench: &Bench, count: usize) -> Result<usize> {
+    let path = link_to(bench, "/dev/full")?;
+    let server = bench.server().flags(&["--log-file", &path]).start()?;
+    serve(&server, count)?;
+    let log = log_elsewhere(bench, &server, &path)?;
+    all_accounted_for(&log, count)
+}
+
+fn lost_with_the_reader(bench: &Bench, count: usize) -> Result<usize> {
+    let path = link_to(bench, "/proc/self/fd/1")?;
+    let (reader, output) = small_pipe()?;
+    let server =
+        bench.server().flags(&["--log-file", &path]).output(output.0, Stdio::null()).start()?;
+    // That it listens, and a connection that was opened and closed to check that.
+    let mut log: Vec<String> = lines_of(reader, 3).iter().collect();
+    serve(&server, count)?;
+    log.extend(log_elsewhere(bench, &server, &path)?);
+    all_accounted_for(&log, count)
+}
+
+fn link_to(bench: &Bench, target: &str) -> Result<String> {
+    let path = bench.folder.join(format!("log{}", target.replace('/', "-")));
+    symlink(target, &path)?;
+    Ok(path.to_str().context("the folder has an odd name")?.to_owned())
+}
+
+/// Gives the server's log a file that it can write to. Returns its lines.
+fn log_elsewhere(bench: &Bench, server: &Server, path: &str) -> Result<Vec<String>> {
+    fs::remove_file(path)?;
+    server.signal(Signal::HUP)?;
+    eventually("the log is opened anew", || Ok(Path::new(path).exists()))?;
+    end(bench, server)?;
+    let log = fs::read_to_string(path)?;
+    fs::remove_file(path)?;
+    Ok(log.lines().map(str::to_owned).collect())
+}
+
+/// Opens connections and has each echo; closes them in the way that leaves no trace.
+fn serve(server: &Server, count: usize) -> Result<()> {
+    for number in 1..=count {
+        let mut stream = server.connect()?;
+        blocking::ping(&mut stream).with_context(|| format!("connection {number}"))?;
+        blocking::reset(stream)?;
+    }
+    Ok(())
+}
+
+fn end(bench: &Bench, server: &Server) -> Result<Duration> {
+    server.signal(Signal::TERM)?;
+    let (status, time) = server.end_within(AT_ALL)?;
+    if bench.is_ours() {
+        ensure!(status.success(), "it ended with {status}");
+        ensure!(time < SOON, "it ended only after {time:?}");
+    }
+    Ok(time)
+}
+
+/// Asserts that the summary counts as dropped what is missing from the log. In all there are
+/// two lines for each connection, with one connection that checked whether it listens, and
+/// one line each for listening, draining, and the summary.
+fn all_accounted_for(log: &[String], connections: usize) -> Result<usize> {
+    let summary = log.iter().find(|line| line.contains(" summary ")).context("no summary")?;
+    let dropped = summary.rsplit_once("dropped=").and_then(|(_, count)| count.parse().ok());
+    let dropped: usize = dropped.context("the summary has no count of dropped lines")?;
+    let there = log.iter().filter(|line| !line.ends_with("log lines were dropped")).count();
+    let all = 2 * (connections + 1) + 3;
+    ensure!(there + dropped == all, "{there} lines and {dropped} dropped are not {all}");
+    Ok(dropped)
+}
+
+/// A pipe of 4 KiB, for standard output and error.
+fn small_pipe() -> Result<(PipeReader, (Stdio, Stdio))> {
+    let (reader, writer) = pipe()?;
+    fcntl_setpipe_size(&writer, 4096)?;
+    Ok((reader, (writer.try_clone()?.into(), writer.into())))
+}
+
+/// Reads at most that many lines, then drops the reader.
+fn lines_of(reader: PipeReader, most: usize) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        let mut read = BufReader::new(reader).lines().map_while(Result::ok).take(most);
+        read.try_for_each(|line| sender.send(line))
+    });
+    lines
+}

@@ -1,0 +1,14 @@
+//! The program `client`.
+
+mod broken_servers;
+mod latency;
+mod loops;
+mod merge;
+mod other_servers;
+mod page;
+mod rates;
+mod runs;
+mod signals;
+mod swapped_replies;
+mod usage;
+mod wrong_replies;

@@ -1,0 +1,74 @@
+//! An open loop sends at its rate, and a long run does not grow.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::support::client::{ClientProcess, client, run, run_json};
+use crate::support::fake_server::{Wire, answering};
+use crate::support::running::{Running, config};
+use reactor_server::Framing;
+use rustix::process::Signal;
+
+#[test]
+fn the_rate_decides_the_number_of_messages() {
+    let server = Running::echo(config(Framing::Raw));
+    thread::scope(|scope| {
+        for more in [
+            &["-c", "1"][..],
+            &["-c", "7"],
+            &["-c", "7", "--threads", "3"],
+            &["-c", "7", "--warmup", "500ms"],
+            &["-c", "7", "--reconnect-every", "50", "--pipeline", "8"],
+        ] {
+            let flags = [&["--rate", "2k", "-d", "2s"], more].concat();
+            let address = server.address;
+            scope.spawn(move || {
+                let report = run_json(address, &flags);
+                // Messages without a reply when time is up are all that may be missing.
+                let (messages, unsent) = (report.number("messages"), report.number("unsent"));
+                assert_eq!((report.code, messages + unsent), (0, 4000), "{more:?}: {report:?}");
+                assert!(unsent < 1000, "{more:?}: {report:?}");
+                assert_eq!(report.number("bytes_sent"), 24 * messages, "{more:?}");
+                assert_eq!(report.number("bytes_received"), 24 * messages, "{more:?}");
+            });
+        }
+    });
+}
+
+/// At a millisecond for each message, one after the other, at most 1000 of 5000 are sent.
+#[test]
+fn unsent_messages_are_counted_and_reported() {
+    let server = || {
+        answering(Wire::Raw(24), |_, message| {
+            thread::sleep(Duration::from_millis(1));
+            message
+        })
+    };
+    let flags = ["-c", "1", "--rate", "5k", "-d", "1s"];
+    let report = run_json(server(), &flags);
+    let (messages, unsent) = (report.number("messages"), report.number("unsent"));
+    assert_eq!((report.code, messages + unsent), (0, 5000), "{report:?}");
+    assert!((1..=1001).contains(&messages), "{messages}");
+    // The last of them were sent nearly a second late.
+    assert!(report.millis("latency_us", "max") > 500.0, "{report:?}");
+    assert!(report.millis("latency_raw_us", "p50") < report.millis("latency_us", "p50") / 5.0);
+    let text = String::from_utf8(run(server(), &flags).stdout).expect("a text");
+    assert!(text.contains("of the messages that were due were not sent in time"), "{text}");
+    assert!(text.contains(" not sent in time"), "{text}");
+}
+
+#[test]
+fn memory_does_not_grow_with_the_number_of_messages() {
+    let server = Running::echo(config(Framing::Raw));
+    let flags = ["-c", "20", "-d", "1h", "--pipeline", "8", "--json"];
+    let process = ClientProcess::start(client(server.address, &flags));
+    let resident_after = |messages| {
+        server.wait_until("messages", |stats| stats.sum(|it| &it.messages) > messages);
+        1024 * process.status().vmrss.expect("a size")
+    };
+    let (early, late) = (resident_after(20_000), resident_after(200_000));
+    eprintln!("resident after 20,000 messages: {early}, after 200,000: {late}");
+    assert!(late < early + (1 << 20), "{early} to {late}");
+    process.signal(Signal::INT);
+    assert_eq!(process.report().code, 130);
+}

@@ -1,0 +1,11 @@
+//! The integration tests: the library over real sockets, and both programs as processes.
+
+#[path = "../shared/reference_codec.rs"]
+mod reference_codec;
+#[path = "../shared/splitmix.rs"]
+mod splitmix;
+
+mod client;
+mod server;
+mod support;
+mod unsafe_code;

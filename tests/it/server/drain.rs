@@ -1,0 +1,154 @@
+//! A server that drains loses nothing that it was sent before.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::support::eventually;
+use crate::support::running::{Running, config};
+use crate::support::streams::{fill, frame, noise, read_to_end};
+use crossbeam_channel::bounded;
+use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
+
+/// Waits until the server's kernel has acknowledged all that was sent.
+fn wait_until_acknowledged(server: &Running) {
+    eventually("all is acknowledged", || unacknowledged(server) == 0);
+}
+
+/// How many bytes clients have sent that are not acknowledged, as the kernel lists them.
+fn unacknowledged(server: &Running) -> usize {
+    let sockets = procfs::net::tcp().expect("the table of sockets").into_iter();
+    let clients = sockets.filter(|socket| socket.remote_address == server.address);
+    clients.map(|socket| socket.tx_queue as usize).sum()
+}
+
+#[test]
+fn draining_answers_what_arrived_and_closes_idle_peers() {
+    for workers in [0, 2] {
+        let mut server = Running::echo(Config { workers, ..config(Framing::Len32) });
+        let mut busy: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        let mut idle: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        server.wait_until("all are in", |stats| stats.sum(|reactor| &reactor.opened) == 40);
+        let message = frame(&noise(20_000));
+        for stream in &mut busy {
+            stream.write_all(&message).expect("sent");
+        }
+        wait_until_acknowledged(&server);
+        server.handle.drain();
+        for stream in &mut busy {
+            assert!(read_to_end(stream) == message, "{workers} workers");
+        }
+        for stream in &mut idle {
+            assert_eq!(read_to_end(stream), b"");
+        }
+        drop((busy, idle));
+        assert_eq!(server.ending(), Ending::Drained);
+    }
+}
+
+#[test]
+fn draining_answers_connections_not_yet_accepted() {
+    let mut server = Running::echo(Config { max_connections: Some(10), ..config(Framing::Raw) });
+    let mut streams: Vec<_> = (0..40).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(b"just in time").expect("sent");
+    }
+    wait_until_acknowledged(&server);
+    server.handle.drain();
+    for stream in &mut streams {
+        assert_eq!(read_to_end(stream), b"just in time");
+    }
+    drop(streams);
+    assert_eq!(server.ending(), Ending::Drained);
+    assert_eq!(server.handle.stats().acceptor.accepted.get(), 40);
+}
+
+#[test]
+fn draining_answers_megabytes_to_a_slow_reader() {
+    let mut server = Running::echo(config(Framing::Raw));
+    let mut stream = server.connect();
+    // Now the server's kernel is full too, and the server must answer it all.
+    let sent = fill(&mut stream);
+    let stuck = unacknowledged(&server);
+    server.handle.drain();
+    let back = read_to_end(&mut stream);
+    drop(stream);
+    assert_eq!(server.ending(), Ending::Drained);
+    // What was acknowledged before the drain is back. The rest may have arrived in time
+    // or not.
+    assert!(back.len() >= sent - stuck, "{} of {sent}, {stuck} were stuck", back.len());
+    let chunk = noise(1 << 20);
+    let expected: Vec<u8> = chunk.iter().copied().cycle().take(back.len()).collect();
+    assert!(back == expected);
+}
+
+#[test]
+fn no_connection_is_accepted_after_the_drain() {
+    let mut server = Running::echo(config(Framing::Raw));
+    server.handle.drain();
+    assert_eq!(server.ending(), Ending::Drained);
+    assert!(TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn peers_that_never_read_cannot_delay_the_end() {
+    let drain_timeout = Duration::from_millis(300);
+    let mut server = Running::echo(Config { drain_timeout, ..config(Framing::Raw) });
+    let streams: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    let chunk = noise(1 << 20);
+    for stream in &streams {
+        stream.set_nonblocking(true).expect("non-blocking");
+    }
+    server.wait_until("the server holds much", |stats| {
+        streams.iter().for_each(|mut stream| drop(stream.write(&chunk)));
+        stats.sum(|reactor| &reactor.received) > 20 << 20
+    });
+    let began = Instant::now();
+    server.handle.drain();
+    assert_eq!(server.ending(), Ending::Forced);
+    assert!(began.elapsed() >= drain_timeout);
+    assert!(server.handle.stats().closed_for(Reason::Stop) > 0);
+}
+
+#[test]
+fn stop_resets_connections_and_ends() {
+    let mut server = Running::echo(config(Framing::Raw));
+    let mut stream = server.connect();
+    stream.write_all(b"hello").expect("sent");
+    stream.read_exact(&mut [0; 5]).expect("a reply");
+    server.handle.stop();
+    assert_eq!(server.ending(), Ending::Forced);
+    let error = stream.read(&mut [0; 1]).expect_err("a reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+/// Never returns from its first message.
+struct Stuck(crossbeam_channel::Receiver<()>, crossbeam_channel::Sender<()>);
+
+impl Handler for Stuck {
+    type Session = ();
+
+    fn opened(&self, _: SocketAddr) {}
+
+    fn message(&self, _: &mut (), _: &[u8], _: &mut Reply<'_>) {
+        let _ = self.1.send(());
+        let _ = self.0.recv();
+    }
+}
+
+#[test]
+fn a_stuck_handler_cannot_delay_the_end() {
+    for workers in [0, 1] {
+        let (key, door) = bounded::<()>(0);
+        let (arrived, arrivals) = bounded(1);
+        let drain_timeout = Duration::from_millis(50);
+        let config = Config { workers, drain_timeout, io_threads: 1, ..config(Framing::Raw) };
+        let mut server = Running::start(config, Stuck(door, arrived));
+        let mut stream = server.connect();
+        stream.write_all(b"anything").expect("sent");
+        arrivals.recv().expect("it is stuck");
+        server.handle.drain();
+        assert_eq!(server.ending(), Ending::Forced);
+        drop(key);
+    }
+}
