@@ -65,6 +65,7 @@ whole WORKERS "$workers" 0
 whole RUNS "$runs"
 whole LIMIT "$limit"
 whole PORT "$port"
+[[ $ip =~ ^[0-9A-Fa-f:.]*[:.][0-9A-Fa-f:.]*(%.+)?$ ]] || wrong_value "IP='$ip' is not an IP address"
 ((port < 65536)) || wrong_value "PORT='$port' is above 65535"
 for count in "${threads[@]}"; do whole IO_THREADS "$count"; done
 readarray -t threads < <(printf '%s\n' "${threads[@]}" | sort -nu)
@@ -234,7 +235,7 @@ if ((total == 1)); then
     one_run "${threads[0]}"
     cat "$out"/run-1-*/figures
 else
-    echo "== $settings; I/O threads ${threads[*]}, $runs runs each"
+    echo "== $settings; I/O threads ${threads[*]}, runs of each: $runs"
     for ((round = 0; round < runs; round++)); do
         for ((i = 0; i < ${#threads[@]}; i++)); do
             one_run "${threads[round % 2 ? ${#threads[@]} - 1 - i : i]}"
@@ -243,7 +244,7 @@ else
 fi
 sort -n -k1,1 -k2,2 "$out/runs" | awk -f scripts/btest/medians.awk >"$out/medians"
 ((total == 1)) || awk -v cpus="$cpus" -f scripts/btest/numbers.awk -f scripts/btest/table.awk "$out/medians"
-if ((${#threads[@]} > 1)) || [ -n "${CHART:-}" ]; then
+if [ -s "$out/medians" ] && { ((${#threads[@]} > 1)) || [ -n "${CHART:-}" ]; }; then
     awk -v cpus="$cpus" -v what="$settings" -f scripts/btest/numbers.awk -f scripts/btest/chart.awk "$out/medians" >"$chart"
     echo "chart: $chart"
 fi

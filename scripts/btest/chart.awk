@@ -21,7 +21,7 @@ function line_at(x1, y1, x2, y2, class) {
 
 END {
     slot = NR > 6 ? 84 : 560 / NR
-    left = 110; height = 260; bottom = 346; width = slot * NR; right = left + width
+    left = 120; height = 260; bottom = 346; width = slot * NR; right = left + width
     step = step_for(highest); top = step * (int(highest / step) + 1)
 
     printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d 430\" font-family=\"sans-serif\" font-size=\"13\">\n", right + 30
@@ -37,7 +37,7 @@ END {
     text_at(20, 26, "start", "title", "Messages per second over I/O threads")
     text_at(20, 46, "start", "quiet", what)
     text_at(20, 64, "start", "quiet", runs > 1 ? "line: median of " runs " runs; bars: slowest to fastest run" : "one run each")
-    printf "<text transform=\"translate(26 %d) rotate(-90)\" text-anchor=\"middle\">messages per second</text>\n", bottom - height / 2
+    printf "<text transform=\"translate(20 %d) rotate(-90)\" text-anchor=\"middle\">messages per second</text>\n", bottom - height / 2
 
     for (value = 0; value <= top; value += step) {
         line_at(left, y_of(value), right, y_of(value), value ? "grid" : "axis")
