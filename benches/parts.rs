@@ -1,7 +1,7 @@
-//! What the parts cost: framing, the slab, mail between threads, the client's histogram, and
-//! a round trip over loopback.
+//! Measures the parts: framing, the slab, mail between threads, the client's histogram, and a
+//! round trip over loopback.
 
-// What is not public is measured as it stands, on what it stands on.
+// The mailbox is not public, so it is included as a file, with what it imports.
 #[allow(dead_code, unused_imports)]
 #[path = "../src/net/mailbox.rs"]
 mod mailbox;
@@ -55,7 +55,7 @@ fn slab(c: &mut Criterion) {
     let mut slab = Slab::default();
     let tokens: Vec<_> = (0..10_000).map(|value| slab.insert(value)).collect();
     let mut next = 0;
-    c.bench_function("look one of 10,000 up", |bencher| {
+    c.bench_function("look up one of 10,000", |bencher| {
         bencher.iter(|| {
             next = (next + 7919) % tokens.len();
             slab.get_mut(black_box(tokens[next])).copied()
@@ -64,16 +64,17 @@ fn slab(c: &mut Criterion) {
 }
 
 fn mail(c: &mut Criterion) {
-    let (event_loop, mailbox) = mailbox::EventLoop::new().expect("a event_loop");
+    let (event_loop, mailbox) = mailbox::EventLoop::new().expect("an event loop");
     let mut events = Events::with_capacity(8);
-    let mut group = c.benchmark_group("letters to a thread, and one wake-up");
+    let mut group = c.benchmark_group("messages to a thread, and one wake-up");
     for count in [1, 16] {
         group.throughput(Throughput::Elements(count));
         group.bench_function(count.to_string(), |bencher| {
             bencher.iter(|| {
-                // Whoever has waited in vain is asleep until it answers.
+                // After a wait without result the loop counts as asleep until it acknowledges,
+                // so that the first message wakes it.
                 event_loop.wait(&mut events, Some(Duration::ZERO)).expect("a wait");
-                (0..count).for_each(|letter| mailbox.send(black_box(letter)));
+                (0..count).for_each(|message| mailbox.send(black_box(message)));
                 event_loop.wait(&mut events, None).expect("a wait");
                 (0..event_loop.inbox.acknowledge())
                     .map_while(|_| event_loop.inbox.take())
@@ -83,7 +84,7 @@ fn mail(c: &mut Criterion) {
     }
 }
 
-/// As the load client has it: an hour in nanoseconds, to three digits.
+/// The load client's: up to an hour in nanoseconds, with three significant digits.
 fn histogram(c: &mut Criterion) {
     let mut latency = Histogram::<u64>::new_with_bounds(1, 3_600_000_000_000, 3).expect("bounds");
     let mut value = 1;
@@ -104,7 +105,7 @@ fn round_trip(c: &mut Criterion) {
         let thread = std::thread::spawn(|| server.run());
         let mut stream = TcpStream::connect(address).expect("a connection");
         stream.set_nodelay(true).expect("no delay");
-        c.bench_function(&format!("24 bytes there and back, {workers} workers"), |bencher| {
+        c.bench_function(&format!("round trip of 24 bytes, {workers} workers"), |bencher| {
             bencher.iter(|| {
                 stream.write_all(&[b'x'; 24]).expect("sent");
                 stream.read_exact(&mut [0; 24]).expect("a reply");

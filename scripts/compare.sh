@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Compares this project's server with others in one run: rate, CPU and system calls an
+# Compares this project's server with others in one run: rate, CPU and system calls per
 # echo, threads, memory. `scripts/compare.sh --help` lists what can be selected, --quick
-# takes three minutes. What the others need is not installed by this: who is not there
-# is said to be missing. Debian's golang, libasio-dev, libuv1-dev, libevent-dev; linux-perf,
-# and root, to count system calls.
+# takes three minutes. It installs nothing: a server that cannot be built is left out, and
+# listed as missing. They need Debian's golang, libasio-dev, libuv1-dev and libevent-dev;
+# counting system calls needs linux-perf and root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-peers=benches/peers build=target/compare/build
+peers=benches/peers build=${CARGO_TARGET_DIR:-target}/compare/build
 bin=$build/release
 case " $* " in
     *' -h '* | *' --help '*) sed -n '/USAGE: &str/,/^";/{//d;p}' "$peers/compare/cli.rs" && exit ;;
@@ -14,7 +14,7 @@ esac
 cargo build --release --locked --quiet --bins
 cargo build --release --locked --quiet --manifest-path "$peers/Cargo.toml" --target-dir "$build"
 
-# has COMPILER HEADER [LANGUAGE]: whether a program could be made of it.
+# has COMPILER HEADER [LANGUAGE]: returns whether a program with this header can be compiled.
 has() { echo "#include <$2>" | "$1" -E -x "${3:-c}" - >/dev/null 2>&1; }
 
 rm -f "$bin"/peer-{go,asio,libuv,libevent}

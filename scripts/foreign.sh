@@ -1,36 +1,40 @@
 #!/usr/bin/env bash
-# Ours against programs that are not ours: their clients against our server, then our
-# client against their echo servers, and through their proxies to our server. Tools
-# that are not there are skipped, and it says so.
+# Runs this project's programs against others: their clients against our server, our
+# client against their echo servers, and our client through their proxies to our server.
+# A tool that is not installed is skipped, with a line that names it. Logs stay in
+# target/foreign (or $CARGO_TARGET_DIR/foreign).
 #
-# Our client needs no flags for any of them: it half-closes only when it has all
-# replies, so that a proxy that then closes both ways has nothing left to lose. What
-# differs is opening: a queue of 10 (ncat) has clients of a burst come back a second
-# later, and --connect-rate does without.
+# Our client needs no special flags for any of them: it half-closes only after the last
+# reply, so a proxy that then closes both directions loses nothing. A server with a short
+# accept queue (10 in ncat) makes some of a burst of connects wait a second;
+# --connect-rate avoids that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --quiet --bins
-out=$PWD/target/foreign
-mkdir -p "$out"
+target=${CARGO_TARGET_DIR:-target}
+bin=$target/release
+mkdir -p "$target/foreign"
+# nginx wants an absolute path.
+out=$(cd "$target/foreign" && pwd)
 server='' theirs=''
 trap 'for pid in $theirs $server; do kill -KILL "$pid" 2>/dev/null || true; done' EXIT
 
-# has TOOL: says so if it is not there.
+# has TOOL: returns whether it is installed, and prints a line if it is not.
 has() { command -v "$1" >/dev/null || { echo "$1: skipped, it is not installed"; false; }; }
-# serve FLAGS...: starts our server; its port is in $port.
+# serve FLAGS...: starts our server and sets $port.
 serve() {
-    # The address of the one before is not its own.
+    # It holds the address of the previous server.
     rm -f "$out/address"
-    target/release/server 127.0.0.1 0 --log-file "$out/server.log" "$@" >"$out/address" &
+    "$bin/server" 127.0.0.1 0 --log-file "$out/server.log" "$@" >"$out/address" &
     server=$!
     until grep -q . "$out/address" 2>/dev/null; do sleep 0.05; done
     port=$(sed 's/.*://' "$out/address")
 }
-# stop: it must drain and exit with 0.
+# stop: stops our server, which must drain and exit with 0.
 stop() { kill -TERM "$server"; wait "$server"; server=''; }
-# pick: a port that is free, for those that cannot pick one; in $free.
+# pick: sets $free to a free port, for programs that cannot choose one.
 pick() { free=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'); }
-# ask NAME COMMAND...: starts their program and has our client verify what comes back.
+# ask NAME COMMAND...: starts their program on $free, and has our client verify the replies.
 ask() {
     local name=$1
     "${@:2}" </dev/null >"$out/theirs.log" 2>&1 &
@@ -41,10 +45,10 @@ ask() {
     done
     for flags in '' '--pipeline 8 -s 1k --reconnect-every 100' '--rate 5k -d 1s'; do
         # shellcheck disable=SC2086 # They are several.
-        timeout 60 target/release/client 127.0.0.1 "$free" -q -c 20 -n 1000 --timeout 5s $flags >"$out/report"
+        timeout 60 "$bin/client" 127.0.0.1 "$free" -q -c 20 -n 1000 --timeout 5s $flags >"$out/report"
         echo "our client, $name${flags:+, $flags}: $(sed -n 's/^messages *//p' "$out/report")"
     done
-    # It ends as it likes.
+    # Any exit status of theirs will do.
     kill -TERM "$theirs" && wait "$theirs" || true
     theirs=''
 }
@@ -56,7 +60,7 @@ if has socat; then
         timeout 60 socat -t 30 - "TCP:127.0.0.1:$port" <"$out/sent" >"$out/received"
         cmp "$out/sent" "$out/received"
         stop
-        echo "socat: 64 MiB behind a half-close are back, byte for byte, with $workers workers"
+        echo "socat: 64 MiB before a half-close came back byte for byte, $workers workers"
     done
 fi
 

@@ -1,8 +1,12 @@
-"""Opens many connections to a server of its own and reports what each costs in
-memory: idle, after each has echoed 64 KiB, and once all are closed. Also how long
-64 I/O threads take to start. Exits with 1 if a promise is broken.
+"""Starts a server, opens many connections to it and reports the memory per connection:
+idle, after each has echoed 64 KiB in turn, and after all have at once. It also reports
+how long 64 I/O threads take to start. Exits with 1 if a promise is broken. scripts/counts.sh
+runs it, and builds the server first.
 
     python3 scripts/idle.py raw|len32
+
+CONNECTIONS        number of connections   [15000, or what the descriptor limit allows]
+CARGO_TARGET_DIR   where cargo builds      [target]
 """
 import os
 import resource
@@ -13,18 +17,21 @@ import sys
 import time
 
 IP_BIND_ADDRESS_NO_PORT = 24  # Python has no name for it before 3.12
-SERVER = "target/release/server"
-# Bytes of RSS a connection. Messages that are longer than one read are held for a
-# while, which leaves some of the heap in pieces.
+TARGET = os.environ.get("CARGO_TARGET_DIR") or "target"
+SERVER = f"{TARGET}/release/server"
+LOG = f"{TARGET}/counts/idle.log"
+# Bytes of RSS per connection. Messages longer than one read are held for a while, which
+# leaves the heap fragmented.
 MOST = {"raw": 150, "len32": 250}
 framing = sys.argv[1] if len(sys.argv) > 1 else "raw"
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+os.makedirs(os.path.dirname(LOG), exist_ok=True)
 count = min(int(os.environ.get("CONNECTIONS", 15000)), hard - 200)
 
 
 def start(*flags):
-    flags = ["127.0.0.1", "0", "--framing", framing, "--log-file", "target/counts/idle.log", *flags]
+    flags = ["127.0.0.1", "0", "--framing", framing, "--log-file", LOG, *flags]
     began = time.monotonic()
     server = subprocess.Popen([SERVER, *flags], stdout=subprocess.PIPE, text=True)
     port = int(server.stdout.readline().rsplit(":", 1)[1])
@@ -37,7 +44,7 @@ def rss(pid):
 
 
 def settled(pid):
-    """Waits until the server has nothing left to do: its memory stands still."""
+    """Waits until the server's memory no longer changes, and returns its bytes."""
     before, now = None, rss(pid)
     while before != now:
         time.sleep(0.3)
@@ -49,9 +56,9 @@ def open_all(port):
     streams = []
     for number in range(count):
         stream = socket.socket()
-        # A source address has some 28,000 ports, and is slow beyond half of them. Its
-        # port is chosen on connecting: one that is bound before is nobody else's for
-        # a minute, whatever their address.
+        # A source address has some 28,000 ports, and is slow beyond half of them. The
+        # kernel chooses the port on connect: a port that is bound before stays
+        # reserved for a minute, for all peers.
         stream.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         stream.bind((f"127.0.0.{2 + number // 10000}", 0))
         stream.connect(("127.0.0.1", port))
@@ -73,7 +80,7 @@ broken = seconds > 0.5
 body = os.urandom(65536)
 message = body if framing == "raw" else struct.pack("<I", len(body)) + body
 server, port, _ = start("--io-threads", "2")
-# What its threads need anyway, they have from here on: a connection for each.
+# One connection for each thread, so that what a thread allocates once is in the base.
 for _ in range(2):
     with socket.create_connection(("127.0.0.1", port)) as stream:
         stream.sendall(message)
@@ -93,7 +100,7 @@ figures.append(("after 64 KiB each, all at once", settled(server.pid)))
 for name, now in figures:
     each = (now - base) / count
     broken |= each > MOST[framing]
-    print(f"{f'{count} connections, {framing}':<34} {each:.0f} bytes of RSS each, {name}")
+    print(f"{f'{count} connections, {framing}':<34} {each:.0f} bytes of RSS per connection, {name}")
 for stream in streams:
     stream.close()
 server.terminate()

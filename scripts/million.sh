@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Holds a million connections on this machine, against our own server, and has every
-# one of them echo.
+# Holds a million connections to this project's server on one machine, and has each of
+# them echo once.
 #
 #   scripts/million.sh [CONNECTIONS]                                  [1000000]
 #
-# As few servers and clients as the limit of descriptors allows: one of each if the
-# hard limit (ulimit -Hn) is above the number of connections, 51 of each if it is
-# 20,000. First it checks memory, descriptors, fs.file-max and ports, and says what
-# does not fit instead of trying; then it opens all connections, holds them until the
+# It starts as few servers and clients as the descriptor limit allows: one of each if
+# the hard limit (ulimit -Hn) is above the number of connections, 51 of each if it is
+# 20,000. First it checks memory, descriptors, fs.file-max and ports, and prints what
+# does not fit instead of trying. Then it opens all connections, holds them until the
 # last is open, has each echo once, and closes them.
 #
-# SECONDS_EACH   how long opening, and echoing, may take at most   [300]
-# PER_PROCESS    connections of a process at most      [what its descriptors allow]
+# SECONDS_EACH   seconds that opening, and echoing, may take     [300]
+# PER_PROCESS    connections per process, at most                [what its descriptors allow]
 #
-# Exits with 1 if a connection failed, a byte was wrong, or it does not fit. Logs and
-# results stay in target/million.
+# Exits with 1 if a connection failed, a byte was wrong, or it does not fit; with 2 if a
+# value is wrong. Logs and results stay in target/million (or $CARGO_TARGET_DIR/million).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,11 +27,12 @@ for number in "$connections" "$patience" "${PER_PROCESS:-1}"; do
     echo "error: CONNECTIONS, SECONDS_EACH and PER_PROCESS are whole numbers, at least 1" >&2
     exit 2
 done
-out=target/million
-bin=target/release
-# Bytes a connection takes, both ends: the kernel's, the server's and the client's.
+target=${CARGO_TARGET_DIR:-target}
+out=$target/million
+bin=$target/release
+# Bytes per connection, both ends: the kernel's, the server's and the client's.
 each=10800
-# Descriptors of a process that are no connections.
+# Descriptors of a process for other things than connections.
 other=300
 servers=() clients=()
 
@@ -50,9 +51,9 @@ fits() {
     (($2 <= $3)) || { verdict="short: $4" short=1; }
     printf '%-28s %15d of %20d  %s\n' "$1" "$2" "$3" "$verdict"
 }
-fits "bytes of memory" $((connections * each)) "$available" "fewer connections, or more memory"
-fits "descriptors of a process" $((other + ${PER_PROCESS:-1})) "$hard" "raise the hard limit (ulimit -Hn)"
-fits "open files of the machine" $((2 * connections + 10000)) $((files_most - files_open)) \
+fits "memory (bytes)" $((connections * each)) "$available" "fewer connections, or more memory"
+fits "descriptors per process" $((other + ${PER_PROCESS:-1})) "$hard" "raise the hard limit (ulimit -Hn)"
+fits "open files, all processes" $((2 * connections + 10000)) $((files_most - files_open)) \
     "sysctl fs.file-max=$((files_open + 2 * connections + 10000))"
 # 127.0.0.0/8 has 16 million addresses, each with all ports.
 fits "ports x source addresses" "$connections" $(((last_port - first_port + 1) * (1 << 24))) \
@@ -60,7 +61,7 @@ fits "ports x source addresses" "$connections" $(((last_port - first_port + 1) *
 # The kernel tracks connections only where a firewall has asked it to.
 tracked=$(cat /proc/sys/net/netfilter/nf_conntrack_count 2>/dev/null || echo 0)
 if ((tracked > 0)); then
-    fits "connections that are tracked" "$connections" \
+    fits "tracked connections" "$connections" \
         $(($(cat /proc/sys/net/netfilter/nf_conntrack_max) - tracked)) \
         "sysctl net.netfilter.nf_conntrack_max=$connections"
 fi
@@ -82,7 +83,7 @@ trap 'exit 130' INT TERM
 now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
 kernel() { awk '/^Slab/ { printf "%.0f\n", $2 * 1024 }' /proc/meminfo; }
-# rss PID...: bytes of memory that they have together.
+# rss PID...: the resident bytes of all these processes together.
 rss() {
     local pid sum=0 pages
     for pid; do { read -r _ pages _ <"/proc/$pid/statm"; } 2>/dev/null && sum=$((sum + pages)); done
@@ -90,7 +91,7 @@ rss() {
 }
 # Both ends of a connection are on this machine.
 established() { awk '/^TCP:/ { print int($3 / 2) }' /proc/net/sockstat; }
-# show TEXT: how far it has come; a line now and then where there is no terminal.
+# show TEXT: progress, on one line; without a terminal a line every five seconds.
 shown=0
 show() {
     if [ -t 2 ]; then
@@ -128,14 +129,14 @@ for ((i = 0; i < processes; i++)); do
         --timeout "${patience}s" --no-progress --json --output "$out/client-$i.json" 2>"$out/client-$i.err" &
     clients+=($!)
 done
-# holding: how many clients have opened all they could.
+# holding: the number of clients that have opened all their connections.
 holding() { cat "$out"/client-*.err 2>/dev/null | grep -c '^holding ' || true; }
-# alive PID...: how many of these still run.
+# alive PID...: the number of these that still run.
 alive() { local pid count=0; for pid; do kill -0 "$pid" 2>/dev/null && count=$((count + 1)); done; echo "$count"; }
 until (($(holding) >= $(alive "${clients[@]}"))); do
     show "opening: $(established) of $connections after $(since "$began") s"
     awk -v since="$(since "$began")" -v most="$patience" 'BEGIN { exit since > most }' ||
-        { echo "error: not all are open after $patience s" >&2; exit 1; }
+        { echo "error: not all connections are open after $patience s" >&2; exit 1; }
     sleep 0.2
 done
 opening=$(since "$began")
@@ -151,7 +152,7 @@ kill -USR1 "${clients[@]}" 2>/dev/null || true
 while (($(alive "${clients[@]}"))); do
     show "echoing: $((processes - $(alive "${clients[@]}"))) of $processes clients done after $(since "$began") s"
     awk -v since="$(since "$began")" -v most="$patience" 'BEGIN { exit since > most }' ||
-        { echo "error: not all have echoed after $patience s" >&2; exit 1; }
+        { echo "error: not all connections have echoed after $patience s" >&2; exit 1; }
     sleep 0.2
 done
 echoing=$(since "$began")
@@ -164,18 +165,18 @@ servers=()
 show ""
 if [ -t 2 ]; then printf '\r' >&2; fi
 
-# ---- what came of it
+# ---- results
 "$bin/client" report "$out"/client-*.json --json >"$out/all.json" || failed=1
 figure() { awk -v key="\"$1\":" '$1 == key { gsub(/[^0-9.]/, "", $2); print $2; exit }' "$out/all.json"; }
 opened=$(figure opened)
 printf '%-24s %s of %s, %s held at once, %s failed\n' opened "$opened" "$connections" "$held" "$((connections - opened))"
-printf '%-24s %s s, %.0f connections a second\n' "opening took" "$opening" "$(awk -v n="$opened" -v s="$opening" 'BEGIN { print n / s }')"
-# With fewer, what the processes and the kernel need anyway is most of it.
+printf '%-24s %s s, %.0f connections per second\n' "opening took" "$opening" "$(awk -v n="$opened" -v s="$opening" 'BEGIN { print n / s }')"
+# With fewer connections the fixed costs of the processes and the kernel dominate.
 ((opened < 10000)) ||
-    printf '%-24s server %d, client %d, kernel (both ends) %d\n' "bytes a connection" "$server_each" "$client_each" "$kernel_each"
+    printf '%-24s server %d, client %d, kernel (both ends) %d\n' "bytes per connection" "$server_each" "$client_each" "$kernel_each"
 printf '%-24s %s of %s in %.1f s, %s mismatches, %s errors\n' "echoes verified" "$(figure messages)" "$opened" \
     "$(grep -m1 '^  "seconds":' "$out/all.json" | tr -dc 0-9.)" "$(figure mismatches)" "$(figure errors)"
 printf '%-24s %s s\n' "echoing and closing" "$echoing"
-printf '%-24s %s s\n' "all of it took" "$(since "$started")"
+printf '%-24s %s s\n' "total" "$(since "$started")"
 ((opened == connections && held >= connections)) || failed=1
 exit "$failed"

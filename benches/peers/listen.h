@@ -1,4 +1,4 @@
-/* A listener, and threads that are dealt connections: what libuv's and libevent's echo
+/* A listener, and threads that connections are dealt to: what libuv's and libevent's echo
  * servers have in common. */
 #ifndef LISTEN_H
 #define LISTEN_H
@@ -49,8 +49,8 @@ static int accept_one(int listener) {
     return fd;
 }
 
-/* With one thread, `serve` has the listener in its own loop (is_pipe is 0). With more, each
- * has the end of a pipe in it, through which this thread deals them connections in turn. */
+/* With one thread, `serve` has the listener in its own loop (source[1] is 0). With more, the
+ * loop of each has the end of a pipe, through which this thread deals connections in turn. */
 static int run(int argc, char **argv, void *(*serve)(void *source)) {
     if (argc < 3) {
         fprintf(stderr, "usage: IP PORT [THREADS]\n");
@@ -73,7 +73,7 @@ static int run(int argc, char **argv, void *(*serve)(void *source)) {
     }
 }
 
-/* The connection that a readable source has to give, or -1. */
+/* The next connection of a readable source, or -1. */
 static int take(const int *source) {
     int fd = -1;
     if (!source[1]) return accept_one(source[0]);

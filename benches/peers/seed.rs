@@ -1,5 +1,5 @@
-//! What the client of the original did: one blocking connection, messages one by one, each
-//! a length and a body in one write, and a reply that is read in two.
+//! Does what the client of the original did: one blocking connection, one message at a time;
+//! each is a length and a body in one write, and its reply takes two reads.
 //!
 //!     seed IP PORT MESSAGES
 
@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::process::ExitCode;
 
-/// The arguments, if they make sense.
+/// The arguments, or `None` if they are wrong.
 fn arguments() -> Option<(IpAddr, u16, u64)> {
     let mut words = std::env::args().skip(1);
     let ip = words.next()?.parse().ok()?;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         eprintln!("usage: seed IP PORT MESSAGES");
         return ExitCode::from(2);
     };
-    // A reply that never comes is a failure, and no reason to wait for ever.
+    // A reply that never arrives is a failure, not a reason to wait for ever.
     let patience = Some(std::time::Duration::from_secs(30));
     let result = TcpStream::connect((ip, port)).and_then(|mut stream| {
         stream.set_nodelay(true)?;

@@ -1,4 +1,4 @@
-// asio, without Boost: an io_context a thread, a session a connection, dealt in turn.
+// asio, without Boost: an io_context per thread, a session per connection, dealt in turn.
 #include <array>
 #include <asio.hpp>
 #include <cstdlib>
@@ -37,7 +37,7 @@ class Server {
 public:
     Server(const tcp::endpoint &address, int threads) {
         for (int i = 0; i < threads; i++) contexts_.push_back(std::make_unique<asio::io_context>(1));
-        // It sets SO_REUSEADDR by itself.
+        // It sets SO_REUSEADDR on its own.
         acceptor_ = std::make_unique<tcp::acceptor>(*contexts_[0], address);
         accept();
     }

@@ -1,6 +1,6 @@
-//! Counts the system calls of an echo, in a run of its own, in which nothing is timed: perf
-//! has the kernel count them, which slows a server down by a tenth of a microsecond each.
-//! (strace stops it twice for each, and then the next message is always there already.)
+//! Counts the system calls per echo, in a run of its own in which nothing is timed: perf has
+//! the kernel count them, which costs a tenth of a microsecond per call. (strace stops the
+//! server twice per call, and then the next message has always arrived already.)
 
 use std::fs;
 use std::path::Path;
@@ -15,21 +15,23 @@ use crate::load::{self, Amount};
 use crate::seeds;
 use crate::server::Server;
 use crate::shape::{Shape, Work};
+use crate::target;
 use crate::trouble::{Result, Trouble, failed};
 
-const OUTPUT: &str = "target/compare/calls";
+/// The file that perf writes to.
+const OUTPUT: &str = "calls";
 const EVENT: &str = "raw_syscalls:sys_enter";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether perf is installed, and the kernel lets us count.
+/// Returns whether perf is installed and the kernel allows counting.
 pub(crate) fn can_be_counted() -> bool {
     let mut perf = Command::new("perf");
     perf.args(["stat", "-e", EVENT, "true"]).stdout(Stdio::null()).stderr(Stdio::null());
     perf.status().is_ok_and(|status| status.success())
 }
 
-/// System calls of an echo: of two runs of different length the difference, so that
-/// connecting does not count. The programs are in `folder`.
+/// System calls per echo: the difference of two runs of different length, so that connecting
+/// does not count. The programs are in `folder`.
 pub(crate) fn measure(contender: &Contender, shape: &Shape, folder: &Path) -> Result<f64> {
     let (few, many) = messages(shape.group);
     let (calls, echoes) = count(contender, shape, folder, few)?;
@@ -37,7 +39,7 @@ pub(crate) fn measure(contender: &Contender, shape: &Shape, folder: &Path) -> Re
     Ok((more_calls - calls) / (more_echoes - echoes))
 }
 
-/// How many messages each connection sends, in the shorter and in the longer run.
+/// Messages per connection, in the shorter and in the longer run.
 fn messages(group: &str) -> (u64, u64) {
     match group {
         "B" => (100, 20_100),
@@ -61,25 +63,26 @@ fn count(contender: &Contender, shape: &Shape, folder: &Path, messages: u64) -> 
 
 fn echoes(results: &Value) -> Result<f64> {
     let echoes = results.get("messages").and_then(Value::as_f64);
-    echoes.ok_or_else(|| Trouble::Failed("the client says no messages".to_owned()))
+    echoes.ok_or_else(|| Trouble::Failed("the client's results have no messages".to_owned()))
 }
 
-/// A perf that counts for a server, with all threads that it has or starts.
+/// A perf that counts the calls of a server, in all threads it has or starts.
 struct Counter(Process);
 
 impl Counter {
     fn start(server: u32) -> Result<Counter> {
         let mut perf = Command::new("perf");
-        perf.args(["stat", "-x", ",", "-e", EVENT, "-o", OUTPUT, "-p", &server.to_string()]);
+        perf.args(["stat", "-x", ",", "-e", EVENT, "-o", &target::output(OUTPUT)])
+            .args(["-p", &server.to_string()]);
         let mut counter = Counter(Process::start(perf.stderr(Stdio::null()), None)?);
         until(PATIENCE, "perf does not count", || counter.counts(server))?;
         Ok(counter)
     }
 
-    /// Whether it has begun: then it holds a descriptor for each thread of the server.
+    /// Returns `Some` once it counts: then it holds a descriptor for each thread of the server.
     fn counts(&mut self, server: u32) -> Result<Option<()>> {
         if let Some(status) = self.0.ended()? {
-            return failed(format!("perf ended by itself ({status})"));
+            return failed(format!("perf ended on its own ({status})"));
         }
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.0.id()))?;
         let targets = descriptors.filter_map(|it| fs::read_link(it.ok()?.path()).ok());
@@ -88,12 +91,12 @@ impl Counter {
         Ok((counted >= threads).then_some(()))
     }
 
-    /// How many it has counted.
+    /// Ends it and returns the number of calls.
     fn stop(mut self) -> Result<f64> {
         self.0.interrupt();
         self.0.wait(PATIENCE)?;
-        let counted = fs::read_to_string(OUTPUT)?;
-        total(&counted).ok_or_else(|| Trouble::Failed(format!("perf says {counted:?}")))
+        let counted = fs::read_to_string(target::output(OUTPUT))?;
+        total(&counted).ok_or_else(|| Trouble::Failed(format!("perf has no count: {counted:?}")))
     }
 }
 
@@ -107,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_total_is_read_and_nothing_is_taken_for_none() {
+    fn the_total_is_read_and_a_line_without_one_is_none() {
         let lines =
             "# started on Sun Nov 22 12:00:00 2026\n\n30018,,raw_syscalls:sys_enter,1,100.00,,\n";
         assert_eq!(total(lines), Some(30018.0));

@@ -17,11 +17,11 @@ const LINES: [RGBColor; 4] =
     [OURS, RGBColor(120, 120, 120), RGBColor(214, 108, 36), RGBColor(46, 139, 87)];
 const FONT: &str = "sans-serif";
 
-/// Of a bar and the space beside it, in pixels.
+/// Height of a bar with the space around it, in pixels.
 const BAR: i32 = 20;
-/// Above the bars, for the title of a panel.
+/// Height above the bars, for the title of a panel.
 const HEAD: i32 = 44;
-/// Left of the bars, for names, and right of the longest, for its figure.
+/// Width left of the bars, for names, and right of the longest, for its figure.
 const NAMES: i32 = 84;
 const FIGURES: i32 = 70;
 const WIDTH: i32 = 420;
@@ -30,13 +30,13 @@ const WIDTH: i32 = 420;
 #[derive(Debug)]
 pub(crate) struct Panel {
     pub(crate) title: String,
-    /// Whose, how much, and whether it is this project's.
+    /// Name, value, and whether it is this project's.
     pub(crate) bars: Vec<(String, f64, bool)>,
-    /// Digits behind the point.
+    /// Decimal places.
     pub(crate) digits: usize,
 }
 
-/// A line, over numbers of threads.
+/// A line over thread counts.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) name: String,
@@ -47,7 +47,7 @@ fn text(size: i32, color: RGBColor, side: HPos) -> TextStyle<'static> {
     (FONT, size).into_font().color(&color).pos(Pos::new(side, VPos::Center))
 }
 
-/// Draws panels, at most three beside each other.
+/// Draws panels, at most three in a row.
 pub(crate) fn panels(path: &Path, title: &str, panels: &[Panel]) -> Result {
     let columns = panels.len().clamp(1, 3);
     let rows = panels.len().div_ceil(columns);
@@ -82,7 +82,7 @@ fn draw_panel(area: &Area, panel: &Panel) -> Result {
     Ok(())
 }
 
-/// Draws lines over numbers of threads, which stand at equal distances.
+/// Draws lines over thread counts, which are evenly spaced.
 pub(crate) fn lines(path: &Path, title: &str, unit: &str, lines: &[Line]) -> Result {
     let mut counts: Vec<usize> =
         lines.iter().flat_map(|line| line.points.iter().map(|point| point.0)).collect();

@@ -1,4 +1,4 @@
-//! Whether a server echoes at all: what loses bytes is not measured.
+//! Checks that a server echoes every byte: one that does not is not measured.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,13 +16,13 @@ use crate::trouble::{Result, Trouble, failed};
 /// More than the kernel keeps for a peer that does not read, so that the server's writes are
 /// cut short.
 const FLOOD: usize = 24 << 20;
-/// For how long the peer does not read.
+/// How long the peer does not read.
 const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes that the client's own kernel takes for it, at most.
+/// The client's receive buffer, in bytes.
 const WINDOW: usize = 64 * 1024;
 
-/// Puts a server to the test, with one thread and with several.
+/// Checks a server with one thread and with several.
 pub(crate) fn check(contender: &Contender) -> Result<()> {
     for threads in [1, 3] {
         let shape = Shape {
@@ -37,7 +37,7 @@ pub(crate) fn check(contender: &Contender) -> Result<()> {
         load::run(&mut server, contender, &shape, Amount::Messages(10))?;
         if !contender.is_framed() {
             flood(server.address()).map_err(|error| {
-                Trouble::Failed(format!("{error}, at a half-close behind {FLOOD} bytes"))
+                Trouble::Failed(format!("{error}, at a half-close after {FLOOD} bytes"))
             })?;
         }
         if let Some(death) = server.death() {
@@ -47,12 +47,12 @@ pub(crate) fn check(contender: &Contender) -> Result<()> {
     Ok(())
 }
 
-/// The byte at a place in what is sent: no other place of the same page is like it.
+/// The byte at an offset of the stream: it depends on the offset, so that a shift shows.
 fn byte(at: usize) -> u8 {
     (at ^ (at >> 8) ^ (at >> 16)) as u8
 }
 
-/// Sends much, half-closes, reads late, and must get all of it.
+/// Sends much, half-closes, reads late, and must receive all of it.
 fn flood(server: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_recv_buffer_size(WINDOW)?;
@@ -69,7 +69,7 @@ fn flood(server: SocketAddr) -> io::Result<()> {
         });
         thread::sleep(PAUSE);
         let received = receive(&stream, &sent);
-        // So that nobody waits for one who will not come.
+        // Ends the sender, which would otherwise wait for a server that does not read.
         let _ = stream.shutdown(Shutdown::Both);
         let sending = sending.join().expect("no panic");
         received.and(sending)

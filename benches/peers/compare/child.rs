@@ -1,4 +1,4 @@
-//! A process that was started here, and that ends here whatever happens.
+//! A child process that never outlives its owner.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 use crate::sys;
 use crate::trouble::{Result, Trouble};
 
-/// How often it is looked whether something has come true: rarely enough not to be noticed
-/// in what is measured.
+/// The time between two looks at a condition: long enough not to disturb what is measured.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Is killed and waited for when it is dropped.
+/// Is killed and reaped when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts it, on one core if one is given.
+    /// Starts it, pinned to a core if one is given.
     pub(crate) fn start(command: &mut Command, core: Option<usize>) -> Result<Process> {
         sys::tie(command, core);
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -30,14 +29,14 @@ impl Process {
         self.0.id()
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.0.try_wait()
     }
 
-    /// Waits for its end, as long as that.
+    /// Waits until it ends, at most `patience`.
     pub(crate) fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
-        until(patience, "no end", || self.ended().map_err(Trouble::from))
+        until(patience, "it did not end", || self.ended().map_err(Trouble::from))
     }
 
     /// Asks it to end.
@@ -62,10 +61,10 @@ impl Drop for Process {
     }
 }
 
-/// Waits until there is something, as long as that.
+/// Waits until `look` returns something, at most `patience`; `problem` describes the failure.
 pub(crate) fn until<T>(
     patience: Duration,
-    what: &str,
+    problem: &str,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let began = Instant::now();
@@ -77,7 +76,7 @@ pub(crate) fn until<T>(
             return Err(Trouble::Interrupted);
         }
         if began.elapsed() > patience {
-            return Err(Trouble::Failed(format!("{what} within {patience:?}")));
+            return Err(Trouble::Failed(format!("{problem} within {patience:?}")));
         }
         thread::sleep(TICK);
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::contender;
+use crate::target::{self, FOLDER};
 
 pub(crate) const USAGE: &str = "\
 Compares this project's server with others, shape by shape, in one run.
@@ -14,14 +15,15 @@ Compares this project's server with others, shape by shape, in one run.
   --shapes LIST    A,B,C,D,E,F,hop,seed,threads,memory           [all]
   --servers LIST   ours,floor,tokio,mio,monoio,compio,smol,may,std,go,asio,libuv,libevent;
                    ours-len32 and the like alone, ours with all of them    [all]
-  --rounds N       each forwards or backwards through all that is measured [5]
-  --seconds S      of a measurement, after a fifth of it to warm up        [1]
+  --rounds N       rounds through everything, alternately forwards and backwards    [5]
+  --seconds S      seconds per measurement, after a fifth of that to warm up        [1]
   --quick          3 rounds of 0.2 s, 2,000 idle connections, system calls under A alone;
-                   some three minutes
-  -h, --help       this
+                   about three minutes
+  -h, --help       prints this
 
-CHARTS=img in the environment has the charts drawn there instead of in target/compare.
-Tables and verdicts go to standard output, every measurement to target/compare/results.csv.
+Tables and verdicts go to standard output, every measurement to target/compare/results.csv
+(or to the same place under $CARGO_TARGET_DIR). The charts are drawn there as well;
+CHARTS=img draws them in the folder img.
 Exits with 1 if this project's server failed anywhere, 2 for wrong usage, 130 if interrupted.
 ";
 
@@ -31,9 +33,9 @@ pub(crate) const GROUPS: [&str; 10] =
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
-    /// All, if there is none.
+    /// All, if empty.
     pub(crate) shapes: Vec<String>,
-    /// All, if there is none.
+    /// All, if empty.
     pub(crate) servers: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) time: Duration,
@@ -56,7 +58,7 @@ impl Options {
             rounds: 5,
             time: Duration::from_secs(1),
             is_quick: false,
-            charts: env::var_os("CHARTS").unwrap_or_else(|| "target/compare".into()).into(),
+            charts: env::var_os("CHARTS").unwrap_or_else(|| target::path(FOLDER).into()).into(),
         }
     }
 
@@ -68,12 +70,12 @@ impl Options {
         self.time / 5
     }
 
-    /// Whether a group of shapes is to be run.
+    /// Returns whether a group of shapes is selected.
     pub(crate) fn wants_shape(&self, group: &str) -> bool {
         self.shapes.is_empty() || self.shapes.iter().any(|wanted| wanted == group)
     }
 
-    /// Whether a server is to be run: by its name, or by that of which it is a variant.
+    /// Returns whether a server is selected, by its own name or by the one it is a variant of.
     pub(crate) fn wants_server(&self, name: &str) -> bool {
         let family = name.split('-').next().unwrap_or(name);
         self.servers.is_empty() || self.servers.iter().any(|it| it == name || it == family)
@@ -83,11 +85,11 @@ impl Options {
 /// Reads the words of the command line.
 ///
 /// # Errors
-/// What makes no sense, in words.
+/// A description of the flag or the value that is not understood.
 pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Request, String> {
     let words: Vec<String> = words.collect();
     let mut options = Options::new();
-    // Whatever is asked for beside it overrides it, wherever it stands.
+    // Other flags override it, wherever they stand.
     if words.iter().any(|word| word == "--quick") {
         options = options.quick();
     }
@@ -128,7 +130,7 @@ fn list(value: &str, is_known: impl Fn(&str) -> bool) -> Result<Vec<String>, Str
 fn number(value: &str, least: f64, most: f64) -> Result<f64, String> {
     match value.parse() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("{value:?} is no number from {least} to {most}")),
+        _ => Err(format!("{value:?} is not a number from {least} to {most}")),
     }
 }
 
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn unknown_flags_and_bad_values_are_refused() {
         for line in [
             "--fast",
             "--rounds",
@@ -164,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn quick_gives_way_to_what_is_said_beside_it() {
+    fn other_flags_override_quick() {
         let options = options("--rounds 7 --quick --shapes A,seed");
         assert_eq!((options.rounds, options.is_quick), (7, true));
         assert!(options.wants_shape("seed") && !options.wants_shape("B"));
     }
 
     #[test]
-    fn a_server_is_wanted_by_its_name_and_by_its_family() {
+    fn a_server_is_selected_by_its_name_and_by_its_family() {
         let ours = options("--servers ours,go");
         assert!(ours.wants_server("ours-len32") && ours.wants_server("go"));
         let one = options("--servers ours-len32");

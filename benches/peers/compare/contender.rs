@@ -1,29 +1,27 @@
-//! The servers that are compared: ours and its variants, and the others.
+//! The servers that are compared: this project's with its variants, and the others.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The product's programs, from where the repository is.
-pub(crate) const OURS: &str = "target/release/server";
-pub(crate) const CLIENT: &str = "target/release/client";
+use crate::target::{self, SERVER};
 
 /// The others, and what each is made of.
 const PEERS: [(&str, &str); 12] = [
     ("floor", "raw epoll, one read and one write"),
-    ("tokio", "a task a connection"),
+    ("tokio", "a task per connection"),
     ("mio", "an event loop by hand"),
     ("monoio", "io_uring"),
     ("compio", "io_uring"),
-    ("smol", "a task a connection"),
-    ("may", "a coroutine a connection"),
-    ("std", "a thread a connection"),
-    ("go", "a goroutine a connection"),
+    ("smol", "a task per connection"),
+    ("may", "a coroutine per connection"),
+    ("std", "a thread per connection"),
+    ("go", "a goroutine per connection"),
     ("asio", "C++"),
     ("libuv", "C"),
     ("libevent", "C"),
 ];
 
-/// Ours with other flags, and the groups of shapes in which that is of interest.
+/// This project's server with other flags, and the groups of shapes it runs in then.
 const VARIANTS: [(&str, &[&str], &[&str]); 5] = [
     ("ours-len32", &["--framing", "len32"], &["A"]),
     ("ours-w1", &["--workers", "1"], &["A", "hop"]),
@@ -35,19 +33,19 @@ const VARIANTS: [(&str, &[&str], &[&str]); 5] = [
 /// A flag that not every version has.
 const BUSY: &str = "--busy-poll";
 
-/// One server, with all its flags but where to listen and with how many threads.
+/// One server, with all its flags but the address and the number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     program: PathBuf,
     flags: Vec<String>,
-    /// The only groups of shapes that it runs in, if it is a variant.
+    /// The only groups of shapes it runs in, if it is a variant.
     only: Option<&'static [&'static str]>,
 }
 
 impl Contender {
     fn ours(name: &'static str, flags: Vec<String>, only: Option<&'static [&'static str]>) -> Self {
-        Contender { name, program: PathBuf::from(OURS), flags, only }
+        Contender { name, program: target::path(SERVER), flags, only }
     }
 
     fn peer(name: &'static str, folder: &Path) -> Contender {
@@ -55,7 +53,7 @@ impl Contender {
         Contender { name, program, flags: Vec::new(), only: None }
     }
 
-    /// Whether it is this project's.
+    /// Returns whether it is this project's.
     pub(crate) fn is_ours(&self) -> bool {
         is_ours(self.name)
     }
@@ -78,9 +76,8 @@ impl Contender {
         let program = self.program.to_string_lossy().into_owned();
         let mut words = vec![program, "127.0.0.1".to_owned(), port.to_string()];
         if self.is_ours() {
-            words.extend(
-                ["--log-file", "target/compare/server.log", "--io-threads"].map(Into::into),
-            );
+            let log = target::output("server.log");
+            words.extend(["--log-file".to_owned(), log, "--io-threads".to_owned()]);
         }
         words.push(threads.to_string());
         words.extend(self.flags.iter().cloned());
@@ -98,13 +95,13 @@ pub(crate) fn is_ours(name: &str) -> bool {
     name == "ours" || name.starts_with("ours-")
 }
 
-/// Whether there is such a server, built or not, or such a family of them.
+/// Returns whether there is a server or a family of this name, built or not.
 pub(crate) fn is_known(name: &str) -> bool {
     let variants = VARIANTS.iter().map(|variant| variant.0);
     name == "ours" || PEERS.iter().map(|peer| peer.0).chain(variants).any(|it| it == name)
 }
 
-/// All servers that can be run, and the names of those that are not there.
+/// All servers that are built, and the names of those that are not.
 pub(crate) fn all(folder: &Path, help: &str) -> (Vec<Contender>, Vec<&'static str>) {
     let (there, missing): (Vec<_>, Vec<_>) = PEERS
         .iter()
@@ -120,12 +117,12 @@ pub(crate) fn all(folder: &Path, help: &str) -> (Vec<Contender>, Vec<&'static st
     (all, missing.iter().map(|peer| peer.name).collect())
 }
 
-/// The flags of a variant, unless this version does not know them.
+/// The flags of a variant, or `None` if this version of the server does not have them.
 fn understood(flags: &[&str], help: &str) -> Option<Vec<String>> {
     let mut words: Vec<String> = flags.iter().map(ToString::to_string).collect();
     if flags == [BUSY] {
         let line = help.lines().find(|line| line.contains(BUSY))?;
-        // With a value, if it takes one: longer than any reply here takes.
+        // If it takes a value: one that is longer than any reply takes here.
         words.extend(line.contains('<').then(|| "50us".to_owned()));
     }
     Some(words)
@@ -136,11 +133,11 @@ pub(crate) fn kind(name: &str) -> &'static str {
     let peer = PEERS.iter().find(|peer| peer.0 == name);
     match (name, peer) {
         (_, Some(peer)) => peer.1,
-        ("ours-len32", _) => "with messages told apart by their length",
+        ("ours-len32", _) => "with length-prefixed messages",
         ("ours-w1", _) => "with one worker",
         ("ours-w4", _) => "with four workers",
-        ("ours-log", _) => "with a line in the log for each connection",
-        ("ours-busy", _) => "that spins before it sleeps",
+        ("ours-log", _) => "with connect and close lines in the log",
+        ("ours-busy", _) => "that busy-polls before it sleeps",
         _ => "this project",
     }
 }

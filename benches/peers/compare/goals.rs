@@ -1,33 +1,33 @@
-//! Whether ours is as good as it is to be: side by side with the others of the same run.
+//! Compares this project's server with its goals, side by side with the others of the same run.
 
 use crate::contender::is_ours;
 use crate::measurement::Measurement;
 use crate::series::Series;
 use crate::shape::threads_enough;
 
-/// Ours may take this much more CPU an echo than the best of the others.
+/// Ours may take this many times the CPU per echo of the best of the others.
 const CPU: f64 = 1.05;
-/// System calls for messages that come together, or so many times those of the bare loop,
-/// which waits more often where less comes at once; and how many come under each shape.
+/// System calls per batch of messages that arrive together, or this many times those of the
+/// bare loop, which waits more often where fewer arrive at once; and the batch of each shape.
 const CALLS: f64 = 2.05;
 const MORE_CALLS: f64 = 1.05;
 const BATCHES: [(&str, f64); 4] = [("A", 1.0), ("C", 1.0), ("D", 1.0), ("E", 16.0)];
 /// The seed's workload, on few threads and on many.
 const SEEDS: [&str; 2] = ["seed-2", "seed-32"];
-/// Microseconds of the median latency with one connection and spinning.
-const SPINNING: f64 = 26.0;
+/// Microseconds of the median latency with one connection and busy-polling.
+const BUSY_POLLING: f64 = 26.0;
 /// Microseconds that a worker may cost, with all on one core and with cores to spare.
 const HOP: [(&str, &str, f64); 2] = [("A", "ours-w1", 3.1), ("hop", "ours-w4", 1.8)];
-/// Bytes of RSS a connection.
+/// Bytes of RSS per connection.
 const BYTES: f64 = 150.0;
-/// Rates, and times, closer than this are the same.
+/// Rates and times closer than this are a tie.
 const TIE: f64 = 0.10;
-/// How much less many threads may do than enough of them.
+/// How far the rate of many threads may be below that of twice the CPUs.
 const THREADS: f64 = 0.05;
 
 type Field = fn(&Measurement) -> Option<f64>;
 
-/// Everything that was measured, to be judged.
+/// Everything that was measured.
 #[derive(Debug)]
 pub(crate) struct Goals<'a> {
     all: &'a [Measurement],
@@ -48,7 +48,7 @@ impl<'a> Goals<'a> {
         lines.extend(self.cpu("A", "ours-len32"));
         lines.extend(BATCHES.iter().filter_map(|&(shape, batch)| self.calls(shape, batch)));
         lines.extend(self.latency());
-        lines.extend(self.spinning());
+        lines.extend(self.busy_polling());
         lines.extend(self.rate("F"));
         lines.extend(SEEDS.iter().filter_map(|shape| self.seed(shape)));
         lines.extend(HOP.iter().filter_map(|hop| self.hop(hop)));
@@ -73,7 +73,7 @@ impl<'a> Goals<'a> {
         self.series(shape, server).median(field)
     }
 
-    /// The others' figures, and whose they are.
+    /// The others' figures with their names, in ascending order.
     fn others(&self, of: impl Fn(&'static str) -> Option<f64>) -> Vec<(f64, &'static str)> {
         let others = self.servers.iter().filter(|name| !is_ours(name));
         let mut figures: Vec<_> = others.filter_map(|&name| Some((of(name)?, name))).collect();
@@ -86,7 +86,7 @@ impl<'a> Goals<'a> {
         let others = self.others(|name| self.least(shape, name, |it| it.cpu));
         let &(best, name) = others.first()?;
         Some(line(
-            &format!("{shape}: CPU an echo (min) of {server} <= {CPU} x the best"),
+            &format!("{shape}: CPU per echo (min) of {server} <= {CPU} x the best"),
             &format!("{ours:.2} us, {:.3} x", ours / best),
             &format!("{name} {best:.2} us"),
             verdict(ours <= CPU * best, false),
@@ -99,11 +99,11 @@ impl<'a> Goals<'a> {
         let most = floor.map_or(CALLS, |floor| CALLS.max(MORE_CALLS * floor));
         Some(line(
             &format!(
-                "{shape}: system calls a batch of {batch} <= {CALLS}, or {MORE_CALLS} x the floor's"
+                "{shape}: system calls per batch of {batch} <= {CALLS}, or {MORE_CALLS} x the floor's"
             ),
             &format!("{ours:.2}"),
             &floor.map_or(String::new(), |floor| format!("floor {floor:.2}")),
-            // The goal has two digits. A wait more or less is chance.
+            // The goal has two digits: a single wait more or less is chance.
             verdict((100.0 * ours).round() <= (100.0 * most).round(), false),
         ))
     }
@@ -120,10 +120,10 @@ impl<'a> Goals<'a> {
         ))
     }
 
-    fn spinning(&self) -> Option<String> {
+    fn busy_polling(&self) -> Option<String> {
         let ours = self.median("B", "ours-busy", |it| it.p50)?;
-        let goal = format!("B: p50 (median) when it spins <= {SPINNING} us");
-        Some(line(&goal, &format!("{ours:.1} us"), "", verdict(ours <= SPINNING, false)))
+        let goal = format!("B: p50 (median) with busy-polling <= {BUSY_POLLING} us");
+        Some(line(&goal, &format!("{ours:.1} us"), "", verdict(ours <= BUSY_POLLING, false)))
     }
 
     fn rate(&self, shape: &'a str) -> Option<String> {
@@ -135,7 +135,7 @@ impl<'a> Goals<'a> {
 
     fn seed(&self, shape: &'a str) -> Option<String> {
         let ours = self.median(shape, "ours", |it| it.rate)?;
-        // The better of its own, whether with few threads or with many.
+        // The better of its two, with few threads or with many.
         let go = |shape| self.median(shape, "go", |it| it.rate);
         let go = SEEDS.into_iter().filter_map(go).max_by(f64::total_cmp)?;
         Some(rates(
@@ -162,7 +162,7 @@ impl<'a> Goals<'a> {
         let idle = self.median("memory", "ours", |it| it.idle)?;
         let used = self.median("memory", "ours", |it| it.used)?;
         Some(line(
-            &format!("memory a connection <= {BYTES} B, idle and after an echo"),
+            &format!("memory per connection <= {BYTES} B, idle and after an echo"),
             &format!("{idle:.0} B, {used:.0} B"),
             "",
             verdict(idle <= BYTES && used <= BYTES, false),
@@ -198,7 +198,7 @@ fn line(goal: &str, ours: &str, beside: &str, verdict: &str) -> String {
     format!("| {goal} | {ours} | {beside} | {verdict} |")
 }
 
-/// What one run can say. What is missed by less than runs differ is no more than a tie.
+/// The verdict of one run. A goal missed by less than runs differ is a tie.
 fn verdict(is_met: bool, is_tie: bool) -> &'static str {
     match (is_met, is_tie) {
         (true, _) => "met",
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_held_against_the_best_of_the_others_and_not_against_its_variants() {
+    fn ours_is_compared_with_the_best_of_the_others_and_not_with_its_variants() {
         let all = [
             of("A", "ours", 5.3),
             of("A", "ours-len32", 1.0),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn system_calls_may_be_as_many_as_the_goal_says_or_as_the_floor_needs() {
+    fn system_calls_are_limited_by_the_goal_or_by_those_of_the_floor() {
         let of = |server, calls| {
             let shape = "A".to_owned();
             Measurement { shape, server, calls: Some(calls), ..Measurement::default() }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_without_anybody_beside_is_not_judged() {
+    fn a_goal_without_a_server_to_compare_with_has_no_verdict() {
         let all = [of("A", "ours", 5.3)];
         assert_eq!(Goals::new(&all, &["ours"]).cpu("A", "ours"), None);
     }

@@ -1,4 +1,4 @@
-//! Has the product's client load a server, and reads what it says.
+//! Loads a server with this project's client, and reads the client's results.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,22 +7,24 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::child::Process;
-use crate::contender::{CLIENT, Contender};
+use crate::contender::Contender;
 use crate::measurement::Measurement;
 use crate::server::Server;
 use crate::shape::Shape;
+use crate::target::{self, CLIENT};
 use crate::trouble::{Result, Trouble, failed};
 
-const OUTPUT: &str = "target/compare/client.json";
-/// How long a client may take beyond what it was told to.
+/// The file that the client writes to.
+const OUTPUT: &str = "client.json";
+/// How long a client may take beyond the time of the measurement.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How much is said.
+/// How much the client sends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Amount {
-    /// For so long, after a warm-up of so long.
+    /// Its duration, and that of the warm-up before it.
     Time(Duration, Duration),
-    /// So many messages on each connection.
+    /// Messages per connection.
     Messages(u64),
 }
 
@@ -57,7 +59,7 @@ pub(crate) fn measure(contender: &Contender, shape: &Shape, amount: Amount) -> R
     }
 }
 
-/// Runs the client against a server that is there already, and returns its results.
+/// Runs the client against a running server, and returns its results.
 ///
 /// # Errors
 /// A byte was wrong, or a connection failed.
@@ -67,18 +69,19 @@ pub(crate) fn run(
     shape: &Shape,
     amount: Amount,
 ) -> Result<Value> {
-    let mut command = Command::new(CLIENT);
+    let output = target::output(OUTPUT);
+    let mut command = Command::new(target::path(CLIENT));
     command.args(["127.0.0.1", &server.port.to_string(), "--server-pid", &server.id().to_string()]);
     command.args(shape.flags().into_iter().flatten()).args(amount.flags());
-    command.args(["--json", "--quiet", "--timeout", "5s", "--output", OUTPUT]);
+    command.args(["--json", "--quiet", "--timeout", "5s", "--output", &output]);
     if contender.is_framed() {
         command.args(["--framing", "len32"]);
     }
-    // An answer that is not of this run must not be taken for one.
-    let _ = fs::remove_file(OUTPUT);
+    // The results of an earlier run must not be taken for those of this one.
+    let _ = fs::remove_file(&output);
     let mut client = Process::start(command.stderr(Stdio::null()), shape.is_pinned.then_some(1))?;
     client.wait(amount.patience())?;
-    let text = fs::read(OUTPUT).map_err(|_| trouble("the client has no results"))?;
+    let text = fs::read(&output).map_err(|_| trouble("the client has no results"))?;
     let results = serde_json::from_slice(&text).map_err(|error| trouble(&error.to_string()))?;
     check(&results)?;
     Ok(results)
@@ -88,7 +91,7 @@ fn trouble(why: &str) -> Trouble {
     Trouble::Failed(why.to_owned())
 }
 
-/// Whether every byte was right and every connection opened.
+/// Fails unless every byte was right and every connection opened.
 fn check(results: &Value) -> Result<()> {
     let count = |pointer: &str| results.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     let bad = [count("/mismatches"), count("/errors"), count("/connections/failed")];
@@ -96,18 +99,20 @@ fn check(results: &Value) -> Result<()> {
         return Ok(());
     }
     if bad == [0, 0, 0] {
-        return failed("no echo in all that time");
+        return failed("no echo in the whole measurement");
     }
     let complaints = results.get("complaints").and_then(Value::as_object);
     let first = complaints.and_then(|it| it.keys().next()).map_or("", String::as_str);
     let [wrong, errors, unopened] = bad;
-    failed(format!("{wrong} wrong replies, {errors} errors, {unopened} not connected: {first}"))
+    failed(format!(
+        "{wrong} wrong replies, {errors} errors, {unopened} connections failed: {first}"
+    ))
 }
 
 fn read(results: &Value) -> Result<Measurement> {
     let figure = |pointer: &str| {
         let value = results.pointer(pointer).and_then(Value::as_f64);
-        value.ok_or_else(|| Trouble::Failed(format!("the client says no {pointer}")))
+        value.ok_or_else(|| Trouble::Failed(format!("the client's results have no {pointer}")))
     };
     Ok(Measurement {
         rate: Some(figure("/rate")?),

@@ -1,5 +1,5 @@
-//! `compare`: this project's server beside others, in one run. `scripts/compare.sh` builds
-//! all of them and starts it.
+//! `compare`: measures this project's server beside others, in one run. `scripts/compare.sh`
+//! builds all of them and starts it.
 
 mod calls;
 mod chart;
@@ -19,6 +19,7 @@ mod server;
 mod shape;
 mod sys;
 mod table;
+mod target;
 mod trouble;
 
 use std::path::{Path, PathBuf};
@@ -26,14 +27,11 @@ use std::process::{Command, ExitCode};
 use std::{env, fs, io, thread};
 
 use cli::{Options, Request, USAGE};
-use contender::OURS;
 use measurement::{Measurement, Results};
 use run::Run;
 use shape::Shape;
+use target::{FOLDER, SERVER};
 use trouble::Trouble;
-
-/// Of everything that is written.
-const FOLDER: &str = "target/compare";
 
 fn main() -> ExitCode {
     match cli::parse(env::args().skip(1)) {
@@ -52,27 +50,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures all that is asked for, then says what came of it: also of a part, if interrupted.
+/// Measures everything selected and reports the results; if interrupted, those measured so far.
 fn compare(options: &Options) -> io::Result<ExitCode> {
     sys::note_interrupts();
     sys::raise_descriptor_limit()?;
-    fs::create_dir_all(FOLDER)?;
+    fs::create_dir_all(target::path(FOLDER))?;
     let folder = peers()?;
     let (contenders, missing) = contender::all(&folder, &help()?);
     let contenders: Vec<_> =
         contenders.into_iter().filter(|it| options.wants_server(it.name)).collect();
     if contenders.is_empty() {
-        return Err(io::Error::other("none of the servers is there to be measured"));
+        return Err(io::Error::other("none of the selected servers is built"));
     }
     let shapes: Vec<_> =
         shape::all(cpus()).into_iter().filter(|it| options.wants_shape(it.group)).collect();
-    say_what_is_compared(options, &missing);
-    let results = Results::create(&Path::new(FOLDER).join("results.csv"))?;
+    print_settings(options, &missing);
+    let results = Results::create(&target::path(FOLDER).join("results.csv"))?;
     let mut run = Run::new(options, contenders, shapes, folder, results);
     let outcome = run.measure();
     report(&run, options)?;
     if matches!(outcome, Err(Trouble::Interrupted)) {
-        println!("\n**Interrupted: this is a part of what was to be measured.**");
+        println!("\n**Interrupted: these are the measurements up to then.**");
     }
     Ok(match outcome {
         Err(Trouble::Interrupted) => ExitCode::from(130),
@@ -86,16 +84,21 @@ fn is_our_failure(measurement: &Measurement) -> bool {
     contender::is_ours(measurement.server) && measurement.problem.is_some()
 }
 
-/// Where the others are: where this is.
+/// The folder of the other servers, which is this program's own.
 fn peers() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
-    program.parent().map(Path::to_owned).ok_or_else(|| io::Error::other("this is nowhere"))
+    program
+        .parent()
+        .map(Path::to_owned)
+        .ok_or_else(|| io::Error::other("this program is in no folder"))
 }
 
-/// What the product's server says that it can do.
+/// The `--help` of this project's server, for the flags it has.
 fn help() -> io::Result<String> {
-    let output = Command::new(OURS).arg("--help").output();
-    let output = output.map_err(|error| io::Error::other(format!("{OURS}: {error}")))?;
+    let server = target::path(SERVER);
+    let output = Command::new(&server).arg("--help").output();
+    let output =
+        output.map_err(|error| io::Error::other(format!("{}: {error}", server.display())))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -103,20 +106,20 @@ fn cpus() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-fn say_what_is_compared(options: &Options, missing: &[&str]) {
+fn print_settings(options: &Options, missing: &[&str]) {
     let missing: Vec<_> = missing.iter().copied().filter(|it| options.wants_server(it)).collect();
     println!(
-        "{} CPUs, {} rounds of {:?} after {:?} of warm-up each, forwards and backwards in turn.",
+        "{} CPUs, {} rounds of {:?} after {:?} of warm-up each, alternately forwards and backwards.",
         cpus(),
         options.rounds,
         options.time,
         options.warmup()
     );
     if !missing.is_empty() {
-        println!("Missing, as not installed or not built: {}.", missing.join(", "));
+        println!("Missing (not installed or not built): {}.", missing.join(", "));
     }
     if !calls::can_be_counted() {
-        println!("Missing: perf, or leave to use it, to count system calls.");
+        println!("Missing: perf, or the permission to use it, to count system calls.");
     }
 }
 
@@ -130,7 +133,7 @@ fn report(run: &Run, options: &Options) -> io::Result<()> {
     let pictures = picture::Pictures { shapes: &shapes, servers: &servers, all: run.results() };
     let drawn =
         pictures.draw(&options.charts).map_err(|error| io::Error::other(error.to_string()))?;
-    println!("\nAll measurements: {FOLDER}/results.csv");
+    println!("\nAll measurements: {}", target::output("results.csv"));
     drawn.iter().for_each(|path| println!("Chart: {path}"));
     Ok(())
 }

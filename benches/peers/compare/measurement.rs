@@ -1,34 +1,34 @@
-//! What was measured once, and the file that has all of it.
+//! One measurement, and the file that all of them are written to.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// One server under one shape, in one round. What a shape does not tell is `None`.
+/// One server under one shape, in one round. A figure that the shape does not measure is `None`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Measurement {
     pub(crate) shape: String,
     pub(crate) server: &'static str,
     pub(crate) threads: usize,
     pub(crate) round: usize,
-    /// Echoes a second.
+    /// Echoes per second.
     pub(crate) rate: Option<f64>,
-    /// Microseconds of the server's CPU an echo.
+    /// Microseconds of the server's CPU per echo.
     pub(crate) cpu: Option<f64>,
-    /// Of latency, in microseconds.
+    /// Latency in microseconds.
     pub(crate) p50: Option<f64>,
     pub(crate) p99: Option<f64>,
-    /// Echoes that were counted.
+    /// Echoes counted.
     pub(crate) echoes: Option<f64>,
-    /// Seconds in which they were.
+    /// Seconds in which they were counted.
     pub(crate) seconds: Option<f64>,
-    /// System calls an echo, of a run of its own.
+    /// System calls per echo, from a run of its own.
     pub(crate) calls: Option<f64>,
-    /// Connections held, and bytes of RSS each: before any has echoed, and after.
+    /// Connections held, and bytes of RSS per connection before and after each has echoed.
     pub(crate) held: Option<f64>,
     pub(crate) idle: Option<f64>,
     pub(crate) used: Option<f64>,
-    /// Why there is nothing.
+    /// Why it failed, if it did.
     pub(crate) problem: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Measurement {
     }
 }
 
-/// Is written as it comes, so that what was measured is there even if the end is not.
+/// All measurements. Each is written at once, so that an interrupt loses none.
 #[derive(Debug)]
 pub(crate) struct Results {
     file: File,

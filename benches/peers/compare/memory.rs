@@ -1,4 +1,4 @@
-//! What connections cost in memory, idle and after each has echoed once.
+//! Measures memory per connection, idle and after each has echoed once.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,18 +16,18 @@ use crate::shape::Shape;
 use crate::sys;
 use crate::trouble::{Result, Trouble};
 
-/// What each echoes.
+/// The message that each connection echoes.
 static MESSAGE: [u8; 64 * 1024] = [b'm'; 64 * 1024];
 /// A source address has some 28,000 ports, and is slow beyond half of them.
 const PER_ADDRESS: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How far apart memory is looked at to see whether it stands still.
+/// The time between two readings of the memory, which is settled when they are equal.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Measures a server once, with so many connections.
+/// Measures a server once, with `count` connections.
 pub(crate) fn measure(contender: &Contender, shape: &Shape, count: usize) -> Result<Measurement> {
     let server = Server::start(contender, shape)?;
-    // What it needs anyway, it has from here on.
+    // What the server allocates once is allocated from here on.
     for _ in 0..2 {
         echo(&mut TcpStream::connect(server.address())?)?;
     }
@@ -48,7 +48,8 @@ pub(crate) fn measure(contender: &Contender, shape: &Shape, count: usize) -> Res
     })
 }
 
-/// Opens that many, and waits until the server has accepted all: the kernel connects before.
+/// Opens `count` connections and waits until the server has accepted all of them: the kernel
+/// completes a connect before that.
 fn open(server: &Server, count: usize) -> Result<Vec<TcpStream>> {
     let before = descriptors(server.id())?;
     let mut streams = Vec::with_capacity(count);
@@ -90,10 +91,10 @@ fn descriptors(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-/// Bytes of memory of a process, once they stand still.
+/// Bytes of memory of a process, once they no longer change.
 fn settled(pid: u32) -> Result<u64> {
     let mut before = 0;
-    until(PATIENCE, "memory does not stand still", || {
+    until(PATIENCE, "the server's memory does not settle", || {
         std::thread::sleep(PAUSE);
         let now = resident(pid)?;
         let is_still = before == now;
@@ -106,5 +107,5 @@ fn resident(pid: u32) -> Result<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| Trouble::Failed("the kernel tells no Rss".to_owned()))
+    kib.map(|kib| kib * 1024).ok_or_else(|| Trouble::Failed("smaps_rollup has no Rss".to_owned()))
 }

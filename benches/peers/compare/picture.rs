@@ -1,4 +1,4 @@
-//! Which charts are drawn of what was measured.
+//! Chooses which charts to draw of the measurements.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::measurement::Measurement;
 use crate::series::Series;
 use crate::shape::Shape;
 
-/// What the charts are of.
+/// What the charts are drawn from.
 #[derive(Debug)]
 pub(crate) struct Pictures<'a> {
     pub(crate) shapes: &'a [&'a Shape],
@@ -20,15 +20,19 @@ pub(crate) struct Pictures<'a> {
 type Figure<'a> = &'a dyn Fn(Series<'_>) -> Option<f64>;
 
 impl Pictures<'_> {
-    /// Draws those of which there is anything, and returns their names.
+    /// Draws the charts for which there are measurements, and returns their paths.
     pub(crate) fn draw(&self, folder: &Path) -> Result<Vec<String>, Box<dyn Error>> {
         let rate = |series: Series<'_>| Some(series.median(|it| it.rate)? / 1000.0);
         let cpu = |series: Series<'_>| series.least(|it| it.cpu);
-        let title = "Thousands of echoes a second (median)";
+        let title = "Thousands of echoes per second (median)";
         let drawings = [
             ("compare-rate.svg", title, self.panels(1, &rate)),
-            ("compare-cpu.svg", "Server CPU an echo, microseconds (minimum)", self.panels(2, &cpu)),
-            ("compare-memory.svg", "Bytes of server memory a connection", self.memory()),
+            (
+                "compare-cpu.svg",
+                "Server CPU per echo, microseconds (minimum)",
+                self.panels(2, &cpu),
+            ),
+            ("compare-memory.svg", "Bytes of server memory per connection", self.memory()),
         ];
         let mut drawn = Vec::new();
         for (name, title, panels) in drawings {
@@ -40,8 +44,8 @@ impl Pictures<'_> {
         let lines = self.lines(&rate);
         if !lines.is_empty() {
             let path = folder.join("compare-threads.svg");
-            let title = "30 connections on all cores, over server threads (median)";
-            chart::lines(&path, title, "thousands of echoes a second", &lines)?;
+            let title = "30 connections on all CPUs, over server threads (median)";
+            chart::lines(&path, title, "thousands of echoes per second", &lines)?;
             drawn.push(path.display().to_string());
         }
         Ok(drawn)
@@ -51,7 +55,7 @@ impl Pictures<'_> {
         self.shapes.iter().copied().filter(|shape| is_wanted(shape.group)).collect()
     }
 
-    /// A panel for each shape that has such a figure.
+    /// A panel for each shape that has this figure.
     fn panels(&self, digits: usize, figure: Figure<'_>) -> Vec<Panel> {
         let shapes = self.of_group(|group| !["threads", "memory", "hop"].contains(&group));
         let panels = shapes.into_iter().map(|shape| {

@@ -15,13 +15,13 @@ use crate::shape::{Shape, Work};
 use crate::sys;
 use crate::trouble::{Result, Trouble};
 
-/// Connections held to see what they cost, or as many as there are descriptors for.
+/// Connections that are held to measure their memory; fewer if the descriptors do not suffice.
 const HELD: usize = 15_000;
-const HELD_QUICKLY: usize = 2_000;
-/// Descriptors of a process that are no connections.
+const HELD_QUICK: usize = 2_000;
+/// Descriptors of a process for other things than connections.
 const OTHER: u64 = 300;
-/// Messages of a seed process for each second that a measurement takes. That is about three
-/// times as long, so that starting them weighs little: the original's run had 100,000.
+/// Messages of a seed process per second of a measurement. They take about three times that
+/// long, so that starting the processes weighs little. The original's run had 100,000.
 const SEED_MESSAGES: f64 = 10_000.0;
 
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub(crate) struct Run<'a> {
     options: &'a Options,
     contenders: Vec<Contender>,
     shapes: Vec<Shape>,
-    /// Of the programs.
+    /// The folder of the programs.
     folder: PathBuf,
     results: Results,
     began: Instant,
 }
 
-/// Whether system calls are counted under it: the tables of threads and of memory have no
-/// column for them.
+/// Returns whether system calls are counted under a shape: the tables of threads and of memory
+/// have no column for them.
 fn is_counted(shape: &Shape) -> bool {
     shape.is_pinned || ["hop", "seed"].contains(&shape.group)
 }
@@ -67,8 +67,8 @@ impl<'a> Run<'a> {
     /// Measures everything.
     ///
     /// # Errors
-    /// It was interrupted, or a result could not be written. A server that fails is among the
-    /// results.
+    /// It was interrupted, or a result could not be written. The failure of a server is not an
+    /// error, but a result.
     pub(crate) fn measure(&mut self) -> Result<()> {
         self.check()?;
         self.count_calls()?;
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
             for (shape, contender) in &timed {
                 self.once(round, shape, contender)?;
             }
-            // What the machine does in between is nobody's advantage.
+            // A machine that slows down or speeds up favours no server.
             timed.reverse();
         }
         self.progress("memory");
@@ -88,9 +88,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What is to be measured under those shapes, and in which order.
-    fn pairs(&self, is_meant: impl Fn(&Shape) -> bool) -> Vec<(Shape, Contender)> {
-        let shapes = self.shapes.iter().filter(|shape| is_meant(shape));
+    /// The shapes and servers to measure, in order.
+    fn pairs(&self, is_wanted: impl Fn(&Shape) -> bool) -> Vec<(Shape, Contender)> {
+        let shapes = self.shapes.iter().filter(|shape| is_wanted(shape));
         let pairs = shapes.flat_map(|shape| {
             let servers = self.contenders.iter().filter(|it| it.runs_in(shape.group));
             servers.map(|contender| (shape.clone(), contender.clone()))
@@ -98,9 +98,9 @@ impl<'a> Run<'a> {
         pairs.collect()
     }
 
-    /// Leaves out who does not echo every byte, and says so.
+    /// Leaves out a server that does not echo every byte, and notes it.
     fn check(&mut self) -> Result<()> {
-        self.progress("whether all of them echo every byte, also behind a half-close");
+        self.progress("checking that each server echoes every byte, also after a half-close");
         for contender in std::mem::take(&mut self.contenders) {
             match check::check(&contender) {
                 Ok(()) => self.contenders.push(contender),
@@ -114,9 +114,9 @@ impl<'a> Run<'a> {
         if !calls::can_be_counted() {
             return Ok(());
         }
-        self.progress("system calls");
+        self.progress("counting system calls");
         for (shape, contender) in self.pairs(is_counted) {
-            // In a hurry, only where each echo comes alone.
+            // A quick run counts only under A, where each message arrives alone.
             if !self.options.is_quick || shape.group == "A" {
                 let calls = calls::measure(&contender, &shape, &self.folder);
                 let result =
@@ -142,11 +142,11 @@ impl<'a> Run<'a> {
 
     fn held(&self) -> Result<usize> {
         let possible = sys::raise_descriptor_limit()?.saturating_sub(OTHER) as usize;
-        let wanted = if self.options.is_quick { HELD_QUICKLY } else { HELD };
+        let wanted = if self.options.is_quick { HELD_QUICK } else { HELD };
         Ok(wanted.min(possible))
     }
 
-    /// Adds a measurement, or why there is none.
+    /// Adds a measurement, or the reason why there is none.
     fn note(
         &mut self,
         round: usize,
@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn progress(&self, what: &str) {
-        eprintln!("{:6.0} s  {what}", self.began.elapsed().as_secs_f64());
+    fn progress(&self, step: &str) {
+        eprintln!("{:6.0} s  {step}", self.began.elapsed().as_secs_f64());
     }
 }

@@ -1,4 +1,4 @@
-//! The original's own workload: thirty processes of its client at once.
+//! The original's workload: thirty processes of its client at once.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,9 +15,9 @@ use crate::trouble::{Result, failed};
 const PROCESSES: u64 = 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Measures a server once, with so many messages of each process.
+/// Measures a server once, with `messages` of each process.
 ///
-/// What counts is the time from starting the first to the end of the last.
+/// The time is from the start of the first process to the end of the last.
 pub(crate) fn measure(
     contender: &Contender,
     shape: &Shape,
@@ -43,7 +43,7 @@ pub(crate) fn measure(
     })
 }
 
-/// Runs the processes, and returns how many echoes they had.
+/// Runs the processes, and returns the number of echoes.
 pub(crate) fn run(folder: &Path, port: u16, messages: u64) -> Result<f64> {
     let mut seeds = Vec::new();
     for _ in 0..PROCESSES {

@@ -1,4 +1,4 @@
-//! All measurements of one server under one shape, and what is quoted of them.
+//! All measurements of one server under one shape, and their median, least and most.
 
 use crate::measurement::Measurement;
 

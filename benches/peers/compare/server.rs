@@ -1,4 +1,4 @@
-//! A server that is running.
+//! A running server.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::contender::Contender;
 use crate::shape::Shape;
 use crate::trouble::{Result, Trouble, failed};
 
-/// Where the ports begin that are tried: below those that the kernel gives to clients.
+/// The first port that is tried: below those that the kernel gives to clients.
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 /// How long a server may take to answer.
@@ -24,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it with as many threads and where the shape says, and waits until it echoes.
+    /// Starts it with the threads and the core of the shape, and waits until it echoes.
     pub(crate) fn start(contender: &Contender, shape: &Shape) -> Result<Server> {
         let port = free_port()?;
         let words = contender.words(port, shape.threads);
@@ -34,7 +34,7 @@ impl Server {
         let process = Process::start(&mut command, shape.is_pinned.then_some(0))?;
         let mut server = Server { process, port };
         let greeting = greeting(contender);
-        until(PATIENCE, "no answer", || server.answers(greeting))?;
+        until(PATIENCE, "it did not answer", || server.answers(greeting))?;
         Ok(server)
     }
 
@@ -52,7 +52,7 @@ impl Server {
 
     fn answers(&mut self, greeting: &[u8]) -> Result<Option<()>> {
         if let Some(status) = self.process.ended()? {
-            return failed(format!("it ended by itself ({status})"));
+            return failed(format!("it ended on its own ({status})"));
         }
         let Ok(mut stream) = TcpStream::connect(self.address()) else { return Ok(None) };
         let mut reply = vec![0; greeting.len()];
@@ -61,28 +61,28 @@ impl Server {
         stream.read_exact(&mut reply).map_err(|error| unanswered(&error))?;
         match reply == greeting {
             true => Ok(Some(())),
-            false => failed("the first byte came back as another"),
+            false => failed("its first reply is wrong"),
         }
     }
 
-    /// What has become of it, if it is no more: that explains what the client complains of.
+    /// How it ended, if it has: that explains the client's errors.
     pub(crate) fn death(&mut self) -> Option<String> {
         let status = self.process.ended().ok()??;
-        Some(format!("the server ended by itself ({status})"))
+        Some(format!("the server ended on its own ({status})"))
     }
 }
 
 fn unanswered(error: &std::io::Error) -> Trouble {
-    Trouble::Failed(format!("it accepts, and does not echo: {error}"))
+    Trouble::Failed(format!("it accepts but does not echo: {error}"))
 }
 
-/// A message that any server of that framing echoes.
+/// A message in the server's framing.
 fn greeting(contender: &Contender) -> &'static [u8] {
     if contender.is_framed() { b"\x01\0\0\0?" } else { b"?" }
 }
 
-/// A port that nobody listens on. No two servers get the same until all have been had, so
-/// that the connections of one are not in the way of the next.
+/// A port without a listener. Each server gets another one until all have been used, so that
+/// the closed connections of one server do not delay the next.
 fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = (std::process::id() % 50) as u16 * 200;

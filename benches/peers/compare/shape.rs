@@ -1,34 +1,34 @@
-//! What is asked of the servers.
+//! The kinds of load that servers are measured under.
 
-/// One kind of load on a server with so many threads.
+/// One kind of load on a server with a number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
-    /// As it is called in the tables: `A`, `seed-32`, `threads-8`.
+    /// Its name in the tables: `A`, `seed-32`, `threads-8`.
     pub(crate) name: String,
-    /// As it is asked for: `A`, `seed`, `threads`.
+    /// Its name on the command line: `A`, `seed`, `threads`.
     pub(crate) group: &'static str,
     pub(crate) title: String,
     pub(crate) threads: usize,
-    /// Whether the server has core 0 and the client core 1, both to themselves.
+    /// Whether the server is pinned to core 0 and the client to core 1.
     pub(crate) is_pinned: bool,
     pub(crate) work: Work,
 }
 
-/// Who makes the load.
+/// What makes the load.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Work {
-    /// The product's client with these flags.
+    /// This project's client with these flags.
     Client(&'static str),
-    /// Thirty processes that do as the original's client did.
+    /// Thirty processes that do what the original's client did.
     Seeds,
-    /// Connections that are held.
+    /// Connections that are held open.
     Memory,
 }
 
-/// Shape A: what most of the others are compared with.
+/// The load of shape A, which several shapes share.
 const MANY: &str = "--connections 30 --size 24";
 
-/// Those of one thread, pinned: name, title, flags of the client.
+/// The shapes of one pinned thread: name, title, flags of the client.
 const PINNED: [(&str, &str, &str); 6] = [
     ("A", "30 connections, 24 B", MANY),
     ("B", "1 connection, 24 B", "--connections 1 --size 24"),
@@ -38,7 +38,7 @@ const PINNED: [(&str, &str, &str); 6] = [
     ("F", "connect, echo once, close", "--connections 30 --size 24 --reconnect-every 1"),
 ];
 
-/// Numbers of server threads that are compared; the CPUs twice over are among them anyway.
+/// Server thread counts that are compared; twice the CPUs is added to them.
 const THREADS: [usize; 5] = [1, 2, 8, 32, 64];
 const SEED_THREADS: [usize; 2] = [2, 32];
 
@@ -64,7 +64,7 @@ impl Shape {
         Shape { name, group, title, threads, is_pinned: false, work }
     }
 
-    /// The flags of the client, if that is what makes the load.
+    /// The flags of the client, if the client makes the load.
     pub(crate) fn flags(&self) -> Option<impl Iterator<Item = &'static str>> {
         match self.work {
             Work::Client(flags) => Some(flags.split(' ')),
@@ -73,7 +73,7 @@ impl Shape {
     }
 }
 
-/// Twice the CPUs: as many threads as can be of use to anybody.
+/// Twice the CPUs: more threads can be of no use.
 pub(crate) fn threads_enough(cpus: usize) -> usize {
     2 * cpus
 }
@@ -92,7 +92,7 @@ pub(crate) fn all(cpus: usize) -> Vec<Shape> {
         let title = "30 connections, 24 B, unpinned";
         shapes.push(Shape::free("threads", title, threads, Work::Client(MANY)));
     }
-    shapes.push(Shape::free("memory", "bytes of RSS a connection", 1, Work::Memory));
+    shapes.push(Shape::free("memory", "bytes of RSS per connection", 1, Work::Memory));
     shapes
 }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_apart() {
+    fn names_are_unique() {
         let mut names: Vec<_> = all(4).into_iter().map(|shape| shape.name).collect();
         let count = names.len();
         names.sort_unstable();

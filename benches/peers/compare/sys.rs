@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use libc::{c_int, pid_t};
 
-/// Set by a signal handler, which can do little else.
+/// Set by the signal handler, which can do little else.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn note(_: c_int) {
@@ -29,13 +29,13 @@ pub(crate) fn note_interrupts() {
     }
 }
 
-/// Whether there was one.
+/// Returns whether there was an interrupt.
 pub(crate) fn is_interrupted() -> bool {
     INTERRUPTED.load(Relaxed)
 }
 
 /// Lets this process, and those it starts, open as many descriptors as the hard limit allows.
-/// Returns how many that are.
+/// Returns that number.
 pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: there is room for the answer.
@@ -46,8 +46,7 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_max)
 }
 
-/// Has a program that is to be started end with this one, whatever ends it, and run on one
-/// core only if one is given.
+/// Makes a program end when this one ends, and pins it to a core if one is given.
 pub(crate) fn tie(command: &mut Command, core: Option<usize>) {
     let before_exec = move || {
         die_with_parent()?;
@@ -55,7 +54,7 @@ pub(crate) fn tie(command: &mut Command, core: Option<usize>) {
     };
     // SAFETY: both are plain system calls, which may be made between fork and exec.
     unsafe { command.pre_exec(before_exec) };
-    // A terminal interrupts all of a group: what was started would end, and be blamed for it.
+    // A terminal interrupts a whole group: a server would end, and that would look like a failure.
     command.process_group(0);
 }
 
@@ -73,9 +72,9 @@ fn stay_on(core: usize) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })
 }
 
-/// What a process has used of the processors, with the threads that have ended.
+/// The CPU time of a process, threads that have ended included.
 ///
-/// `/proc/PID/task/*/schedstat` would do without those.
+/// `/proc/PID/task/*/schedstat` would leave those out.
 pub(crate) fn processor_time(pid: u32) -> io::Result<Duration> {
     let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
     // SAFETY: there is room for the answer.
@@ -88,8 +87,8 @@ pub(crate) fn processor_time(pid: u32) -> io::Result<Duration> {
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// Leaves the port of a socket that is bound to an address open until it connects: then it
-/// can be another connection's too, if that goes elsewhere.
+/// Has the kernel choose the port of a socket only when it connects, although it is bound to
+/// an address before: then connections to different peers can share the port.
 pub(crate) fn choose_port_on_connecting(socket: BorrowedFd<'_>) -> io::Result<()> {
     let (yes, size): (c_int, _) = (1, size_of::<c_int>() as libc::socklen_t);
     let (fd, yes) = (socket.as_raw_fd(), (&raw const yes).cast());

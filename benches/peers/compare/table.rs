@@ -6,9 +6,9 @@ use crate::series::Series;
 use crate::shape::Shape;
 
 const CALLS: &str = "
-System calls are counted by the kernel (perf), in a run of its own.";
+System calls are counted by the kernel (perf), in a run of their own.";
 
-/// All that was measured of these shapes.
+/// Prints all measurements of these shapes.
 pub(crate) fn print(shapes: &[&Shape], servers: &[&'static str], all: &[Measurement]) {
     if all.iter().any(|it| it.calls.is_some()) {
         println!("{CALLS}");
@@ -36,7 +36,7 @@ fn thousands(value: Option<f64>) -> String {
     figure(value.map(|value| value / 1000.0), 1)
 }
 
-/// The series of those servers that have one under this shape.
+/// The series of the servers that were measured under this shape.
 fn rows<'a>(
     shape: &'a Shape,
     servers: &'a [&'static str],
@@ -49,8 +49,8 @@ fn rows<'a>(
 fn print_shape(shape: &Shape, servers: &[&'static str], all: &[Measurement]) {
     println!("\n## {}: {}\n", shape.name, shape.title);
     println!(
-        "| server | thousands/s median/max | server CPU us an echo median/**min** | \
-         p50 us | p99 us | system calls an echo |"
+        "| server | thousands/s median/max | server CPU us per echo median/**min** | \
+         p50 us | p99 us | system calls per echo |"
     );
     println!("|---|---|---|---|---|---|");
     for (server, series) in rows(shape, servers, all) {
@@ -70,7 +70,7 @@ fn print_shape(shape: &Shape, servers: &[&'static str], all: &[Measurement]) {
 
 fn print_threads(shapes: &[&Shape], servers: &[&'static str], all: &[Measurement]) {
     println!(
-        "\n## threads: 30 connections, 24 B, unpinned; thousands/s median (CPU us an echo, min)\n"
+        "\n## threads: 30 connections, 24 B, unpinned; thousands/s median (CPU us per echo, min)\n"
     );
     let counts: Vec<String> = shapes.iter().map(|shape| shape.threads.to_string()).collect();
     println!("| server | {} |", counts.join(" | "));
@@ -92,7 +92,7 @@ fn print_threads(shapes: &[&Shape], servers: &[&'static str], all: &[Measurement
 fn print_memory(shape: &Shape, servers: &[&'static str], all: &[Measurement]) {
     println!("\n## memory: {}\n", shape.title);
     println!(
-        "Those with a task, a coroutine or a thread a connection have a read buffer of 16 KiB in each.\n"
+        "Servers with a task, a coroutine or a thread per connection have a read buffer of 16 KiB in each.\n"
     );
     println!("| server | connections | idle | after each has echoed 64 KiB, in turn |");
     println!("|---|---|---|---|");

@@ -6,9 +6,9 @@ pub(crate) type Result<T> = std::result::Result<T, Trouble>;
 
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// A server or a client did not do what it should: noted, and the comparison goes on.
+    /// A server or a client failed: noted, and the comparison goes on.
     Failed(String),
-    /// The comparison itself is to end.
+    /// The comparison itself must end.
     Interrupted,
 }
 
@@ -18,7 +18,7 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// The comparison goes on without what has failed.
+/// A failure with this description.
 pub(crate) fn failed<T>(why: impl Into<String>) -> Result<T> {
     Err(Trouble::Failed(why.into()))
 }

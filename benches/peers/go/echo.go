@@ -1,4 +1,4 @@
-// Go's net: a goroutine a connection. THREADS is GOMAXPROCS.
+// Go's net: a goroutine per connection. THREADS is GOMAXPROCS.
 package main
 
 import (
@@ -18,7 +18,7 @@ func echo(connection net.Conn) {
 		if err != nil {
 			return
 		}
-		// It writes all, however often that takes.
+		// Write writes all, with as many calls as that takes.
 		if _, err = connection.Write(buffer[:count]); err != nil {
 			return
 		}
@@ -34,7 +34,7 @@ func main() {
 		threads, _ = strconv.Atoi(os.Args[3])
 	}
 	runtime.GOMAXPROCS(threads)
-	// Go sets SO_REUSEADDR and TCP_NODELAY by itself.
+	// Go sets SO_REUSEADDR and TCP_NODELAY on its own.
 	listener, err := net.Listen("tcp", net.JoinHostPort(os.Args[1], os.Args[2]))
 	if err != nil {
 		log.Fatal(err)

@@ -1,11 +1,11 @@
-/* libevent: a base a thread, a bufferevent a connection, whose input is moved to its output.
- * As of 2.1 it reads 4 KiB at a time at most, whatever it is told. */
+/* libevent: a base per thread, a bufferevent per connection, whose input is moved to its output.
+ * As of 2.1 it reads at most 4 KiB at a time, whatever the settings. */
 #include "../listen.h"
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 
-/* Bytes that may wait to be taken by the peer before it is read from again. */
+/* Unsent bytes above which a connection is not read from. */
 enum { MOST = 1024 * 1024 };
 
 static void on_read(struct bufferevent *this, void *unused) {
@@ -26,7 +26,7 @@ static void on_last_written(struct bufferevent *this, void *unused) {
     bufferevent_free(this);
 }
 
-/* At the end of its stream a peer still gets what is due. */
+/* After the end of its stream a peer still gets all replies. */
 static void on_event(struct bufferevent *this, short what, void *unused) {
     (void)unused;
     if ((what & BEV_EVENT_EOF) && evbuffer_get_length(bufferevent_get_output(this)) > 0)

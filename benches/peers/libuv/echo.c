@@ -1,4 +1,4 @@
-/* libuv: a loop a thread, and one read buffer a loop. */
+/* libuv: a loop per thread, and a read buffer per loop. */
 #include "../listen.h"
 #include <uv.h>
 
@@ -28,7 +28,7 @@ static void on_written(uv_write_t *request, int status) {
         end(this);
 }
 
-/* Keeps what the kernel would not take, and reads no more until it has. */
+/* Keeps what the kernel would not take, and reads no more until the kernel has taken it. */
 static void keep(struct connection *this, const char *bytes, size_t count) {
     this->unsent = malloc(count);
     memcpy(this->unsent, bytes, count);

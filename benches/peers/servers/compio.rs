@@ -1,4 +1,4 @@
-//! compio on io_uring: a ring, a listener and their connections a thread.
+//! compio on io_uring: each thread has a ring, a listener and its connections.
 
 use std::io;
 use std::thread;

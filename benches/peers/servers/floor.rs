@@ -1,5 +1,5 @@
 //! The floor: what epoll costs with nothing around it. A readable connection is read from
-//! once and written to once; level-triggered, so that what is left is told again.
+//! once and written to once; level-triggered, so that epoll reports again what is left.
 //!
 //! With one thread the listener is in the same epoll; with more, the main thread accepts
 //! and deals to them in turn, as ours does.
@@ -12,7 +12,7 @@ use std::thread;
 use libc::{EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, c_int};
 use peers::{Arguments, BUFFER};
 
-/// Named by its address in its epoll's events. It belongs to the thread of that epoll.
+/// A connection. Its epoll's events carry its address; it belongs to the thread of that epoll.
 struct Connection {
     fd: RawFd,
     /// What the kernel would not take yet. While there is any, nothing is read.
@@ -29,7 +29,7 @@ fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// How many bytes; none if it would block.
+/// The number of bytes, or `None` if it would block.
 fn progress(count: isize) -> io::Result<usize> {
     match io::Error::last_os_error() {
         _ if count >= 0 => Ok(count as usize),
@@ -96,7 +96,7 @@ fn accept(listener: RawFd, epoll: RawFd) -> io::Result<()> {
 }
 
 fn serve(epoll: RawFd, pointer: *mut Connection, buffer: &mut [u8]) {
-    // SAFETY: it came from a box, is freed only below, and then tells no more events.
+    // SAFETY: it came from a box, is freed only below, and has no more events then.
     let connection = unsafe { &mut *pointer };
     let state = match connection.unsent.is_empty() {
         true => connection.echo(epoll, buffer),
@@ -110,12 +110,12 @@ fn serve(epoll: RawFd, pointer: *mut Connection, buffer: &mut [u8]) {
     }
 }
 
-/// Serves what an epoll tells, for ever. Its listener, if any, is told as null.
+/// Serves the events of an epoll, for ever. Null stands for its listener, if it has one.
 fn run(epoll: RawFd, listener: RawFd) -> io::Result<()> {
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; 1024];
     let mut buffer = vec![0; BUFFER];
     loop {
-        // SAFETY: there is room for as many events as it says.
+        // SAFETY: there is room for the number of events that is passed.
         let count = unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), 1024, -1) };
         for event in &events[..count.max(0) as usize] {
             match event.u64 as *mut Connection {

@@ -1,4 +1,4 @@
-//! may: a stackful coroutine a connection.
+//! may: a stackful coroutine per connection.
 
 use std::io::{self, Read, Write};
 

@@ -1,4 +1,4 @@
-//! mio: an event loop a thread. One thread has the listener too; of several, none has.
+//! mio: an event loop per thread. A single thread has the listener too; of several, none has.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,7 +19,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Goes on until the socket would block: mio tells edges. `false` once it is over.
+    /// Goes on until the socket would block, as mio is edge-triggered. Returns `false` once the
+    /// connection has ended.
     fn advance(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         loop {
             while !self.unsent.is_empty() {
@@ -54,7 +55,7 @@ struct Loop {
     buffer: Vec<u8>,
 }
 
-/// How a loop is given connections by another thread.
+/// How another thread hands connections to a loop.
 struct Mailbox(Sender<TcpStream>, Waker);
 
 impl Loop {
@@ -147,7 +148,7 @@ fn main() -> io::Result<()> {
         return deal(&listener, arguments.threads);
     }
     listener.set_nonblocking(true)?;
-    // Its mailbox stays, though nobody writes to it.
+    // Its mailbox stays, though no thread writes to it.
     let (events, _mailbox) = Loop::new(Some(TcpListener::from_std(listener)))?;
     events.run()
 }

@@ -1,4 +1,4 @@
-//! monoio on io_uring: a ring, a listener and their connections a thread.
+//! monoio on io_uring: each thread has a ring, a listener and its connections.
 
 use std::io;
 use std::thread;

@@ -1,4 +1,4 @@
-//! smol: a task a connection, on one executor that all threads run.
+//! smol: a task per connection, on one executor that all threads run.
 
 use std::future::pending;
 use std::io;

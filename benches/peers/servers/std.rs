@@ -1,4 +1,4 @@
-//! A thread a connection, and nothing but the standard library.
+//! A thread per connection, and nothing but the standard library.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! tokio, as its documentation has it: a task a connection.
+//! tokio, as in its documentation: a task per connection.
 
 use std::io;
 
@@ -38,7 +38,7 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
 fn main() -> io::Result<()> {
     let arguments = Arguments::from_command_line();
     runtime(arguments.threads)?.block_on(async move {
-        // As a task of its own: what `block_on` is given runs beside the worker threads.
+        // As a task of its own: the future that `block_on` gets does not run on a worker thread.
         tokio::spawn(serve(arguments)).await.map_err(io::Error::other)?
     })
 }

@@ -8,14 +8,14 @@ use socket2::{Domain, Socket, Type};
 /// Bytes of a read buffer that all connections of a thread share.
 pub const BUFFER: usize = 64 * 1024;
 
-/// Bytes of a read buffer that each connection has: as little as does for the longest message
-/// of any shape, as it costs memory, and the time to clear it.
+/// Bytes of a read buffer that each connection has. It fits the longest message of any shape
+/// and no more, as it costs memory, and time to clear.
 pub const BUFFER_EACH: usize = 16 * 1024;
 
-/// Connections that may wait to be accepted, so that a thousand may come at once.
+/// Connections that may wait to be accepted, so that a thousand may connect at once.
 const BACKLOG: i32 = 4096;
 
-/// What a server is told: `IP PORT [THREADS]`.
+/// The arguments of a server: `IP PORT [THREADS]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Arguments {
     pub address: SocketAddr,
@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the command line; where it makes no sense, says so and exits with 2.
+    /// Reads the command line; prints the usage and exits with 2 if it is wrong.
     pub fn from_command_line() -> Arguments {
         Arguments::parse(std::env::args().skip(1)).unwrap_or_else(|| {
             eprintln!("usage: IP PORT [THREADS]");
@@ -44,7 +44,8 @@ impl Arguments {
         self.listen_with(|_| Ok(()))
     }
 
-    /// A listener that shares its port with those of other threads: the kernel deals.
+    /// A listener that shares its port with those of other threads; the kernel distributes
+    /// connections among them.
     pub fn listen_together(&self) -> io::Result<TcpListener> {
         self.listen_with(|socket| socket.set_reuse_port(true))
     }
