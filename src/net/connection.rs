@@ -52,7 +52,7 @@ impl<S> Connection<S> {
         &self.socket
     }
 
-    /// Whether bytes wait for the kernel to take them.
+    /// Returns whether bytes wait for the kernel to take them.
     pub fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
     }
@@ -63,7 +63,7 @@ impl<S> Connection<S> {
     }
 
     /// The last `count` bytes that were read are thrown away, and are not counted.
-    pub(crate) fn disregard(&mut self, count: usize) {
+    pub(crate) fn uncount_received(&mut self, count: usize) {
         self.tally.received -= count as u64;
     }
 

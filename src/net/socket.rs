@@ -18,10 +18,10 @@ pub(crate) trait Socket: Read + Write + AsFd {
     fn unacknowledged(&self) -> io::Result<u32>;
 
     /// Sends our FIN: the peer learns that nothing more follows.
-    fn finish(&self) -> io::Result<()>;
+    fn send_fin(&self) -> io::Result<()>;
 
-    /// Why epoll reports that the connection failed.
-    fn failure(&self) -> io::Error;
+    /// Takes the error that epoll reports.
+    fn take_failure(&self) -> io::Error;
 
     /// Has the kernel reset the connection when it is closed, and throw away what is under
     /// way.
@@ -37,11 +37,11 @@ impl Socket for TcpStream {
         sys::bytes_unacknowledged(self.as_fd())
     }
 
-    fn finish(&self) -> io::Result<()> {
+    fn send_fin(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
 
-    fn failure(&self) -> io::Error {
+    fn take_failure(&self) -> io::Error {
         match self.take_error() {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => io::ErrorKind::ConnectionReset.into(),

@@ -32,7 +32,7 @@ pub(crate) enum Notice {
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Everything that had arrived was answered.
+    /// No connection was reset: everything that had arrived was answered.
     Drained,
     /// Connections were reset: the server was told to stop at once, or the time to drain
     /// was over.
@@ -46,7 +46,7 @@ pub(crate) struct Acceptor<S> {
     /// Gone once the server drains.
     listener: Option<TcpListener>,
     watched: Option<Interest>,
-    reactors: Vec<Mailbox<Mail<S>>>,
+    mailboxes: Vec<Mailbox<Mail<S>>>,
     round_robin: RoundRobin,
     seats: Arc<Seats>,
     pause: Option<Pause>,
@@ -102,20 +102,20 @@ impl<S> Acceptor<S> {
         event_loop: EventLoop<Notice>,
         listener: TcpListener,
         seats: Arc<Seats>,
-        reactors: Vec<Mailbox<Mail<S>>>,
+        mailboxes: Vec<Mailbox<Mail<S>>>,
         drain_timeout: Duration,
         stats: Arc<Stats>,
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
         let (running, pause, warned, end_by) = Default::default();
-        let round_robin = RoundRobin::new(reactors.len());
+        let round_robin = RoundRobin::new(mailboxes.len());
         let (listener, thread) = (Some(listener), sys::thread_id());
         Ok(Acceptor {
             event_loop,
             listener,
             watched,
-            reactors,
+            mailboxes,
             round_robin,
             seats,
             pause,
@@ -194,7 +194,7 @@ impl<S> Acceptor<S> {
         self.stats.count_accept(opened);
         let socket = TcpStream::from(socket);
         let newcomer = Newcomer { socket, address, opened, seat };
-        self.reactors[self.round_robin.next()].send(Mail::Adopt(newcomer));
+        self.mailboxes[self.round_robin.next()].send(Mail::Adopt(newcomer));
     }
 
     fn pause_while_full(&mut self) -> io::Result<()> {
@@ -265,7 +265,7 @@ impl<S> Acceptor<S> {
         Ok(())
     }
 
-    /// Accepts what waits, closes the door, and has the reactors answer what arrived.
+    /// Accepts what waits, closes the listener, and has the reactors answer what arrived.
     ///
     /// The kernel told the waiting clients that they are connected, and they may have sent:
     /// they are accepted whether seats are free or not, as far as there are descriptors.
@@ -279,15 +279,15 @@ impl<S> Acceptor<S> {
         self.listener = None;
         let by = Instant::now() + self.drain_timeout.min(LONGEST);
         self.end_by = Some(by + GRACE);
-        self.reactors.iter().for_each(|reactor| reactor.send(Mail::Drain(by)));
+        self.mailboxes.iter().for_each(|mailbox| mailbox.send(Mail::Drain(by)));
         Ok(())
     }
 
-    /// Has the reactors reset their connections, and waits this long for them to end.
-    fn stop(&mut self, patience: Duration) {
+    /// Has the reactors reset their connections, and waits for them to end, this long at most.
+    fn stop(&mut self, grace: Duration) {
         self.listener = None;
-        self.end_by = Some(Instant::now() + patience);
-        self.reactors.iter().for_each(|reactor| reactor.send(Mail::Stop));
+        self.end_by = Some(Instant::now() + grace);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.send(Mail::Stop));
     }
 
     fn ending(&self) -> Ending {

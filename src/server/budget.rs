@@ -12,8 +12,8 @@ use crate::net::sys;
 pub(crate) struct Budget {
     held: usize,
     most: usize,
-    /// The budget was spent since memory was last returned to the kernel. Messages that
-    /// arrive in small pieces grow through blocks of all sizes and leave holes in the heap.
+    /// A read was reduced since memory was last returned to the kernel. Messages that arrive
+    /// in small pieces grow through blocks of all sizes and leave holes in the heap.
     needs_trim: bool,
 }
 
@@ -28,13 +28,22 @@ impl Budget {
 
     /// How many bytes may be read at once.
     pub(crate) fn read_size(&self) -> usize {
-        if self.held < self.most { SCRATCH } else { REDUCED_READ }
+        if self.is_spent() { REDUCED_READ } else { SCRATCH }
+    }
+
+    /// Returns whether reads are reduced.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.held >= self.most
+    }
+
+    /// A read was reduced.
+    pub(crate) fn note_reduced_read(&mut self) {
+        self.needs_trim = true;
     }
 
     /// A connection that held `before` bytes now holds `after`.
     pub(crate) fn account(&mut self, before: usize, after: usize) {
         self.held = self.held + after - before;
-        self.needs_trim |= self.held >= self.most;
         if self.needs_trim && self.held <= self.most / 1024 {
             self.needs_trim = false;
             sys::give_back_free_pages();

@@ -31,8 +31,8 @@ pub(crate) enum Verdict {
     Failed(Reason),
 }
 
-/// How many bytes of replies are sent before more are made. A handler may make one reply of
-/// any length, so this bounds what a connection holds to that and one reply.
+/// How many bytes of replies are sent before more are made. What a connection holds unsent
+/// is therefore at most this and the replies to one message.
 pub(crate) const OUTPUT_FULL: usize = 64 * 1024;
 
 impl Handled {
@@ -45,8 +45,8 @@ impl Handled {
 /// Handles the whole messages of an input, one after the other, until the rest is no whole
 /// message or there are replies enough.
 ///
-/// `searched` bytes at the front of the input were seen before not to hold a whole message.
-/// A reactor calls this inline, a worker for a job.
+/// The first `searched` bytes of the input hold no whole message. A reactor calls this
+/// inline, a worker for a job.
 pub(crate) fn handle<H: Handler>(
     codec: &Codec,
     handler: &H,
@@ -79,5 +79,6 @@ pub(crate) fn handle<H: Handler>(
 
 /// Runs the handler's code. A panic in it ends here, as `None`.
 pub(crate) fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(run)).ok()
+    // What was thrown is leaked: dropping it could panic again.
+    catch_unwind(AssertUnwindSafe(run)).map_err(std::mem::forget).ok()
 }

@@ -120,7 +120,8 @@ impl Handle {
     }
 
     /// Has the server reset all connections and return from [`Server::run`], without
-    /// waiting for a handler that has not returned.
+    /// waiting for a handler that has not returned. Workers may still call the handler then,
+    /// for the messages they have.
     pub fn stop(&self) {
         self.acceptor.send(Notice::Stop);
     }

@@ -45,10 +45,10 @@ pub(crate) struct Deadline {
     armed: Option<Stamp>,
 }
 
-/// The state of a peer that the timer wheel reports.
+/// What is true of a peer that the timer wheel reports.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// A later entry of the wheel stands for the peer.
+    /// Another entry of the wheel stands for the peer, or none is needed.
     Superseded,
     /// The peer has time left.
     InTime,
@@ -91,9 +91,9 @@ impl Waiting {
         }
     }
 
-    /// What is waited for and the peer's progress with it, in four bytes. When the mark changes the peer's
-    /// time begins anew. It does not change if the peer makes a multiple of 512 MiB of
-    /// progress between two looks.
+    /// What is waited for and the peer's progress with it, in four bytes. When the mark
+    /// changes the peer's time begins anew. It does not change if the peer makes a multiple of
+    /// 512 MiB of progress between two looks.
     fn mark(self, progress: u64) -> u32 {
         (self as u32) << 29 | progress as u32 & (u32::MAX >> 3)
     }
@@ -111,20 +111,21 @@ impl Patience {
         Patience { clock: Clock::new(), wheel: TimerWheel::new(), timeouts }
     }
 
-    /// The deadline of a peer after a visit, armed so that the wheel reports it in time.
+    /// Updates the deadline of a peer after a visit, and arms it so that the wheel reports
+    /// the peer in time.
     ///
     /// `progress` grows as the peer does what is waited for. It may cost a system call, so
     /// it is asked for only where there is a limit.
-    pub(crate) fn follow(
+    pub(crate) fn update(
         &mut self,
         token: Token,
-        mut deadline: Deadline,
+        deadline: &mut Deadline,
         waiting: Waiting,
         progress: impl FnOnce() -> u64,
-    ) -> Deadline {
+    ) {
         let limit = waiting.limit(&self.timeouts);
         if waiting.next_look(limit).is_none() {
-            return deadline;
+            return;
         }
         let (now, mark) = (self.clock.now(), waiting.mark(progress()));
         if deadline.mark != mark {
@@ -136,11 +137,11 @@ impl Patience {
         if deadline.armed.is_none_or(|armed| due.stamp().is_before(armed)) {
             deadline.armed = Some(self.wheel.arm(token, due, now).stamp());
         }
-        deadline
     }
 
-    /// Checks a peer that the wheel reports. Its entry is used up, unless it is superseded.
-    pub(crate) fn check(
+    /// Takes the report of the wheel about a peer. The entry is used up, unless another one
+    /// stands for the peer.
+    pub(crate) fn take_report(
         &self,
         deadline: &mut Deadline,
         waiting: Waiting,

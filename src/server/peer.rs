@@ -23,14 +23,14 @@ use crate::wire::reason::Reason;
 pub(crate) struct Peer<S, T = TcpStream> {
     connection: Connection<T>,
     /// Received, and not handled yet.
-    held: Buffer,
+    unhandled: Buffer,
     /// The handler's. It travels with the job while one is out.
     session: Option<S>,
     messages: u64,
     turn: Turn,
     phase: Phase,
     /// The peer sent more while it was not read from.
-    early: bool,
+    sent_early: bool,
     /// What epoll was last told to watch for.
     watched: Option<Interest>,
     deadline: Deadline,
@@ -49,11 +49,11 @@ pub(crate) enum Arrival {
     Nothing,
     /// This many bytes of messages.
     Bytes(usize),
-    /// This many bytes after the last one that is to be answered.
+    /// This many bytes after the last one that is answered.
     Discarded(usize),
 }
 
-/// What the peer waits for and what it may do: no query changes anything.
+/// The queries: what follows from the state. None of them changes anything.
 impl<S, T: Socket> Peer<S, T> {
     /// What to watch for in this state. While replies are unsent the peer is not read from,
     /// and TCP makes it wait.
@@ -64,7 +64,7 @@ impl<S, T: Socket> Peer<S, T> {
         match (self.phase, self.turn) {
             _ if self.has_unsent() => Interest::WRITABLE,
             (Phase::Finishing(_), _) => Interest::NONE,
-            (_, Turn::Queue | Turn::Worker) if self.early => Interest::NONE,
+            (_, Turn::NoJob | Turn::Worker) if self.sent_early => Interest::NONE,
             _ => Interest::READABLE,
         }
     }
@@ -115,33 +115,13 @@ impl<S, T: Socket> Peer<S, T> {
     pub(crate) fn waiting(&self) -> Waiting {
         match self.phase {
             // Closing now would throw away what is under way, if the peer still sends.
-            Phase::Lingering(_) if self.unacknowledged() > 0 => Waiting::LastAck,
+            Phase::Lingering(_) if unacknowledged(&self.connection) > 0 => Waiting::LastAck,
             Phase::Lingering(_) => Waiting::Fin,
             _ if self.has_unsent() => Waiting::Room,
             _ if !self.is_our_turn() => Waiting::Worker,
-            _ if !self.held.is_empty() => Waiting::Message,
+            _ if !self.unhandled.is_empty() => Waiting::Message,
             _ => Waiting::Anything,
         }
-    }
-
-    /// The peer's progress with what is waited for: a number that grows.
-    fn progress(&self, waiting: Waiting) -> u64 {
-        match waiting {
-            Waiting::Worker => 0,
-            Waiting::Message => self.messages,
-            Waiting::Room | Waiting::LastAck | Waiting::Fin => self.acknowledged(),
-            Waiting::Anything => self.tally().received + self.acknowledged(),
-        }
-    }
-
-    /// How many bytes the peer has acknowledged. What the kernel took says less: it asks for
-    /// more only once a third of its buffer is free, so a slow reader would seem to be none.
-    fn acknowledged(&self) -> u64 {
-        self.tally().sent.saturating_sub(self.unacknowledged())
-    }
-
-    fn unacknowledged(&self) -> u64 {
-        self.socket().unacknowledged().unwrap_or(0).into()
     }
 
     /// Returns whether the server is late, not the peer: it sent what was not read yet, or
@@ -168,7 +148,7 @@ impl<S, T: Socket> Peer<S, T> {
 
     /// How many bytes it holds: unhandled or unsent ones.
     pub(crate) fn held(&self) -> usize {
-        self.held.len() + self.connection.unsent()
+        self.unhandled.len() + self.connection.unsent()
     }
 
     pub(crate) fn socket(&self) -> &T {
@@ -189,18 +169,20 @@ impl<S, T: Socket> Peer<S, T> {
     }
 }
 
-/// The transitions: the only doors to the state of a peer.
+/// The transitions from one state to the next.
 impl<S, T: Socket> Peer<S, T> {
-    /// A peer that both sides may send to. Without a session it can only be closed.
+    /// A peer that both sides may send to. Without a session, at whose opening the handler
+    /// panicked, it is over.
     pub(crate) fn new(newcomer: Newcomer<T>, session: Option<S>) -> Peer<S, T> {
+        let phase = session.as_ref().map_or(Phase::Over(Reason::Panic), |_| Phase::Open);
         Peer {
             connection: Connection::new(newcomer.socket),
-            held: Buffer::default(),
+            unhandled: Buffer::default(),
             session,
             messages: 0,
             turn: Turn::Reactor,
-            phase: Phase::Open,
-            early: false,
+            phase,
+            sent_early: false,
             watched: None,
             deadline: Deadline::default(),
             ip: newcomer.address.ip(),
@@ -210,23 +192,32 @@ impl<S, T: Socket> Peer<S, T> {
         }
     }
 
-    /// Reads once. A FIN is an end of reading, not of the connection.
+    /// Reads once.
     pub(crate) fn receive(&mut self, scratch: &mut [u8]) -> io::Result<Arrival> {
         match (self.connection.receive(scratch)?, self.phase) {
-            (Received::NotYet, _) => return Ok(Arrival::Nothing),
-            (Received::Eof, Phase::Lingering(reason)) => self.phase = Phase::Over(reason),
-            (Received::Eof, _) => self.phase = Phase::Finishing(Reason::Eof),
+            (Received::NotYet, _) => Ok(Arrival::Nothing),
+            (Received::Eof, _) => {
+                self.end_input(Reason::Eof);
+                Ok(Arrival::Nothing)
+            }
             (Received::Bytes(count), Phase::Lingering(_)) => {
-                self.connection.disregard(count);
-                return Ok(Arrival::Discarded(count));
+                self.connection.uncount_received(count);
+                Ok(Arrival::Discarded(count))
             }
             (Received::Bytes(count), Phase::Draining { left }) => {
                 self.drain_to(left.saturating_sub(count as u32));
-                return Ok(Arrival::Bytes(count));
+                Ok(Arrival::Bytes(count))
             }
-            (Received::Bytes(count), _) => return Ok(Arrival::Bytes(count)),
+            (Received::Bytes(count), _) => Ok(Arrival::Bytes(count)),
         }
-        Ok(Arrival::Nothing)
+    }
+
+    /// Nothing more is read, for this reason. What was read is still answered.
+    fn end_input(&mut self, reason: Reason) {
+        self.phase = match self.phase {
+            Phase::Lingering(first) => Phase::Over(first),
+            _ => Phase::Finishing(reason),
+        };
     }
 
     /// Sends replies. What the kernel does not take is kept.
@@ -239,17 +230,29 @@ impl<S, T: Socket> Peer<S, T> {
         self.connection.flush()
     }
 
-    /// The bytes that were received and not handled. Whoever takes them keeps the rest.
-    pub(crate) fn take_held(&mut self) -> Buffer {
-        std::mem::take(&mut self.held)
+    /// Returns whether a message was begun and is not complete, or waits to be handled.
+    pub(crate) fn has_unhandled(&self) -> bool {
+        !self.unhandled.is_empty()
     }
 
-    /// Keeps these bytes until more arrive or may be handled.
-    pub(crate) fn keep(&mut self, held: Buffer) {
-        self.held = held;
+    /// Keeps bytes behind those that are not handled yet. Returns how many those were.
+    pub(crate) fn keep_unhandled(&mut self, bytes: &[u8]) -> usize {
+        let before = self.unhandled.len();
+        self.unhandled.append(bytes);
+        before
     }
 
-    /// The session, for its messages to be handled or to travel with them.
+    /// Takes the bytes that are not handled yet, for as long as they are being handled.
+    pub(crate) fn take_unhandled(&mut self) -> Buffer {
+        std::mem::take(&mut self.unhandled)
+    }
+
+    /// Puts back the rest of them.
+    pub(crate) fn put_back_unhandled(&mut self, rest: Buffer) {
+        self.unhandled = rest;
+    }
+
+    /// The session: lent to handle a message, taken by a job that carries the messages away.
     pub(crate) fn session(&mut self) -> &mut Option<S> {
         &mut self.session
     }
@@ -261,7 +264,7 @@ impl<S, T: Socket> Peer<S, T> {
 
     /// The messages wait for a free job.
     pub(crate) fn wait_for_job(&mut self) {
-        self.turn = Turn::Queue;
+        self.turn = Turn::NoJob;
     }
 
     /// A worker has the messages, and the session with them.
@@ -269,14 +272,14 @@ impl<S, T: Socket> Peer<S, T> {
         self.turn = Turn::Worker;
     }
 
-    /// The peer sent more while it was not read from: it is no longer watched for that.
-    pub(crate) fn note_early(&mut self) {
-        self.early = true;
+    /// The peer sent more while it was not read from. It is not watched for that any more.
+    pub(crate) fn note_sent_early(&mut self) {
+        self.sent_early = true;
     }
 
     /// It is the reactor's turn again.
     pub(crate) fn resume(&mut self) {
-        (self.turn, self.early) = (Turn::Reactor, false);
+        (self.turn, self.sent_early) = (Turn::Reactor, false);
     }
 
     /// The server drains: only what has arrived by now is read.
@@ -296,8 +299,8 @@ impl<S, T: Socket> Peer<S, T> {
 
     /// Nothing more is read, and what was read and not handled is not handled either.
     pub(crate) fn give_up(&mut self, reason: Reason) {
-        self.held.clear();
-        self.phase = Phase::Finishing(reason);
+        self.unhandled.clear();
+        self.end_input(reason);
     }
 
     /// Goes on to the next phase, once everything that was read is answered and sent.
@@ -307,20 +310,20 @@ impl<S, T: Socket> Peer<S, T> {
             return Ok(());
         }
         if reason.peer_has_finished() {
-            let is_cut = !self.held.is_empty();
-            self.phase = Phase::Over(if is_cut { Reason::Truncated } else { reason });
+            let reason = if self.has_unhandled() { Reason::Truncated } else { reason };
+            self.phase = Phase::Over(reason);
             return Ok(());
         }
-        self.held.clear();
+        self.unhandled.clear();
         self.phase = Phase::Lingering(reason);
-        self.socket().finish()
+        self.socket().send_fin()
     }
 
     /// The peer has used up its time, unless it moved on while the server caught up.
-    pub(crate) fn expire(&mut self) {
+    pub(crate) fn time_out(&mut self) {
         let waiting = self.waiting();
-        let has_moved_on = self.deadline.has_progress(waiting, self.progress(waiting));
-        if has_moved_on || self.is_ahead(waiting) {
+        let progress = progress(waiting, self.messages, &self.connection);
+        if self.deadline.has_progress(waiting, progress) || self.is_ahead(waiting) {
             return;
         }
         match (waiting, self.phase) {
@@ -338,19 +341,37 @@ impl<S, T: Socket> Peer<S, T> {
     }
 
     /// Has its deadline follow the state it is in.
-    pub(crate) fn follow(&mut self, token: Token, patience: &mut Patience) {
+    pub(crate) fn update_deadline(&mut self, token: Token, patience: &mut Patience) {
         let waiting = self.waiting();
-        let progress = || self.progress(waiting);
-        self.deadline = patience.follow(token, self.deadline, waiting, progress);
+        let progress = || progress(waiting, self.messages, &self.connection);
+        patience.update(token, &mut self.deadline, waiting, progress);
     }
 
-    /// Checks its deadline, which the timer wheel reports.
-    pub(crate) fn check(&mut self, patience: &Patience, now: Tick) -> Check {
-        let (waiting, mut deadline) = (self.waiting(), self.deadline);
-        let check = patience.check(&mut deadline, waiting, || self.progress(waiting), now);
-        self.deadline = deadline;
-        check
+    /// Takes the report of the timer wheel about its deadline.
+    pub(crate) fn take_report(&mut self, patience: &Patience, now: Tick) -> Check {
+        let waiting = self.waiting();
+        let progress = || progress(waiting, self.messages, &self.connection);
+        patience.take_report(&mut self.deadline, waiting, progress, now)
     }
+}
+
+/// The progress of a peer with what is waited for: a number that grows.
+///
+/// What the peer acknowledged counts, not what the kernel took: the kernel asks for more only
+/// once a third of its buffer is free, and until then a slow reader would seem to be none.
+fn progress<T: Socket>(waiting: Waiting, messages: u64, connection: &Connection<T>) -> u64 {
+    let Tally { received, sent } = connection.tally();
+    let acknowledged = || sent.saturating_sub(unacknowledged(connection));
+    match waiting {
+        Waiting::Worker => 0,
+        Waiting::Message => messages,
+        Waiting::Room | Waiting::LastAck | Waiting::Fin => acknowledged(),
+        Waiting::Anything => received + acknowledged(),
+    }
+}
+
+fn unacknowledged<T: Socket>(connection: &Connection<T>) -> u64 {
+    connection.socket().unacknowledged().unwrap_or(0).into()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How far a connection has come, and whose turn it is.
+//! The phases of a connection, and whose turn it is.
 
 use crate::wire::reason::Reason;
 
@@ -24,8 +24,8 @@ pub(crate) enum Phase {
 pub(crate) enum Turn {
     /// The reactor's.
     Reactor,
-    /// Nobody's: they wait for a free job.
-    Queue,
+    /// Nobody's: no job is free to carry them to a worker.
+    NoJob,
     /// A worker's.
     Worker,
 }

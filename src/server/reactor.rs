@@ -16,10 +16,9 @@ use crate::server::connection_log;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::patience::{Check, Patience, Timeouts};
 use crate::server::peer::Peer;
-use crate::server::phase::Turn;
 use crate::server::shared::Shared;
 use crate::server::visit::{Scratch, Visit};
-use crate::server::workers::{Job, Workers};
+use crate::server::workers::Job;
 use crate::wire::handler::Handler;
 use crate::wire::reason::Reason;
 
@@ -31,7 +30,7 @@ pub(crate) struct Reactor<H: Handler, T = TcpStream> {
     scratch: Scratch,
     patience: Patience,
     /// The peers that the timer wheel reports; kept for its memory.
-    due: Vec<Token>,
+    reported: Vec<Token>,
     ticker: Option<Ticker>,
     /// When it ends at the latest, once it was told to end.
     end_by: Option<Tick>,
@@ -55,9 +54,9 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     ) -> Reactor<H, T> {
         let patience = Patience::new(timeouts);
         let ticker = tick.map(|every| Ticker { every, next: patience.now().after(every) });
-        let (peers, due, end_by) = Default::default();
+        let (peers, reported, end_by) = Default::default();
         let (scratch, thread) = (Scratch::new(), sys::thread_id());
-        Reactor { event_loop, peers, shared, scratch, patience, due, ticker, end_by, thread }
+        Reactor { event_loop, peers, shared, scratch, patience, reported, ticker, end_by, thread }
     }
 
     /// Serves until it has drained or was told to stop.
@@ -68,13 +67,13 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_ended() {
             busy_poll.wait(&self.event_loop, &mut events, self.timeout())?;
-            self.turn(events.iter());
+            self.run_once(events.iter());
         }
         Ok(())
     }
 
     /// Does what one wait brought, and what is due by now.
-    fn turn(&mut self, events: impl Iterator<Item = Event>) {
+    fn run_once(&mut self, events: impl Iterator<Item = Event>) {
         self.read_mail();
         for event in events {
             match event.token() {
@@ -83,28 +82,6 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             }
         }
         self.do_what_is_due();
-    }
-
-    /// Visits a peer, if it still exists. Whatever the visit does, its peer then goes on to
-    /// its next phase; is closed if it is over or failed; or else is watched for what its
-    /// state needs, and given time for it.
-    fn visit(
-        &mut self,
-        token: Token,
-        act: impl FnOnce(&mut Visit<'_, H, T>, &mut Scratch) -> io::Result<()>,
-    ) {
-        let Some(peer) = self.peers.get_mut(token) else {
-            return self.shared.stats().stale.add(1);
-        };
-        let mut visit = Visit::new(token, peer, &mut self.shared);
-        let result = act(&mut visit, &mut self.scratch);
-        if let Some(reason) = visit.end(result) {
-            return self.close(token, reason);
-        }
-        match peer.watch(&self.event_loop.poll, token) {
-            Ok(()) => peer.follow(token, &mut self.patience),
-            Err(error) => self.lose(token, &error),
-        }
     }
 
     fn read_mail(&mut self) {
@@ -117,7 +94,10 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
                 None => break,
             }
         }
-        self.submit_waiting();
+        // Jobs that returned are free for the peers that wait for one.
+        while let Some(token) = self.shared.next_waiting() {
+            self.visit(token, |visit, scratch| visit.take_job(scratch));
+        }
     }
 
     /// Takes a connection over from the acceptor.
@@ -125,12 +105,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         self.shared.stats().opened.add(1);
         let address = newcomer.address;
         let session = self.shared.call(|handler| handler.opened(address));
-        let panicked = session.is_none();
         let token = self.peers.insert(Peer::new(newcomer, session));
-        match panicked {
-            true => self.close(token, Reason::Panic),
-            false => self.visit(token, |_, _| Ok(())),
-        }
+        self.visit(token, |_, _| Ok(()));
     }
 
     /// A worker is done with a job, which carries the replies and the session back.
@@ -141,20 +117,36 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             }
             None => self.shared.discard_late_job(&mut job),
         }
-        if let Some(workers) = &mut self.shared.workers {
-            workers.recycle(job);
-        }
+        self.shared.recycle(job);
     }
 
-    /// Gives the jobs that are free now to the peers that wait for one.
-    fn submit_waiting(&mut self) {
-        while let Some(token) = self.shared.workers.as_mut().and_then(Workers::next_waiting) {
-            self.visit(token, |visit, scratch| visit.take_job(scratch));
+    /// Visits a peer, if it still exists. `act` is what is done with it. Then the peer is
+    /// closed if it is over, or else watched for what its state needs and given time for it.
+    fn visit(
+        &mut self,
+        token: Token,
+        act: impl FnOnce(&mut Visit<'_, H, T>, &mut Scratch) -> io::Result<()>,
+    ) {
+        let Some(peer) = self.peers.get_mut(token) else {
+            return self.shared.stats().stale.add(1);
+        };
+        let mut visit = Visit::new(token, peer, &mut self.shared);
+        let result = act(&mut visit, &mut self.scratch);
+        self.scratch.trim();
+        if let Some(reason) = visit.end(result) {
+            return self.close(token, reason);
+        }
+        match peer.watch(&self.event_loop.poll, token) {
+            Ok(()) => peer.update_deadline(token, &mut self.patience),
+            Err(error) => self.lose(token, &error),
         }
     }
 
     /// Has every peer answered what had arrived by now, and ends with the last of them.
     fn drain(&mut self, by: Tick) {
+        if by <= self.patience.now() {
+            return self.stop();
+        }
         self.end_by = Some(by);
         for token in self.peers.tokens().collect::<Vec<_>>() {
             self.visit(token, |visit, _| visit.drain());
@@ -173,20 +165,14 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     fn close(&mut self, token: Token, reason: Reason) {
         let Some(mut peer) = self.peers.remove(token) else { return };
         self.shared.budget.account(peer.held(), 0);
-        if let Some(workers) = &mut self.shared.workers {
-            match peer.turn() {
-                Turn::Reactor => {}
-                Turn::Queue => workers.stop_waiting(token),
-                Turn::Worker => workers.note_closed(token, reason),
-            }
-        }
+        self.shared.forget(token, peer.turn(), reason);
         self.shared.notify_closed(peer.session().take(), reason);
         if reason.resets() {
             peer.socket().reset();
         }
         let stats = self.shared.all_stats();
         let now = stats.nanoseconds();
-        // Counted first: whoever reads the line finds it in the counters.
+        // Counted first, so that a reader of the line finds it in the counters.
         stats.count_close(self.shared.reactor, now, reason);
         connection_log::closed(&peer.closed(self.thread, now, reason));
     }
@@ -218,20 +204,20 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     }
 
     fn check_deadlines(&mut self, now: Tick) {
-        let mut due = std::mem::take(&mut self.due);
-        self.patience.expire(now, &mut due);
-        for token in due.drain(..) {
+        let mut reported = std::mem::take(&mut self.reported);
+        self.patience.expire(now, &mut reported);
+        for token in reported.drain(..) {
             let Some(peer) = self.peers.get_mut(token) else { continue };
-            match peer.check(&self.patience, now) {
+            match peer.take_report(&self.patience, now) {
                 Check::Superseded => {}
-                Check::InTime => peer.follow(token, &mut self.patience),
-                Check::Overdue => self.visit(token, |visit, scratch| visit.expire(scratch)),
+                Check::InTime => peer.update_deadline(token, &mut self.patience),
+                Check::Overdue => self.visit(token, |visit, scratch| visit.time_out(scratch)),
             }
         }
-        self.due = due;
+        self.reported = reported;
     }
 
-    /// When there is something to do even if nothing happens.
+    /// When there is something to do although no event or mail arrives.
     fn next_due(&self) -> Option<Tick> {
         let tick = self.ticker.as_ref().map(|ticker| ticker.next);
         [self.patience.next(), tick, self.end_by].into_iter().flatten().min()

@@ -9,7 +9,7 @@ use crate::net::clock::now;
 ///
 /// A peer that runs on our CPU, or is quick, has sent its next message before epoll would
 /// report it, and is answered while everything about it is at hand. Where that does not
-/// happen each read is wasted, so it is done while it pays and then tried now and then.
+/// happen each read is wasted, so it is done while it pays, and otherwise tried now and then.
 ///
 /// Here alone a message may cost more than a read and a write.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct ReadAgain {
 pub(crate) struct Extra {
     began: Instant,
     reads: u32,
+    is_over: bool,
 }
 
 /// How many times one visit reads again: often enough to pay, and few enough times for
@@ -36,14 +37,22 @@ impl ReadAgain {
         ReadAgain { bet: Bet::new() }
     }
 
-    /// Begins to read again, if it has lately paid or is to be tried.
-    pub(crate) fn begin(&mut self) -> Option<Extra> {
-        self.bet.place().then(|| Extra { began: now(), reads: 0 })
+    /// Returns whether to read once more. The first time in a visit this takes or passes over
+    /// a chance of the bet.
+    pub(crate) fn goes_on(&mut self, extra: &mut Option<Extra>) -> bool {
+        if let Some(extra) = extra {
+            return !extra.is_over;
+        }
+        let is_placed = self.bet.place();
+        if is_placed {
+            *extra = Some(Extra { began: now(), reads: 0, is_over: false });
+        }
+        is_placed
     }
 
-    /// The peer was read again, which brought a message or not. Returns what is left to
-    /// read, if anything.
-    pub(crate) fn go_on(&mut self, mut extra: Extra, brought_message: bool) -> Option<Extra> {
+    /// The peer was read once more, which brought a message or not.
+    pub(crate) fn settle(&mut self, extra: &mut Option<Extra>, brought_message: bool) {
+        let Some(extra) = extra else { return };
         // Also late if our own thread was kept off the CPU: the others wait all the same.
         let payoff = match brought_message {
             _ if now() - extra.began > LONGEST => Payoff::Late,
@@ -52,6 +61,6 @@ impl ReadAgain {
         };
         self.bet.settle(payoff);
         extra.reads += 1;
-        (payoff == Payoff::Won && extra.reads < MOST).then_some(extra)
+        extra.is_over = payoff != Payoff::Won || extra.reads == MOST;
     }
 }

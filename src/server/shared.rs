@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::net::token::Token;
 use crate::server::budget::Budget;
 use crate::server::handling::{Handled, Verdict, contained};
+use crate::server::phase::Turn;
 use crate::server::read_again::ReadAgain;
 use crate::server::stats::{ReactorStats, Stats};
 use crate::server::workers::{Job, Workers};
@@ -39,15 +41,18 @@ impl<H: Handler> Shared<H> {
     /// Calls the handler. A panic in it ends here, is counted, and returns `None`.
     pub(crate) fn call<R>(&self, call: impl FnOnce(&H) -> R) -> Option<R> {
         let result = contained(|| call(&self.handler));
-        self.stats().panics.add(u64::from(result.is_none()));
+        if result.is_none() {
+            self.stats().panics.add(1);
+        }
         result
     }
 
     /// Counts what was handled, inline or by a worker.
     pub(crate) fn count(&self, handled: &Handled) {
-        let panicked = handled.verdict == Verdict::Failed(Reason::Panic);
         self.stats().messages.add(handled.messages);
-        self.stats().panics.add(u64::from(panicked));
+        if handled.verdict == Verdict::Failed(Reason::Panic) {
+            self.stats().panics.add(1);
+        }
     }
 
     /// Tells the handler that a connection was closed.
@@ -62,9 +67,31 @@ impl<H: Handler> Shared<H> {
     pub(crate) fn discard_late_job(&mut self, job: &mut Job<H::Session>) {
         self.stats().stale.add(1);
         self.count(&job.handled);
-        let reason = self.workers.as_mut().and_then(|workers| workers.why_closed(job.token));
+        let session = job.session.take();
+        let reason = self.workers.as_mut().and_then(|workers| workers.take_close_reason(job.token));
         if let Some(reason) = reason {
-            self.notify_closed(job.session.take(), reason);
+            self.notify_closed(session, reason);
+        }
+    }
+
+    /// Takes back a job that returned, to be used again.
+    pub(crate) fn recycle(&mut self, job: Box<Job<H::Session>>) {
+        if let Some(workers) = &mut self.workers {
+            workers.recycle(job);
+        }
+    }
+
+    /// The next connection that waits for a job, if one is free for it.
+    pub(crate) fn next_waiting(&mut self) -> Option<Token> {
+        self.workers.as_mut()?.next_waiting()
+    }
+
+    /// A connection was closed while its messages were the reactor's, a worker's or nobody's.
+    pub(crate) fn forget(&mut self, token: Token, turn: Turn, reason: Reason) {
+        match (turn, &mut self.workers) {
+            (Turn::NoJob, Some(workers)) => workers.stop_waiting(token),
+            (Turn::Worker, Some(workers)) => workers.note_closed(token, reason),
+            _ => {}
         }
     }
 

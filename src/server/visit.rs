@@ -16,11 +16,8 @@ use crate::wire::handler::Handler;
 use crate::wire::reason::Reason;
 use crate::wire::replies::ReplyBuffer;
 
-/// A visit of a reactor to one of its peers.
-///
-/// It reads once, or a few times where that pays, handles the whole messages and writes the
-/// replies. It leaves a peer that has nothing more to be answered, or that waits: for the
-/// rest of a message, for room to write, for a worker.
+/// A visit of a reactor to one of its peers, from [`ready`](Visit::ready) to
+/// [`end`](Visit::end). When it ends, every message that could be answered is answered.
 pub(crate) struct Visit<'a, H: Handler, T: Socket> {
     token: Token,
     peer: &'a mut Peer<H::Session, T>,
@@ -29,7 +26,7 @@ pub(crate) struct Visit<'a, H: Handler, T: Socket> {
     before: (Tally, usize),
 }
 
-/// The buffers of a reactor, lent to each visit: between visits they hold nothing.
+/// The buffers of a reactor, lent to each visit. Between visits they hold nothing.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     input: Box<[u8]>,
@@ -39,6 +36,11 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new() -> Scratch {
         Scratch { input: vec![0; SCRATCH].into(), replies: ReplyBuffer::default() }
+    }
+
+    /// Frees the memory of replies that were much longer than most are.
+    pub(crate) fn trim(&mut self) {
+        self.replies.shrink_to(2 * OUTPUT_FULL);
     }
 }
 
@@ -52,102 +54,85 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         Visit { token, peer, shared, before }
     }
 
-    /// Epoll reports the peer. This is the way of a message: [`read`](Visit::read) it,
-    /// [`answer`](Visit::answer) it, [`conclude`](Visit::conclude) with its reply.
+    /// Epoll reports the peer. The way of a message begins here: [`read`](Visit::read),
+    /// [`answer`](Visit::answer), [`conclude`](Visit::conclude).
     pub(crate) fn ready(&mut self, event: Event, scratch: &mut Scratch) -> io::Result<()> {
         if event.is_error() {
-            return Err(self.peer.socket().failure());
+            return Err(self.peer.socket().take_failure());
         }
         if event.is_writable() {
             self.write(scratch)?;
         }
-        if event.is_readable() {
-            match self.peer.is_our_turn() {
-                true => self.read_while_it_pays(scratch)?,
-                false => self.peer.note_early(),
-            }
+        if !event.is_readable() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Reads once, and again as long as that has lately paid, up to [`SCRATCH`] bytes more.
-    fn read_while_it_pays(&mut self, scratch: &mut Scratch) -> io::Result<()> {
+        if !self.peer.is_our_turn() {
+            self.peer.note_sent_early();
+            return Ok(());
+        }
         let enough = self.peer.tally().received + SCRATCH as u64;
         self.read(scratch)?;
-        let goes_on =
-            |peer: &Peer<H::Session, T>| peer.is_talking() && peer.tally().received < enough;
-        let mut extra = goes_on(self.peer).then(|| self.shared.read_again.begin()).flatten();
-        while let Some(begun) = extra {
-            let brought_message = self.read_or_yield(scratch)?;
-            let more = self.shared.read_again.go_on(begun, brought_message);
-            extra = more.filter(|_| goes_on(self.peer));
-        }
-        Ok(())
+        self.read_again(enough, scratch)
     }
 
-    /// Reads once, and if that brings nothing once more after others had the CPU. Returns
-    /// whether it brought a message.
-    fn read_or_yield(&mut self, scratch: &mut Scratch) -> io::Result<bool> {
-        let (messages, received) = (self.peer.messages(), self.peer.tally().received);
-        self.read(scratch)?;
-        if self.peer.tally().received == received && self.peer.is_talking() {
-            thread::yield_now();
+    /// Reads again as long as that has lately paid and less than `enough` was received.
+    fn read_again(&mut self, enough: u64, scratch: &mut Scratch) -> io::Result<()> {
+        let mut extra = None;
+        while self.peer.is_talking()
+            && self.peer.tally().received < enough
+            && self.shared.read_again.goes_on(&mut extra)
+        {
+            let (messages, received) = (self.peer.messages(), self.peer.tally().received);
             self.read(scratch)?;
+            if self.peer.tally().received == received && self.peer.is_talking() {
+                thread::yield_now();
+                self.read(scratch)?;
+            }
+            self.shared.read_again.settle(&mut extra, self.peer.messages() > messages);
         }
-        Ok(self.peer.messages() > messages)
+        Ok(())
     }
 
     /// Reads once, as much as is allowed now, and answers it.
     fn read(&mut self, scratch: &mut Scratch) -> io::Result<()> {
-        let Scratch { input, replies } = scratch;
-        let size = self.shared.budget.read_size();
-        let most = size.min(self.peer.may_read());
+        let most = self.shared.budget.read_size().min(self.peer.may_read());
         if most == 0 {
             return Ok(());
         }
-        if size < SCRATCH {
+        if self.shared.budget.is_spent() {
+            self.shared.budget.note_reduced_read();
             self.shared.stats().reduced_reads.add(1);
         }
-        match self.peer.receive(&mut input[..most])? {
-            Arrival::Nothing => Ok(()),
-            Arrival::Bytes(count) => self.take_in(&input[..count], replies),
-            Arrival::Discarded(count) => {
-                self.shared.stats().discarded.add(count as u64);
-                Ok(())
+        match self.peer.receive(&mut scratch.input[..most])? {
+            Arrival::Nothing => {}
+            Arrival::Discarded(count) => self.shared.stats().discarded.add(count as u64),
+            Arrival::Bytes(count) if self.peer.has_unhandled() => {
+                let searched = self.peer.keep_unhandled(&scratch.input[..count]);
+                self.answer_unhandled(searched, scratch)?;
+            }
+            Arrival::Bytes(count) => {
+                let input = &scratch.input[..count];
+                let done = self.answer(input, 0, &mut scratch.replies)?;
+                self.peer.keep_unhandled(&input[done..]);
             }
         }
-    }
-
-    /// Answers bytes that were read, where they are unless others came before them, and
-    /// keeps what is no whole message.
-    fn take_in(&mut self, bytes: &[u8], replies: &mut ReplyBuffer) -> io::Result<()> {
-        let mut held = self.peer.take_held();
-        if held.is_empty() {
-            let done = self.answer(bytes, 0, replies)?;
-            held.append(&bytes[done..]);
-        } else {
-            let searched = held.len();
-            held.append(bytes);
-            let done = self.answer(held.as_slice(), searched, replies)?;
-            held.consume(done);
-        }
-        self.peer.keep(held);
         Ok(())
     }
 
-    /// Answers messages that were kept, if they may be handled now.
-    pub(crate) fn answer_held(&mut self, scratch: &mut Scratch) -> io::Result<()> {
-        let mut held = self.peer.take_held();
-        let done = self.answer(held.as_slice(), 0, &mut scratch.replies)?;
-        held.consume(done);
-        self.peer.keep(held);
+    /// Answers messages that were kept, if they may be handled now. Their first `searched`
+    /// bytes hold no whole message.
+    fn answer_unhandled(&mut self, searched: usize, scratch: &mut Scratch) -> io::Result<()> {
+        let mut unhandled = self.peer.take_unhandled();
+        let done = self.answer(unhandled.as_slice(), searched, &mut scratch.replies)?;
+        unhandled.consume(done);
+        self.peer.put_back_unhandled(unhandled);
         Ok(())
     }
 
     /// Has the whole messages of `input` handled and sends the replies, until the rest is no
     /// whole message or must wait. Returns how many bytes are done with.
     ///
-    /// `searched` bytes at the front were seen before not to hold a whole message.
+    /// The first `searched` bytes hold no whole message.
     fn answer(
         &mut self,
         input: &[u8],
@@ -162,7 +147,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
             let handled = match workers {
                 Some(workers) => workers.submit(self.token, session, codec, rest, searched),
                 None => {
-                    let session = session.as_mut().expect("a peer without one is closed at once");
+                    let session = session.as_mut().expect("a peer without one is over");
                     handle(codec, &**handler, session, searched, &mut replies)
                 }
             };
@@ -170,14 +155,10 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
             done += handled.consumed;
             match self.conclude(&handled, replies.as_slice())? {
                 Verdict::OutputFull => {}
+                Verdict::Failed(_) => return Ok(input.len()),
                 Verdict::NeedMore | Verdict::Submitted | Verdict::NoJob => break,
-                Verdict::Failed(_) => {
-                    done = input.len();
-                    break;
-                }
             }
         }
-        buffer.shrink_to(2 * OUTPUT_FULL);
         Ok(done)
     }
 
@@ -189,7 +170,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         self.peer.count_messages(handled.messages);
         if !replies.is_empty() {
             self.peer.send(replies)?;
-            if self.notify_sent().is_none() {
+            if !self.notify_sent() {
                 verdict = Verdict::Failed(Reason::Panic);
             }
         }
@@ -208,24 +189,24 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
     /// Writes replies that were kept, then goes on with the messages behind them.
     fn write(&mut self, scratch: &mut Scratch) -> io::Result<()> {
         self.peer.flush()?;
-        if self.notify_sent().is_none() {
+        if !self.notify_sent() {
             self.peer.give_up(Reason::Panic);
         }
-        self.answer_held(scratch)
+        self.answer_unhandled(0, scratch)
     }
 
-    /// Tells the handler if the kernel took all replies. Returns `None` if it panics.
-    fn notify_sent(&mut self) -> Option<()> {
+    /// Tells the handler if the kernel took all replies. Returns `false` if it panics.
+    fn notify_sent(&mut self) -> bool {
         match (self.peer.has_unsent(), self.peer.session()) {
-            (false, Some(session)) => self.shared.call(|handler| handler.sent(session)),
-            _ => Some(()),
+            (false, Some(session)) => self.shared.call(|handler| handler.sent(session)).is_some(),
+            _ => true,
         }
     }
 
-    /// A job was free, and the peer is the next that waits for one.
+    /// A job is free, and the peer is the next that waits for one.
     pub(crate) fn take_job(&mut self, scratch: &mut Scratch) -> io::Result<()> {
         self.peer.resume();
-        self.answer_held(scratch)
+        self.answer_unhandled(0, scratch)
     }
 
     /// The peer's job returned: sends the replies, and goes on with what the worker left.
@@ -236,28 +217,26 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
     ) -> io::Result<()> {
         self.peer.resume();
         *self.peer.session() = job.session.take();
-        let mut held = self.peer.take_held();
-        held.append(job.rest());
-        self.peer.keep(held);
+        self.peer.keep_unhandled(job.rest());
         match self.conclude(&job.handled, &job.replies)? {
-            Verdict::OutputFull => self.answer_held(scratch),
+            Verdict::OutputFull => self.answer_unhandled(0, scratch),
             _ => Ok(()),
         }
     }
 
-    /// The server drains: the peer is read from until all that had arrived is read.
+    /// The server drains: of this peer, only what has arrived by now is read.
     pub(crate) fn drain(&mut self) -> io::Result<()> {
         self.peer.drain()
     }
 
-    /// The peer has used up its time, unless the server is late: what the peer did and epoll
-    /// has not reported yet is caught up with first.
-    pub(crate) fn expire(&mut self, scratch: &mut Scratch) -> io::Result<()> {
+    /// The peer has used up its time, unless the server is late. So what the peer did
+    /// meanwhile, and epoll has not reported yet, is caught up with first.
+    pub(crate) fn time_out(&mut self, scratch: &mut Scratch) -> io::Result<()> {
         match self.peer.waiting() {
             Waiting::Room => self.write(scratch)?,
             _ => self.read_what_arrived(scratch)?,
         }
-        self.peer.expire();
+        self.peer.time_out();
         Ok(())
     }
 
@@ -274,8 +253,8 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         Ok(())
     }
 
-    /// Ends the visit: the peer goes on to its next phase, if all that was read is answered,
-    /// and what was done is accounted for. Returns why the connection is over, if it is.
+    /// Ends the visit, whatever came of it. The peer goes on to its next phase, if it may,
+    /// and what was done is counted. Returns why the connection is over, if it is.
     pub(crate) fn end(self, result: io::Result<()>) -> Option<Reason> {
         let result = result.and_then(|()| self.peer.advance());
         let (tally, held) = self.before;

@@ -106,7 +106,7 @@ impl<S> Workers<S> {
     }
 
     /// Why the connection of a job that returned was closed while the job was out.
-    pub(crate) fn why_closed(&mut self, token: Token) -> Option<Reason> {
+    pub(crate) fn take_close_reason(&mut self, token: Token) -> Option<Reason> {
         self.closed.remove(&token)
     }
 

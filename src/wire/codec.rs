@@ -59,8 +59,8 @@ impl Codec {
 
     /// The first message of `bytes`, or `None` while it is incomplete.
     ///
-    /// `searched` bytes at the front were seen before not to hold a whole message. They are
-    /// not searched for a delimiter again.
+    /// The first `searched` bytes hold no whole message. They are not searched for a
+    /// delimiter again.
     ///
     /// # Errors
     /// [`TooLong`], as soon as that is known and before anything is kept.

@@ -37,6 +37,9 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// The connection was closed, for this reason.
+    ///
+    /// It is not called for a connection whose `opened` panicked, nor for one whose messages
+    /// a worker still has when the server ends by force.
     fn closed(&self, session: Self::Session, reason: Reason) {
         let _ = (session, reason);
     }

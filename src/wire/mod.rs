@@ -1,4 +1,4 @@
-//! What a message is: how it is framed, who handles it, and what is replied.
+//! What a message is: how it is framed, what handles it, and what is replied.
 
 pub(crate) mod codec;
 pub(crate) mod handler;

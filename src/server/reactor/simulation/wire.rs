@@ -260,7 +260,7 @@ impl Socket for ScriptedSocket {
         Ok(wire.in_flight.len() as u32 + u32::from(wire.fin_in_flight))
     }
 
-    fn finish(&self) -> io::Result<()> {
+    fn send_fin(&self) -> io::Result<()> {
         let mut wire = self.wire.borrow_mut();
         let (at, silence) = (now(), now() - wire.last_sign);
         let (sent, unread) = (wire.sent, wire.arrived.len());
@@ -270,7 +270,7 @@ impl Socket for ScriptedSocket {
         if broken { Err(io::Error::from_raw_os_error(libc::ENOTCONN)) } else { Ok(()) }
     }
 
-    fn failure(&self) -> io::Error {
+    fn take_failure(&self) -> io::Error {
         io::Error::from_raw_os_error(libc::ECONNRESET)
     }
 

@@ -68,7 +68,7 @@ impl World {
             self.deliver();
             let events = self.events();
             self.pass_time(events.is_empty());
-            self.reactor.turn(events.into_iter());
+            self.reactor.run_once(events.into_iter());
             self.check_held()?;
             self.check_deadlines()?;
         }
@@ -121,7 +121,8 @@ impl World {
         let time = self.rng.pick(&[0, 50, 2000, 2000, 2000]);
         let by = now() + Duration::from_millis(time);
         self.checker.drain_by = Some(by);
-        self.mail.push_back(if time == 0 { Mail::Stop } else { Mail::Drain(by) });
+        let stops = time == 0 && self.rng.chance(500);
+        self.mail.push_back(if stops { Mail::Stop } else { Mail::Drain(by) });
     }
 
     /// Delivers some of the mail, in the order in which it was sent.
