@@ -97,7 +97,7 @@ impl<'a> Generator<'a> {
         self.enter(if has_warmup { Stage::WarmingUp } else { Stage::Counting });
     }
 
-    /// Enters the next stage if its time has come, and the one after that if its has.
+    /// Enters the next stage once it is due, and those after it that are due as well.
     fn advance(&mut self, now: Instant) {
         while let Some(stage) = self.next_stage(now) {
             self.enter(stage);
