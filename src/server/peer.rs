@@ -49,7 +49,7 @@ pub(crate) enum Arrival {
     Nothing,
     /// This many bytes of messages.
     Bytes(usize),
-    /// This many bytes after the last one that is answered.
+    /// This many bytes that arrived after our FIN.
     Discarded(usize),
 }
 
@@ -58,8 +58,8 @@ impl<S, T: Socket> Peer<S, T> {
     /// What to watch for in this state. While replies are unsent the peer is not read from,
     /// and TCP makes it wait.
     ///
-    /// While a worker has its messages the peer stays watched until it sends more after all.
-    /// Most do not, which saves two system calls a message.
+    /// While a worker has its messages the peer stays watched. Only if it sends more is that
+    /// switched off. Most peers do not, which saves two system calls per message.
     pub(crate) fn interest(&self) -> Interest {
         match (self.phase, self.turn) {
             _ if self.has_unsent() => Interest::WRITABLE,
@@ -215,7 +215,7 @@ impl<S, T: Socket> Peer<S, T> {
     /// Nothing more is read, for this reason. What was read is still answered.
     fn end_input(&mut self, reason: Reason) {
         self.phase = match self.phase {
-            Phase::Lingering(first) => Phase::Over(first),
+            Phase::Lingering(reason) => Phase::Over(reason),
             _ => Phase::Finishing(reason),
         };
     }
@@ -310,8 +310,8 @@ impl<S, T: Socket> Peer<S, T> {
             return Ok(());
         }
         if reason.peer_has_finished() {
-            let reason = if self.has_unhandled() { Reason::Truncated } else { reason };
-            self.phase = Phase::Over(reason);
+            let is_cut = self.has_unhandled();
+            self.phase = Phase::Over(if is_cut { Reason::Truncated } else { reason });
             return Ok(());
         }
         self.unhandled.clear();
@@ -348,7 +348,7 @@ impl<S, T: Socket> Peer<S, T> {
     }
 
     /// Takes the report of the timer wheel about its deadline.
-    pub(crate) fn take_report(&mut self, patience: &Patience, now: Tick) -> Check {
+    pub(crate) fn check_deadline(&mut self, patience: &Patience, now: Tick) -> Check {
         let waiting = self.waiting();
         let progress = || progress(waiting, self.messages, &self.connection);
         patience.take_report(&mut self.deadline, waiting, progress, now)

@@ -106,6 +106,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         let address = newcomer.address;
         let session = self.shared.call(|handler| handler.opened(address));
         let token = self.peers.insert(Peer::new(newcomer, session));
+        // Nothing is done with it yet, but it is watched from now on.
         self.visit(token, |_, _| Ok(()));
     }
 
@@ -208,7 +209,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         self.patience.expire(now, &mut reported);
         for token in reported.drain(..) {
             let Some(peer) = self.peers.get_mut(token) else { continue };
-            match peer.take_report(&self.patience, now) {
+            match peer.check_deadline(&self.patience, now) {
                 Check::Superseded => {}
                 Check::InTime => peer.update_deadline(token, &mut self.patience),
                 Check::Overdue => self.visit(token, |visit, scratch| visit.time_out(scratch)),

@@ -70,6 +70,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
             self.peer.note_sent_early();
             return Ok(());
         }
+        // At most one buffer more, or the other peers would wait for too long.
         let enough = self.peer.tally().received + SCRATCH as u64;
         self.read(scratch)?;
         self.read_again(enough, scratch)
@@ -143,6 +144,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         while self.peer.may_be_answered() {
             let Shared { codec, handler, workers, .. } = &mut *self.shared;
             let (rest, session) = (&input[done..], self.peer.session());
+            // The replies carry the input: they may repeat it.
             let mut replies = buffer.replies_to(rest);
             let handled = match workers {
                 Some(workers) => workers.submit(self.token, session, codec, rest, searched),
@@ -162,8 +164,8 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         Ok(done)
     }
 
-    /// Counts what was handled, sends the replies and applies the verdict to the peer. The
-    /// verdict becomes a failure if the handler panics when it is told that they were sent.
+    /// Counts what was handled, sends the replies and applies the verdict to the peer. If the
+    /// handler panics in `sent`, the verdict is a failure.
     fn conclude(&mut self, handled: &Handled, replies: &[u8]) -> io::Result<Verdict> {
         let mut verdict = handled.verdict;
         self.shared.count(handled);

@@ -80,7 +80,7 @@ fn too_many_threads(io_threads: usize, cpus: usize) -> Option<String> {
     (io_threads > most).then(|| {
         format!(
             "{io_threads} I/O threads on {cpus} {noun}: more than two per CPU cost extra wake-ups \
-             and context switches; {cpus} to {most} usually handle more messages"
+             and context switches; {cpus}, one per CPU, usually handle more messages"
         )
     })
 }
@@ -122,7 +122,7 @@ mod tests {
             too_many_threads(5, 2).as_deref(),
             Some(
                 "5 I/O threads on 2 CPUs: more than two per CPU cost extra wake-ups and context \
-                 switches; 2 to 4 usually handle more messages"
+                 switches; 2, one per CPU, usually handle more messages"
             )
         );
         assert!(
