@@ -7,7 +7,7 @@ mkdir -p "$out"
 
 # Without link-time optimisation: nothing here is measured.
 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS='--cfg loom' \
-    cargo test --locked --release --quiet --target-dir "$out" --test loom -- --nocapture | tee "$out/models"
+    cargo test --locked --no-default-features --release --quiet --target-dir "$out" --test loom -- --nocapture | tee "$out/models"
 grep -oE '[0-9]+ interleavings' "$out/models" | awk '
     { all += $1 }
     END {

@@ -79,6 +79,30 @@ pub(crate) fn handle<H: Handler>(
 
 /// Runs the handler's code. A panic in it ends here, as `None`.
 pub(crate) fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
-    // What was thrown is leaked: dropping it could panic again.
-    catch_unwind(AssertUnwindSafe(run)).map_err(std::mem::forget).ok()
+    let panic = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => return Some(result),
+        Err(panic) => panic,
+    };
+    // To drop what was thrown may panic again. What that throws is leaked.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(another);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_that_panics_again_when_it_is_dropped_is_contained() {
+        struct Again;
+        impl Drop for Again {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new("again"));
+            }
+        }
+        assert_eq!(contained(|| 1), Some(1));
+        assert_eq!(contained(|| std::panic::resume_unwind(Box::new(Again))), None::<()>);
+    }
 }
