@@ -10,6 +10,8 @@
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
+case ${1:-} in -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' scripts/counts.sh && exit ;; esac
+[[ ${CONNECTIONS:-1} =~ ^[1-9][0-9]*$ ]] || { echo "error: CONNECTIONS is a whole number of at least 1" >&2; exit 2; }
 for tool in strace valgrind python3 taskset; do
     command -v "$tool" >/dev/null || { echo "error: $tool is needed" >&2; exit 2; }
 done

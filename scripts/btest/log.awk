@@ -30,7 +30,7 @@ END {
     if (time < 0) time += 86400 # over midnight
     if (time < 0.001) time = 0.001
     printf "first connect        %s\nlast close           %s\n", time_at[first], last
-    printf "time between         %.3f s\nmessages per second  %d\n", time, messages / time
+    printf "time between         %.3f s\nmessages per second  %.0f\n", time, messages / time
     printf "slowest connection   %.3f s\nfastest connection   %.3f s\n", slowest, fastest
     printf "threads used         %d%s\n", used, threads ? " of " threads : ""
 }

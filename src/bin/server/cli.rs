@@ -113,7 +113,7 @@ pub(crate) struct Cli {
 const BUSY_POLL: &str = "\
 Busy-poll this long before blocking, while it pays and a CPU is free
 
-With few connections it reduces the latency to less than half.";
+With few connections it reduces the latency, on some machines to less than half.";
 
 const EXAMPLES: &str = "\
 Examples:
