@@ -1,4 +1,4 @@
-//! The limits of this process: descriptors, and memory that it has freed.
+//! The limits of this process: descriptors, CPUs, and memory that it has freed.
 
 use std::io;
 
@@ -42,4 +42,9 @@ pub fn connections_possible(others: usize) -> io::Result<usize> {
 /// allocator of the whole process, so programs call it and the library does not.
 pub fn give_memory_back() {
     sys::give_back_blocks_from(64 * 1024);
+}
+
+/// How many CPUs this process may run on; 1 if the kernel does not say.
+pub fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -29,7 +29,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
-use crate::program::limits::connections_possible;
+use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
 use crate::wire::handler::Handler;
 use acceptor::{Acceptor, BACKLOG, Notice};
@@ -267,11 +267,6 @@ fn check(config: &Config) -> io::Result<()> {
         _ => return Ok(()),
     };
     Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
-}
-
-/// How many CPUs this process may run on.
-fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// How many connections there may be: as many as were asked for, as far as the epolls and

@@ -39,7 +39,7 @@ impl ReadAgain {
 
     /// Returns whether to read once more. The first time in a visit this takes or passes over
     /// a chance of the bet.
-    pub(crate) fn goes_on(&mut self, extra: &mut Option<Extra>) -> bool {
+    pub(crate) fn begin_or_continue(&mut self, extra: &mut Option<Extra>) -> bool {
         if let Some(extra) = extra {
             return !extra.is_over;
         }

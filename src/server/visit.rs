@@ -81,7 +81,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         let mut extra = None;
         while self.peer.is_talking()
             && self.peer.tally().received < enough
-            && self.shared.read_again.goes_on(&mut extra)
+            && self.shared.read_again.begin_or_continue(&mut extra)
         {
             let (messages, received) = (self.peer.messages(), self.peer.tally().received);
             self.read(scratch)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cli::Cli;
-use reactor_server::program::limits::{give_memory_back, raise_descriptor_limit};
+use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
 use reactor_server::program::signals::{Signal, Signals};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
@@ -83,11 +83,6 @@ fn too_many_threads(io_threads: usize, cpus: usize) -> Option<String> {
              and context switches; {cpus}, one per CPU, usually handle more messages"
         )
     })
-}
-
-/// The CPUs that this process may use.
-fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Starts a thread that handles signals until the process ends.
