@@ -23,7 +23,8 @@
 #   RUNS         runs of each thread count; of an even number the median is the lower
 #                of the two in the middle   [1 for a single count, 3 for several]
 #   LIMIT        seconds that one run may take                 [300]
-#   CHART        file that the chart (SVG) is written to       [threads.svg, with the logs]
+#   CHART        file that the chart (SVG) of a server started here is written to
+#                [threads.svg, with the logs]
 #   LOG          log of a server that answers at IP PORT already, to read the lines
 #                from; without it only the clients' figures are printed
 #
@@ -31,17 +32,18 @@
 # of each run stay in a folder under target/btest (or $CARGO_TARGET_DIR/btest).
 #
 # Exits with 0 if every byte was verified, 1 if one was wrong or a connection failed,
-# 2 if a value is wrong, 130 on SIGINT or SIGTERM, which stop all that was started.
+# 2 if a value is wrong, 130 on SIGINT, SIGTERM, SIGHUP or SIGQUIT, which stop all that
+# was started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' scripts/btest.sh && exit ;; esac
 wrong_value() { echo "error: $*" >&2; exit 2; }
 
-# A script that is started in the background by another one ignores SIGINT, and bash
-# cannot trap what is ignored at its start.
+# A script that is started in the background by another one ignores SIGINT and SIGQUIT,
+# and bash cannot trap what is ignored at its start.
 ignored=$(sed -n 's/^SigIgn:\s*//p' /proc/self/status)
-if (((16#$ignored & 2) && !${BTEST_RESTARTED:-0})) && env --default-signal=INT true 2>/dev/null; then
-    BTEST_RESTARTED=1 exec env --default-signal=INT scripts/btest.sh "$@"
+if (((16#$ignored & 6) && !${BTEST_RESTARTED:-0})) && env --default-signal=INT,QUIT true 2>/dev/null; then
+    BTEST_RESTARTED=1 exec env --default-signal=INT,QUIT scripts/btest.sh "$@"
 fi
 
 # ---- what to run
@@ -59,6 +61,8 @@ whole() {
     [[ $2 =~ ^(0|[1-9][0-9]{0,8})$ ]] && (($2 >= ${3:-1})) && return
     wrong_value "$1='$2' is not a whole number of at least ${3:-1}"
 }
+# is_writable FILE: leaves no file where there was none.
+is_writable() { if [ -e "$1" ]; then [ -w "$1" ]; else { : >"$1" && rm "$1"; } 2>/dev/null; fi; }
 whole CLIENTS "$clients"
 whole MESSAGES "$messages"
 whole WORKERS "$workers" 0
@@ -67,10 +71,13 @@ whole LIMIT "$limit"
 whole PORT "$port"
 [[ $ip =~ ^[0-9A-Fa-f:.]*[:.][0-9A-Fa-f:.]*(%.+)?$ ]] || wrong_value "IP='$ip' is not an IP address"
 ((port < 65536)) || wrong_value "PORT='$port' is above 65535"
-for count in "${threads[@]}"; do whole IO_THREADS "$count"; done
+for count in "${threads[@]}"; do
+    whole IO_THREADS "$count"
+    ((count <= 4096)) || wrong_value "IO_THREADS='$count' is above 4096"
+done
 readarray -t threads < <(printf '%s\n' "${threads[@]}" | sort -nu)
 [ -z "${LOG:-}" ] || [ -r "$LOG" ] || wrong_value "LOG='$LOG' cannot be read"
-[ -z "${CHART:-}" ] || { : >>"$CHART"; } 2>/dev/null || wrong_value "CHART='$CHART' cannot be written to"
+[ -z "${CHART:-}" ] || is_writable "$CHART" || wrong_value "CHART='$CHART' cannot be written to"
 
 target=${CARGO_TARGET_DIR:-target}
 bin=$target/release
@@ -86,7 +93,7 @@ mkdir -p "$out"
 # stop_all: nothing that was started is left when it returns. Clients end at SIGTERM or
 # are killed by `timeout`, and without them the server has nothing to wait for.
 stop_all() {
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP QUIT
     [ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true
     # Cargo has a process group of its own.
     [ -z "$build" ] || kill -TERM -- "-$build" 2>/dev/null || true
@@ -103,7 +110,7 @@ interrupted() {
     exit 130
 }
 trap stop_all EXIT
-trap interrupted INT TERM HUP
+trap interrupted INT TERM HUP QUIT
 
 # ---- progress: one line that changes on a terminal, else a line for each run
 hide_progress() { [ ! -t 2 ] || printf '\r\033[K' >&2; }
@@ -215,8 +222,8 @@ wait "$build" || exit 1
 build=''
 
 if is_answering; then
-    [ -z "${IO_THREADS:-}${WORKERS:-}${RUNS:-}" ] ||
-        echo "note: a server answers at $ip $port already; IO_THREADS, WORKERS and RUNS have no effect on it" >&2
+    [ -z "${IO_THREADS:-}${WORKERS:-}${RUNS:-}${CHART:-}" ] ||
+        echo "note: a server answers at $ip $port already; IO_THREADS, WORKERS, RUNS and CHART have no effect" >&2
     echo "== $clients clients x $messages messages, to the server that answers at $ip $port"
     total=1 number=1
     skip=$(wc -l <"${LOG:-/dev/null}")
