@@ -29,6 +29,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
+use crate::net::socket_option::SocketOption;
 use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
 use crate::wire::handler::Handler;
@@ -294,20 +295,66 @@ const HELD: usize = 16 * 1024 * 1024;
 /// exists, how often it asks again, and how many times.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
 
-/// Listens, with the options that accepted sockets inherit.
+/// Listens.
 fn listen(config: &Config) -> io::Result<TcpListener> {
     let domain = Domain::for_address(config.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    // A port that was just released can be used at once.
-    socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    let (time, interval, retries) = KEEPALIVE;
-    let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
-    socket.set_tcp_keepalive(&keepalive.with_retries(retries))?;
-    socket.set_tcp_user_timeout(user_timeout(config.timeouts.write))?;
+    for warning in set_options(&socket, config.timeouts).iter().filter_map(SocketOption::warning) {
+        log::warn!("{warning}");
+    }
     socket.bind(&config.address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Sets the options of the listener, which accepted sockets inherit.
+fn set_options(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
+    let (time, interval, retries) = KEEPALIVE;
+    let keepalive = |parameter| socket.set_tcp_keepalive(&parameter);
+    [
+        SocketOption::new(
+            "SO_REUSEADDR",
+            socket.set_reuse_address(true),
+            "for a minute after its end the server cannot be started again at the same port",
+        ),
+        // Out of line, an urgent byte is lost, and the kernel counts as arrived only the bytes
+        // before it.
+        SocketOption::new(
+            "SO_OOBINLINE",
+            socket.set_out_of_band_inline(true),
+            "bytes that a peer sends as urgent are lost, and in a drain those behind them too",
+        ),
+        SocketOption::new(
+            "TCP_NODELAY",
+            socket.set_tcp_nodelay(true),
+            "replies may wait for the peer to acknowledge earlier ones, mostly 40 ms",
+        ),
+        SocketOption::new(
+            "SO_KEEPALIVE",
+            socket.set_keepalive(true),
+            "connections of idle peers that are gone stay open",
+        ),
+        SocketOption::new(
+            "TCP_KEEPIDLE",
+            keepalive(TcpKeepalive::new().with_time(time)),
+            "connections of idle peers that are gone stay open for hours",
+        ),
+        SocketOption::new(
+            "TCP_KEEPINTVL",
+            keepalive(TcpKeepalive::new().with_interval(interval)),
+            "connections of idle peers that are gone stay open for some minutes more",
+        ),
+        SocketOption::new(
+            "TCP_KEEPCNT",
+            keepalive(TcpKeepalive::new().with_retries(retries)),
+            "connections of idle peers that are gone stay open for half a minute more",
+        ),
+        SocketOption::new(
+            "TCP_USER_TIMEOUT",
+            socket.set_tcp_user_timeout(user_timeout(timeouts.write)),
+            "connections of peers that do not acknowledge replies may stay open for 15 minutes",
+        ),
+    ]
 }
 
 /// The kernel takes milliseconds in an `int`.
