@@ -274,7 +274,7 @@ fn check(config: &Config) -> io::Result<()> {
 /// wakers of all threads leave descriptors for them.
 fn max_connections(config: &Config) -> io::Result<usize> {
     let needed = 2 * (config.io_threads + 1);
-    let possible = connections_possible(needed)?;
+    let possible = connections_possible(needed);
     if possible == 0 {
         let problem = "the limit of open descriptors (ulimit -n) is too low for the threads alone";
         return Err(io::Error::other(format!("{problem}: they need {needed}, and some more")));

@@ -120,7 +120,7 @@ fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
     if let Err(error) = raise_descriptor_limit() {
         print_error(&format!("cannot raise the limit of open descriptors: {error}"));
     }
-    let possible = connections_possible(plan.other_descriptors())?;
+    let possible = connections_possible(plan.other_descriptors());
     if possible == 0 {
         anyhow::bail!("the limit of open descriptors (ulimit -n) is too low to connect at all");
     }

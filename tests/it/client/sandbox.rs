@@ -33,3 +33,11 @@ fn a_kernel_that_refuses_nothing_is_not_reported() {
     let Some(report) = load(&server, "setsockopt:when=1000", "ENOPROTOOPT") else { return };
     assert_eq!(report.stderr, "");
 }
+
+#[test]
+fn a_descriptor_limit_that_cannot_be_read_is_reported() {
+    let server = ServerProcess::start(&["-t", "1"]);
+    let Some(report) = load(&server, "prlimit64,getrlimit", "EPERM") else { return };
+    let warning = "cannot raise the limit of open descriptors: Operation not permitted";
+    assert!(report.stderr.starts_with(warning), "{}", report.stderr);
+}
