@@ -100,7 +100,7 @@ fn replies_sent_as_urgent_are_replies() {
 }
 
 #[test]
-fn an_urgent_byte_too_many_is_a_mismatch() {
+fn a_byte_sent_as_urgent_that_is_too_many_is_a_mismatch() {
     let surplus = responding(|stream, bytes| {
         send(stream, &bytes);
         let _ = SockRef::from(&*stream).send_out_of_band(b"!");
