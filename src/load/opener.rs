@@ -102,7 +102,7 @@ fn set_options(socket: &Socket, has_source: bool) -> [SocketOption; 3] {
         SocketOption::new(
             "TCP_NODELAY",
             socket.set_tcp_nodelay(true),
-            "messages may wait for the server to acknowledge earlier ones, mostly 40 ms",
+            "messages may wait 40 ms or more for the server to acknowledge earlier ones",
         ),
         // Urgent bytes are bytes of the stream: to be verified, or too many.
         SocketOption::new(

@@ -315,19 +315,19 @@ fn set_options(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
         SocketOption::new(
             "SO_REUSEADDR",
             socket.set_reuse_address(true),
-            "for a minute after its end the server cannot be started again at the same port",
+            "the port cannot be used again for a minute after the server has ended",
         ),
         // Out of line, an urgent byte is lost, and the kernel counts as arrived only the bytes
         // before it.
         SocketOption::new(
             "SO_OOBINLINE",
             socket.set_out_of_band_inline(true),
-            "bytes that a peer sends as urgent are lost, and in a drain those behind them too",
+            "bytes that a peer sends as urgent are lost, and at a drain those behind them too",
         ),
         SocketOption::new(
             "TCP_NODELAY",
             socket.set_tcp_nodelay(true),
-            "replies may wait for the peer to acknowledge earlier ones, mostly 40 ms",
+            "replies may wait 40 ms or more for the peer to acknowledge earlier ones",
         ),
         SocketOption::new(
             "SO_KEEPALIVE",
@@ -342,17 +342,17 @@ fn set_options(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
         SocketOption::new(
             "TCP_KEEPINTVL",
             keepalive(TcpKeepalive::new().with_interval(interval)),
-            "connections of idle peers that are gone stay open for some minutes more",
+            "connections of idle peers that are gone stay open for some minutes longer",
         ),
         SocketOption::new(
             "TCP_KEEPCNT",
             keepalive(TcpKeepalive::new().with_retries(retries)),
-            "connections of idle peers that are gone stay open for half a minute more",
+            "connections of idle peers that are gone stay open for half a minute longer",
         ),
         SocketOption::new(
             "TCP_USER_TIMEOUT",
             socket.set_tcp_user_timeout(user_timeout(timeouts.write)),
-            "connections of peers that do not acknowledge replies may stay open for 15 minutes",
+            "connections of peers that acknowledge nothing may stay open for 15 minutes",
         ),
     ]
 }
