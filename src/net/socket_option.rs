@@ -2,9 +2,8 @@
 
 use std::io;
 
-/// An attempt to set an option. Some kernels and sandboxes refuse options that they do not
-/// know, each with an error of its own, and no error is a reason to end: the socket works
-/// without the option.
+/// The attempt to set an option. Kernels and sandboxes refuse an option that they do not know
+/// with various errors. The socket works without it, so none of them ends a program.
 #[derive(Debug)]
 pub(crate) struct SocketOption {
     name: &'static str,

@@ -4,6 +4,7 @@ mod acceptor;
 mod budget;
 mod connection_log;
 mod handling;
+mod listener_options;
 mod mail;
 mod patience;
 mod peer;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
@@ -291,77 +292,15 @@ const MOMENT: Duration = Duration::from_micros(20);
 /// [`REDUCED_READ`](budget::REDUCED_READ) bytes.
 const HELD: usize = 16 * 1024 * 1024;
 
-/// How long a connection may be silent before the kernel asks whether the peer still
-/// exists, how often it asks again, and how many times.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
-
-/// Listens.
+/// Listens, with the options that the kernel does not refuse.
 fn listen(config: &Config) -> io::Result<TcpListener> {
     let domain = Domain::for_address(config.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    for warning in set_options(&socket, config.timeouts).iter().filter_map(SocketOption::warning) {
+    let options = listener_options::set(&socket, config.timeouts);
+    for warning in options.iter().filter_map(SocketOption::warning) {
         log::warn!("{warning}");
     }
     socket.bind(&config.address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// Sets the options of the listener, which accepted sockets inherit.
-fn set_options(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
-    let (time, interval, retries) = KEEPALIVE;
-    let keepalive = |parameter| socket.set_tcp_keepalive(&parameter);
-    [
-        SocketOption::new(
-            "SO_REUSEADDR",
-            socket.set_reuse_address(true),
-            "the port cannot be used again for a minute after the server has ended",
-        ),
-        // Out of line, an urgent byte is lost, and the kernel counts as arrived only the bytes
-        // before it.
-        SocketOption::new(
-            "SO_OOBINLINE",
-            socket.set_out_of_band_inline(true),
-            "bytes that a peer sends as urgent are lost, and at a drain those behind them too",
-        ),
-        SocketOption::new(
-            "TCP_NODELAY",
-            socket.set_tcp_nodelay(true),
-            "replies may wait 40 ms or more for the peer to acknowledge earlier ones",
-        ),
-        SocketOption::new(
-            "SO_KEEPALIVE",
-            socket.set_keepalive(true),
-            "connections of idle peers that are gone stay open",
-        ),
-        SocketOption::new(
-            "TCP_KEEPIDLE",
-            keepalive(TcpKeepalive::new().with_time(time)),
-            "connections of idle peers that are gone stay open for hours",
-        ),
-        SocketOption::new(
-            "TCP_KEEPINTVL",
-            keepalive(TcpKeepalive::new().with_interval(interval)),
-            "connections of idle peers that are gone stay open for some minutes longer",
-        ),
-        SocketOption::new(
-            "TCP_KEEPCNT",
-            keepalive(TcpKeepalive::new().with_retries(retries)),
-            "connections of idle peers that are gone stay open for half a minute longer",
-        ),
-        SocketOption::new(
-            "TCP_USER_TIMEOUT",
-            socket.set_tcp_user_timeout(user_timeout(timeouts.write)),
-            "connections of peers that acknowledge nothing may stay open for 15 minutes",
-        ),
-    ]
-}
-
-/// The kernel takes milliseconds in an `int`.
-const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
-
-/// How long sent bytes may stay unacknowledged. The kernel also counts the time in which a
-/// peer's window is closed, so the limit is never shorter than the server's own.
-fn user_timeout(write: Option<Duration>) -> Option<Duration> {
-    write.map(|write| write.clamp(Duration::from_secs(60), LONGEST_USER_TIMEOUT))
 }
