@@ -47,7 +47,7 @@ use payload::Payload;
 use progress::ProgressCounters;
 use schedule::Start;
 
-pub use opener::MAX_CONNECTING;
+pub use opener::{MAX_CONNECTING, option_warnings};
 pub use outcome::{Connections, Outcome};
 pub use plan::{Plan, Verify};
 pub use progress::Progress;

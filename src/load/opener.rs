@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::load::failure::Failure;
 use crate::load::plan::Plan;
+use crate::net::socket_option::SocketOption;
 use crate::net::sys;
 
 /// Opens the connections of one thread.
@@ -76,8 +77,10 @@ impl Opener {
 /// Starts to connect a non-blocking socket.
 fn connect(target: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Failure> {
     let socket = socket(target).map_err(Failure::Connect)?;
+    set_options(&socket, source.is_some());
     if let Some(ip) = source {
-        bind(&socket, ip).map_err(|error| Failure::Source(ip, error))?;
+        let address = SocketAddr::new(ip, 0).into();
+        socket.bind(&address).map_err(|error| Failure::Source(ip, error))?;
     }
     match socket.connect(&target.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
@@ -89,14 +92,38 @@ fn connect(target: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Fail
 
 fn socket(target: SocketAddr) -> io::Result<Socket> {
     let domain = Domain::for_address(target);
-    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket)
+    Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
 }
 
-/// The kernel chooses the port on connecting. A port that it chose on binding could not
-/// be used for another peer.
-fn bind(socket: &Socket, ip: IpAddr) -> io::Result<()> {
-    sys::choose_port_on_connecting(socket.as_fd())?;
-    socket.bind(&SocketAddr::new(ip, 0).into())
+/// Sets the options of a socket that connects, perhaps from a source address.
+fn set_options(socket: &Socket, has_source: bool) -> [SocketOption; 3] {
+    let choose_port = || sys::choose_port_on_connecting(socket.as_fd());
+    [
+        SocketOption::new(
+            "TCP_NODELAY",
+            socket.set_tcp_nodelay(true),
+            "messages may wait 40 ms or more for the server to acknowledge earlier ones",
+        ),
+        // Urgent bytes are bytes of the stream: to be verified, or too many.
+        SocketOption::new(
+            "SO_OOBINLINE",
+            socket.set_out_of_band_inline(true),
+            "bytes that the server sends as urgent are not verified",
+        ),
+        // A port that the kernel chose on binding could not be used for another peer.
+        SocketOption::new(
+            "IP_BIND_ADDRESS_NO_PORT",
+            if has_source { choose_port() } else { Ok(()) },
+            "each source address has ports for fewer connections",
+        ),
+    ]
+}
+
+/// Returns a warning for each option that the kernel refuses to set on the sockets of this
+/// plan. The load runs without it.
+pub fn option_warnings(plan: &Plan) -> Vec<String> {
+    // If there can be no socket at all, the connections say why.
+    let Ok(socket) = socket(plan.target) else { return Vec::new() };
+    let options = set_options(&socket, plan.sources.count() > 0);
+    options.iter().filter_map(SocketOption::warning).collect()
 }

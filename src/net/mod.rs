@@ -14,6 +14,7 @@ pub(crate) mod mailbox;
 pub(crate) mod poll;
 pub(crate) mod slab;
 pub(crate) mod socket;
+pub(crate) mod socket_option;
 pub(crate) mod sync;
 pub(crate) mod sys;
 pub(crate) mod timer_wheel;

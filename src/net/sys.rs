@@ -179,7 +179,8 @@ pub(crate) fn processor_time(pid: libc::pid_t) -> io::Result<Duration> {
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// How many bytes arrived on a socket and were not read yet.
+/// How many bytes arrived on a socket and were not read yet. Unless urgent bytes are in line
+/// (`SO_OOBINLINE`), only those before the first of them are counted.
 pub(crate) fn bytes_arrived(socket: BorrowedFd<'_>) -> io::Result<u32> {
     queued(socket, libc::FIONREAD)
 }

@@ -26,15 +26,17 @@ pub fn descriptors_needed(connections: usize, others: usize) -> u64 {
     RESERVE + (connections + others) as u64
 }
 
+/// The limit of descriptors where the kernel refuses to read it, as it may in a sandbox: the
+/// highest that a system allows unless it is told otherwise (`fs.nr_open`). With fewer, a
+/// connect or an accept fails, and open connections go on.
+const UNKNOWN: u64 = 1 << 20;
+
 /// Returns how many connections the descriptor limit allows, if the process needs `others`
 /// descriptors besides.
-///
-/// # Errors
-/// The kernel refuses to read the limit.
-pub fn connections_possible(others: usize) -> io::Result<usize> {
-    let limit = sys::descriptor_limit()?.rlim_cur;
+pub fn connections_possible(others: usize) -> usize {
+    let limit = sys::descriptor_limit().map_or(UNKNOWN, |limit| limit.rlim_cur);
     let left = limit.saturating_sub(descriptors_needed(0, others));
-    Ok(usize::try_from(left).unwrap_or(usize::MAX))
+    usize::try_from(left).unwrap_or(usize::MAX)
 }
 
 /// Returns freed memory to the kernel at once, in blocks of 64 KiB or more. Otherwise a burst

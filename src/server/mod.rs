@@ -4,6 +4,7 @@ mod acceptor;
 mod budget;
 mod connection_log;
 mod handling;
+mod listener_options;
 mod mail;
 mod patience;
 mod peer;
@@ -25,10 +26,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
+use crate::net::socket_option::SocketOption;
 use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
 use crate::wire::handler::Handler;
@@ -273,7 +275,7 @@ fn check(config: &Config) -> io::Result<()> {
 /// wakers of all threads leave descriptors for them.
 fn max_connections(config: &Config) -> io::Result<usize> {
     let needed = 2 * (config.io_threads + 1);
-    let possible = connections_possible(needed)?;
+    let possible = connections_possible(needed);
     if possible == 0 {
         let problem = "the limit of open descriptors (ulimit -n) is too low for the threads alone";
         return Err(io::Error::other(format!("{problem}: they need {needed}, and some more")));
@@ -290,31 +292,15 @@ const MOMENT: Duration = Duration::from_micros(20);
 /// [`REDUCED_READ`](budget::REDUCED_READ) bytes.
 const HELD: usize = 16 * 1024 * 1024;
 
-/// How long a connection may be silent before the kernel asks whether the peer still
-/// exists, how often it asks again, and how many times.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
-
-/// Listens, with the options that accepted sockets inherit.
+/// Listens, with the options that the kernel does not refuse.
 fn listen(config: &Config) -> io::Result<TcpListener> {
     let domain = Domain::for_address(config.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    // A port that was just released can be used at once.
-    socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    let (time, interval, retries) = KEEPALIVE;
-    let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
-    socket.set_tcp_keepalive(&keepalive.with_retries(retries))?;
-    socket.set_tcp_user_timeout(user_timeout(config.timeouts.write))?;
+    let options = listener_options::set(&socket, config.timeouts);
+    for warning in options.iter().filter_map(SocketOption::warning) {
+        log::warn!("{warning}");
+    }
     socket.bind(&config.address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-/// The kernel takes milliseconds in an `int`.
-const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
-
-/// How long sent bytes may stay unacknowledged. The kernel also counts the time in which a
-/// peer's window is closed, so the limit is never shorter than the server's own.
-fn user_timeout(write: Option<Duration>) -> Option<Duration> {
-    write.map(|write| write.clamp(Duration::from_secs(60), LONGEST_USER_TIMEOUT))
 }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::print_error;
-use reactor_server::load::Plan;
+use reactor_server::load::{Plan, option_warnings};
 use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
 use reactor_server::program::signals::Signals;
 use report::{Report, text};
@@ -48,6 +48,9 @@ fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     let wanted = args.plan();
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
+    if !args.is_quiet() {
+        option_warnings(&plan).iter().for_each(|warning| print_error(warning));
+    }
     let mut report = Run::start(args, &plan, signals)?.finish()?;
     report.connections.requested = requested;
     // Results as text include the errors.
@@ -117,7 +120,7 @@ fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
     if let Err(error) = raise_descriptor_limit() {
         print_error(&format!("cannot raise the limit of open descriptors: {error}"));
     }
-    let possible = connections_possible(plan.other_descriptors())?;
+    let possible = connections_possible(plan.other_descriptors());
     if possible == 0 {
         anyhow::bail!("the limit of open descriptors (ulimit -n) is too low to connect at all");
     }

@@ -10,7 +10,7 @@ use crate::clients::blocking::{Answer, await_answer, begin_to_connect, ping, try
 use crate::harness::bench::Bench;
 use crate::harness::row::{Row, Skip};
 use crate::harness::server::{PATIENCE, Server};
-use crate::harness::strace::{Failures, Strace};
+use crate::harness::strace::{Failures, Strace, failed_calls, failing_from_the_start};
 
 pub(crate) const ROWS: &[Row] = &[
     Row { id: "F02", fault: "accept fails, each errno", long: false, run: accept_fails },
@@ -21,6 +21,7 @@ pub(crate) const ROWS: &[Row] = &[
         run: accept_goes_on_failing,
     },
     Row { id: "F05", fault: "epoll_ctl fails", long: false, run: epoll_refuses },
+    Row { id: "F44", fault: "socket options refused", long: false, run: options_refused },
 ];
 
 /// What accept(2) may fail with, because of the machine or of one connection. The
@@ -189,4 +190,42 @@ fn is_served(server: &Server) -> Result<bool> {
         Answer::Silence => bail!("a connection was left open, and is not served"),
         answer => Ok(answer == Answer::Served),
     }
+}
+
+/// What kernels and sandboxes answer to an option that they do not know.
+const UNKNOWN: [&str; 5] = ["ENOPROTOOPT", "EPERM", "EINVAL", "EOPNOTSUPP", "ENOSYS"];
+/// More options than any server sets.
+const MOST_OPTIONS: usize = 100;
+
+fn options_refused(bench: &Bench) -> Result<String> {
+    let errnos = bench.measure(&UNKNOWN[..1], &UNKNOWN[..]);
+    let mut calls = 0;
+    for errno in errnos {
+        let mut number = 1;
+        while start_without(bench, errno, &format!("when={number}"))? > 0 {
+            number += 1;
+            ensure!(number < MOST_OPTIONS, "it sets options without end");
+        }
+        calls = number - 1;
+        start_without(bench, errno, "when=1+")?;
+    }
+    if calls == 0 {
+        return Err(Skip("it was not seen to make this call".into()).into());
+    }
+    let errnos = errnos.join(", ");
+    Ok(format!("served without the option of each of {calls} calls, and without any: {errnos}"))
+}
+
+/// Starts a server whose calls of `setsockopt` fail, and which must serve. Returns how many
+/// of them failed.
+fn start_without(bench: &Bench, errno: &str, when: &str) -> Result<usize> {
+    let output = bench.folder.join("options");
+    let words = failing_from_the_start(bench, &output, "setsockopt", errno, when)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let served = || -> Result<()> {
+        let server = bench.server().wrapped_in(&words).start()?;
+        server.must_be_alive()
+    };
+    served().with_context(|| format!("setsockopt failed with {errno}, {when}"))?;
+    failed_calls(&output)
 }

@@ -15,6 +15,7 @@ mod process;
 mod signals;
 mod soak;
 mod splits;
+mod urgent;
 
 use crate::harness::row::Row;
 
@@ -27,6 +28,7 @@ pub(crate) const FAMILIES: &[&[Row]] = &[
     memory::ROWS,
     bytes::ROWS,
     splits::ROWS,
+    urgent::ROWS,
     process::ROWS,
     signals::ROWS,
     logs::ROWS,

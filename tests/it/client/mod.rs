@@ -8,6 +8,7 @@ mod other_servers;
 mod page;
 mod rates;
 mod runs;
+mod sandbox;
 mod signals;
 mod swapped_replies;
 mod usage;

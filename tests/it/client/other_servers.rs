@@ -4,6 +4,8 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use crate::support::client::run_json;
 use crate::support::fake_server::{responding, send, server};
 
@@ -80,6 +82,33 @@ fn a_banner_is_quoted() {
             expected.iter().any(|expected| text.contains(expected))
         };
         assert!(report.complaints().iter().all(is_known), "{report:?}");
+    }
+}
+
+/// Bytes sent as urgent are bytes of the stream, and verified like all others.
+#[test]
+fn replies_sent_as_urgent_are_replies() {
+    let urgent = responding(|stream, bytes| {
+        for byte in bytes {
+            let _ = SockRef::from(&*stream).send_out_of_band(&[byte]);
+        }
+    });
+    for framing in FRAMINGS {
+        let report = run_json(urgent, &[&THREE[..], &["--framing", framing]].concat());
+        assert_eq!((report.code, report.number("messages")), (0, 15), "{report:?}");
+    }
+}
+
+#[test]
+fn a_byte_sent_as_urgent_that_is_too_many_is_a_mismatch() {
+    let surplus = responding(|stream, bytes| {
+        send(stream, &bytes);
+        let _ = SockRef::from(&*stream).send_out_of_band(b"!");
+    });
+    for framing in FRAMINGS {
+        let report = run_json(surplus, &[&THREE[..], &["--framing", framing]].concat());
+        let (mismatches, errors) = (report.number("mismatches"), report.number("errors"));
+        assert_eq!((report.code, mismatches, errors), (1, 3, 0), "{report:?}");
     }
 }
 

@@ -174,7 +174,7 @@ fn the_descriptor_limit_lowers_connections_with_a_warning() {
 fn ten_thousand_connections_in_one_burst_are_all_verified() {
     raise_descriptor_limit().expect("a limit");
     // Other tests of this process need descriptors too.
-    let most = connections_possible(3_000).expect("a limit").min(10_000);
+    let most = connections_possible(3_000).min(10_000);
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-n", "2", "-c", &most.to_string(), "--connect-timeout", "30s"];
     let JsonReport { code, json: result, .. } = run_json(server.address, &flags);

@@ -11,7 +11,7 @@ use crossbeam_channel::bounded;
 use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
 
 /// Waits until the server's kernel has acknowledged all that was sent.
-fn wait_until_acknowledged(server: &Running) {
+pub(super) fn wait_until_acknowledged(server: &Running) {
     eventually("all is acknowledged", || unacknowledged(server) == 0);
 }
 

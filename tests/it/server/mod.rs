@@ -7,5 +7,7 @@ mod echo;
 mod handler;
 mod program;
 mod round_robin;
+mod sandbox;
 mod slow_and_hostile;
+mod urgent_data;
 mod workers;

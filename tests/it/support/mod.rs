@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod fake_server;
 pub(crate) mod running;
 pub(crate) mod server;
+pub(crate) mod strace;
 pub(crate) mod streams;
 pub(crate) mod wrong_reply;
 

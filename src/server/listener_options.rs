@@ -1,0 +1,71 @@
+//! The options of the listener, which accepted sockets inherit.
+
+use std::time::Duration;
+
+use socket2::{Socket, TcpKeepalive};
+
+use crate::net::socket_option::SocketOption;
+use crate::server::patience::Timeouts;
+
+/// How long a connection may be silent before the kernel asks whether the peer still
+/// exists, how often it asks again, and how many times.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
+
+/// Sets them, as far as the kernel does not refuse.
+pub(crate) fn set(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
+    let (time, interval, retries) = KEEPALIVE;
+    let keepalive = |parameter| socket.set_tcp_keepalive(&parameter);
+    [
+        SocketOption::new(
+            "SO_REUSEADDR",
+            socket.set_reuse_address(true),
+            "the port cannot be used again for a minute after the server has ended",
+        ),
+        // Out of line, an urgent byte is lost, and the kernel counts as arrived only the bytes
+        // before it.
+        SocketOption::new(
+            "SO_OOBINLINE",
+            socket.set_out_of_band_inline(true),
+            "bytes that a peer sends as urgent are lost, and at a drain those behind them too",
+        ),
+        SocketOption::new(
+            "TCP_NODELAY",
+            socket.set_tcp_nodelay(true),
+            "replies may wait 40 ms or more for the peer to acknowledge earlier ones",
+        ),
+        SocketOption::new(
+            "SO_KEEPALIVE",
+            socket.set_keepalive(true),
+            "connections of idle peers that are gone stay open",
+        ),
+        SocketOption::new(
+            "TCP_KEEPIDLE",
+            keepalive(TcpKeepalive::new().with_time(time)),
+            "connections of idle peers that are gone stay open for hours",
+        ),
+        SocketOption::new(
+            "TCP_KEEPINTVL",
+            keepalive(TcpKeepalive::new().with_interval(interval)),
+            "connections of idle peers that are gone stay open for some minutes longer",
+        ),
+        SocketOption::new(
+            "TCP_KEEPCNT",
+            keepalive(TcpKeepalive::new().with_retries(retries)),
+            "connections of idle peers that are gone stay open for half a minute longer",
+        ),
+        SocketOption::new(
+            "TCP_USER_TIMEOUT",
+            socket.set_tcp_user_timeout(user_timeout(timeouts.write)),
+            "connections of peers that acknowledge nothing may stay open for 15 minutes",
+        ),
+    ]
+}
+
+/// The kernel takes milliseconds in an `int`.
+const LONGEST_USER_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// How long sent bytes may stay unacknowledged. The kernel also counts the time in which a
+/// peer's window is closed, so the limit is never shorter than the server's own.
+fn user_timeout(write: Option<Duration>) -> Option<Duration> {
+    write.map(|write| write.clamp(Duration::from_secs(60), LONGEST_USER_TIMEOUT))
+}
