@@ -1,6 +1,7 @@
 //! The program `client`.
 
 mod broken_servers;
+mod conditions;
 mod latency;
 mod loops;
 mod merge;
