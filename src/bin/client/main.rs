@@ -20,9 +20,11 @@ use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::print_error;
 use reactor_server::load::Plan;
 use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
+use reactor_server::program::printable::printable;
 use reactor_server::program::signals::Signals;
 use report::{Report, text};
 use run::{INTERRUPTED, Run};
+use serde_json::Value;
 
 /// The exit code if a `--fail-if` condition was met.
 const CONDITION_MET: u8 = 3;
@@ -91,11 +93,16 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 
 fn write(output: &mut dyn Write, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
     let text = if args.json {
-        format!("{:#}\n", report.to_json(&args.percentiles)?)
+        json_text(&report.to_json(&args.percentiles)?)
     } else {
         text::render(report, &args.percentiles)
     };
     output::write_results(output, &text)
+}
+
+/// JSON of which every line can be shown on a terminal.
+fn json_text(json: &Value) -> String {
+    format!("{json:#}").lines().map(|line| printable(line) + "\n").collect()
 }
 
 /// Prints which conditions were met, and returns the exit code.

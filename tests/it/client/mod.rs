@@ -2,6 +2,7 @@
 
 mod broken_servers;
 mod conditions;
+mod foreign_results;
 mod latency;
 mod loops;
 mod merge;
