@@ -105,15 +105,18 @@ fn json_text(json: &Value) -> String {
     format!("{json:#}").lines().map(|line| printable(line) + "\n").collect()
 }
 
-/// Prints which conditions were met, and returns the exit code.
+/// Prints what is wrong with the results, and returns the exit code.
 fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
     let met: Vec<_> = args.fail_if.iter().filter_map(|it| it.met_by(report)).collect();
     if !is_quiet {
+        if report.is_empty() && !report.interrupted {
+            print_error(&format!("error: {}", text::no_reply(report)));
+        }
         met.iter().for_each(|condition| print_error(condition));
     }
     match report {
         _ if report.interrupted => ExitCode::from(INTERRUPTED),
-        _ if !report.is_clean() => ExitCode::FAILURE,
+        _ if !report.is_clean() || report.is_empty() => ExitCode::FAILURE,
         _ if !met.is_empty() => ExitCode::from(CONDITION_MET),
         _ => ExitCode::SUCCESS,
     }

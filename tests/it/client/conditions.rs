@@ -1,4 +1,4 @@
-//! `--fail-if` compares what its text says.
+//! `--fail-if` compares what its text says, and a run without a reply never passes.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -7,10 +7,13 @@ use base64::Engine;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2Serializer};
 use reactor_server::Framing;
+use rustix::process::Signal;
+use serde_json::Value;
 
-use crate::support::client::{CLIENT, run, run_json};
+use crate::support::client::{CLIENT, ClientProcess, client, run, run_json};
+use crate::support::fake_server::responding;
 use crate::support::running::{Running, config};
-use crate::support::temporary;
+use crate::support::{temporary, unused_address};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -58,6 +61,42 @@ fn a_condition_on_opened_connections_fails_a_run_with_too_few() {
     assert!(stderr(&output).contains("--fail-if opened<8 came true: it is 7"), "{output:?}");
     let enough = run(server.address, &["-c", "7", "-n", "1", "--fail-if", "opened<7,opened>7"]);
     assert_eq!(enough.status.code(), Some(0), "{enough:?}");
+}
+
+#[test]
+fn a_run_without_a_reply_is_an_error() {
+    let server = Running::echo(config(Framing::Raw));
+    let none = "error: no message was answered\n";
+    for (mode, error) in [
+        (&[][..], none),
+        (&["--rate", "1k"], none),
+        (&["--verify", "off"], none),
+        (&["--warmup", "10ms"], "error: no message was answered after the warm-up\n"),
+    ] {
+        let file = temporary("no-reply.json").display().to_string();
+        let flags = [&["-c", "2", "-d", "1us", "--json", "-o", &file], mode].concat();
+        let output = run(server.address, &flags);
+        let json: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("json");
+        // Nothing failed, because nothing was sent.
+        assert_eq!((&json["messages"], &json["errors"]), (&0.into(), &0.into()), "{json}");
+        for output in [output, report(&file, &["-o", "/dev/null"])] {
+            assert_eq!(output.status.code(), Some(1), "{mode:?}: {output:?}");
+            assert_eq!(stderr(&output), error, "{mode:?}");
+        }
+        assert!(json["latency_us"].as_object().expect("it").values().all(Value::is_null), "{json}");
+    }
+}
+
+#[test]
+fn a_run_that_failed_or_was_interrupted_has_that_as_its_reason() {
+    let refused = run(unused_address(), &["-c", "2", "-n", "5", "--json"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(!stderr(&refused).contains("no message was answered"), "{refused:?}");
+    let silent = ClientProcess::start(client(responding(|_, _| {}), &["-c", "1", "-n", "5"]));
+    silent.wait_until_signals_are_blocked();
+    silent.signal(Signal::INT);
+    let output = silent.output();
+    assert_eq!((output.status.code(), stderr(&output)), (Some(130), String::new()), "{output:?}");
 }
 
 #[test]

@@ -124,6 +124,11 @@ impl Report {
         self.errors == 0 && self.mismatches == 0
     }
 
+    /// Whether no message was answered, and no error is the reason.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages == 0 && self.is_clean()
+    }
+
     /// The environments of all clients.
     pub(crate) fn all_environments(&self) -> impl Iterator<Item = &Environment> {
         std::iter::once(&self.environment).chain(&self.environments)

@@ -52,6 +52,14 @@ pub(crate) fn errors(report: &Report) -> Vec<String> {
     report.error_texts.iter().map(|(text, times)| format!("{times} x {text}")).collect()
 }
 
+/// What is wrong with results without messages.
+pub(crate) fn no_reply(report: &Report) -> &'static str {
+    match report.plan.shape.warmup_seconds {
+        0.0 => "no message was answered",
+        _ => "no message was answered after the warm-up",
+    }
+}
+
 /// How many connections, and of how many clients.
 pub(crate) fn heading(report: &Report) -> String {
     let interrupted = if report.interrupted { "interrupted: " } else { "" };
