@@ -99,8 +99,10 @@ impl Exchange {
             Received::NotYet => {}
             Received::Bytes(count) => {
                 let (schedule, place) = (self.schedule, lane.sequence.place);
+                let mut last_due = None;
                 let on_reply = |reply: Verified| {
                     let due = schedule.map(|schedule| schedule.due(place.into(), reply.index));
+                    last_due = due;
                     self.outcome.add_reply(reply, due, now);
                 };
                 lane.receive(&self.payload, &self.scratch[..count], on_reply)?;
@@ -111,7 +113,7 @@ impl Exchange {
             Received::Eof => return Err(Failure::Closed(lane.sequence.unanswered())),
         }
         if lane.state == LaneState::Active {
-            self.extend_period(now);
+            self.extend_period(self.slot_end(lane).map_or(now, |end| end.max(now)));
         }
         self.send(lane, now)
     }
@@ -179,7 +181,7 @@ impl Exchange {
     /// Ends the outcome here: the load was told to stop.
     pub(crate) fn interrupt(&mut self, now: Instant) {
         self.outcome.interrupted = true;
-        self.extend_period(now);
+        self.end_at(now);
     }
 
     /// Counts a failed connection of this sequence.
@@ -241,11 +243,27 @@ impl Exchange {
         if continues { NextStep::Reconnect } else { NextStep::Close }
     }
 
-    /// The time that counts lasts until now.
-    fn extend_period(&mut self, now: Instant) {
+    /// In an open loop: when the schedule's time for the message last answered is over. That is
+    /// when the next message of any connection is due, or the duration ends. Over less time the
+    /// rate of a few messages would be higher than that of the schedule.
+    fn slot_end(&self, lane: &Lane) -> Option<Instant> {
+        let (schedule, sequence) = (self.schedule?, &lane.sequence);
+        let index = sequence.index(sequence.answered().checked_sub(1)?);
+        let end = schedule.due(u64::from(sequence.place) + 1, index);
+        Some(self.until.map_or(end, |until| end.min(until)))
+    }
+
+    /// The time that counts lasts at least until `to`.
+    fn extend_period(&mut self, to: Instant) {
+        if self.outcome.ended < Some(to) {
+            self.end_at(to);
+        }
+    }
+
+    fn end_at(&mut self, to: Instant) {
         if let Some(Period { start, earlier }) = self.period {
-            self.outcome.time = earlier + (now - start);
-            self.outcome.ended = Some(now);
+            self.outcome.time = earlier + (to - start);
+            self.outcome.ended = Some(to);
         }
     }
 }

@@ -25,9 +25,10 @@ pub struct Outcome {
     /// Messages that were due, but not sent before time was up (open loop).
     pub unsent: u64,
     /// From the first message to the last reply, or to the last failure if there is no
-    /// reply. It includes neither warm-up nor hold.
+    /// reply. It includes neither warm-up nor hold. In an open loop it lasts at least until the
+    /// message after the last one would be due, but not beyond the duration.
     pub time: Duration,
-    /// When the last reply arrived, or when the last connection failed.
+    /// When that time ended.
     pub ended: Option<Instant>,
     /// Counts of connections.
     pub connections: Connections,

@@ -13,10 +13,27 @@ pub fn env_in_long_help_only(command: Command) -> Command {
     })
 }
 
+/// Has a value such as `-1` reach the parser of its flag, whose error names the flag. By default
+/// `-1` is an unknown flag.
+pub fn negative_numbers_are_values(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let takes_values = arg.get_action().takes_values();
+        arg.allow_negative_numbers(takes_values)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Arg;
+
+    #[test]
+    fn the_error_of_a_negative_number_names_its_flag() {
+        let flag = Arg::new("flag").long("flag").value_parser(clap::value_parser!(u16));
+        let command = negative_numbers_are_values(Command::new("program").arg(flag));
+        let error = command.try_get_matches_from(["program", "--flag", "-1"]).expect_err("it");
+        assert!(error.to_string().contains("invalid value '-1' for '--flag <flag>'"), "{error}");
+    }
 
     #[test]
     fn only_the_long_help_names_the_variables() {

@@ -1,5 +1,6 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! signals as values, units on the command line, limits and CPU time of a process.
+//! signals as values, units on the command line, text of others made printable, limits and
+//! CPU time of a process.
 
 pub mod cpu;
 #[cfg(feature = "program")]
@@ -9,6 +10,7 @@ pub mod help;
 pub mod limits;
 #[cfg(feature = "program")]
 pub mod logger;
+pub mod printable;
 pub mod signals;
 #[cfg(feature = "program")]
 pub mod units;

@@ -20,9 +20,11 @@ use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::print_error;
 use reactor_server::load::{Plan, option_warnings};
 use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
+use reactor_server::program::printable::printable;
 use reactor_server::program::signals::Signals;
 use report::{Report, text};
 use run::{INTERRUPTED, Run};
+use serde_json::Value;
 
 /// The exit code if a `--fail-if` condition was met.
 const CONDITION_MET: u8 = 3;
@@ -94,22 +96,30 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 
 fn write(output: &mut dyn Write, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
     let text = if args.json {
-        format!("{:#}\n", report.to_json(&args.percentiles)?)
+        json_text(&report.to_json(&args.percentiles)?)
     } else {
         text::render(report, &args.percentiles)
     };
     output::write_results(output, &text)
 }
 
-/// Prints which conditions were met, and returns the exit code.
+/// JSON of which every line can be shown on a terminal.
+fn json_text(json: &Value) -> String {
+    format!("{json:#}").lines().map(|line| printable(line) + "\n").collect()
+}
+
+/// Prints what is wrong with the results, and returns the exit code.
 fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
     let met: Vec<_> = args.fail_if.iter().filter_map(|it| it.met_by(report)).collect();
     if !is_quiet {
+        if report.is_empty() && !report.interrupted {
+            print_error(&format!("error: {}", text::no_reply(report)));
+        }
         met.iter().for_each(|condition| print_error(condition));
     }
     match report {
         _ if report.interrupted => ExitCode::from(INTERRUPTED),
-        _ if !report.is_clean() => ExitCode::FAILURE,
+        _ if !report.is_clean() || report.is_empty() => ExitCode::FAILURE,
         _ if !met.is_empty() => ExitCode::from(CONDITION_MET),
         _ => ExitCode::SUCCESS,
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use reactor_server::program::printable::printable;
 
 /// Opens the output for results: a file, or standard output.
 ///
@@ -38,5 +39,5 @@ pub(crate) fn write_results(output: &mut dyn Write, text: &str) -> anyhow::Resul
 
 /// Writes a line to standard error. A failure to do so changes nothing.
 pub(crate) fn print_error(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", printable(line));
 }

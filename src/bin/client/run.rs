@@ -145,9 +145,8 @@ impl<'a> Run<'a> {
             })
             .ok()
         });
-        let since = outcome.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
         let record = RunRecord {
-            ended: seconds_since_1970() - since.as_secs_f64(),
+            ended: seconds_since_1970() + outcome.ended.map_or(0.0, seconds_until),
             timeline: self.timeline,
             client_cpu,
             server_cost,
@@ -209,6 +208,14 @@ fn ignores_hangup() -> bool {
     const SIGHUP: u64 = 1;
     let status = Process::myself().and_then(|process| process.status());
     status.is_ok_and(|status| status.sigign & (1 << (SIGHUP - 1)) != 0)
+}
+
+/// The seconds until a moment; negative if it is past.
+fn seconds_until(moment: Instant) -> f64 {
+    let now = Instant::now();
+    let (left, past) =
+        (moment.saturating_duration_since(now), now.saturating_duration_since(moment));
+    left.as_secs_f64() - past.as_secs_f64()
 }
 
 fn seconds_since_1970() -> f64 {

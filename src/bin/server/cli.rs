@@ -8,7 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use reactor_server::program::framing::FramingFlag;
-use reactor_server::program::help::env_in_long_help_only;
+use reactor_server::program::help::{env_in_long_help_only, negative_numbers_are_values};
 use reactor_server::program::units::{self, Timeout};
 use reactor_server::{Config, Echo, Timeouts};
 
@@ -175,7 +175,7 @@ impl Cli {
 }
 
 fn command() -> Command {
-    env_in_long_help_only(Cli::command())
+    negative_numbers_are_values(env_in_long_help_only(Cli::command()))
 }
 
 /// The length of a reply, prefix included, must fit a `u32`.

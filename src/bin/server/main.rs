@@ -12,6 +12,7 @@ use anyhow::Context;
 use cli::Cli;
 use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
+use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signal, Signals};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
 
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => {
             // If standard error is closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let _ = writeln!(io::stderr(), "{}", printable(&format!("error: {error:#}")));
             ExitCode::FAILURE
         }
     }

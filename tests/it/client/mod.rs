@@ -1,6 +1,8 @@
 //! The program `client`.
 
 mod broken_servers;
+mod conditions;
+mod foreign_results;
 mod latency;
 mod loops;
 mod merge;

@@ -35,6 +35,28 @@ fn the_rate_decides_the_number_of_messages() {
     });
 }
 
+/// The time of a few messages is that of their schedule, and not only that of their replies.
+#[test]
+fn a_few_messages_have_the_rate_of_their_schedule() {
+    let server = Running::echo(config(Framing::Raw));
+    for (flags, messages, seconds) in [
+        (&["-c", "1", "--rate", "1", "-d", "500ms"][..], 1, 0.5),
+        (&["-c", "1", "--rate", "2", "-n", "1"], 1, 0.5),
+        (&["-c", "3", "--rate", "10", "-n", "1", "--threads", "2"], 3, 0.3),
+        (&["-c", "2", "--rate", "20", "-d", "200ms", "--warmup", "100ms"], 4, 0.2),
+        (&["-c", "1", "--rate", "10", "-n", "1", "--hold", "10ms"], 2, 0.1),
+    ] {
+        let report = run_json(server.address, flags);
+        assert_eq!((report.code, report.number("messages")), (0, messages), "{report:?}");
+        let took = report.json["seconds"].as_f64().expect("a number");
+        // A loaded machine may take longer, and nothing may be shorter.
+        assert!((seconds - 1e-6..seconds + 5.0).contains(&took), "{flags:?}: {took}");
+        let began = report.json["ended"].as_f64().expect("a number") - took;
+        let start = report.json["timeline"]["began"].as_f64().expect("a number");
+        assert!((start..start + 5.0).contains(&began), "{flags:?}: {began} of {start}");
+    }
+}
+
 /// At a millisecond for each message, one after the other, at most 1000 of 5000 are sent.
 #[test]
 fn unsent_messages_are_counted_and_reported() {

@@ -55,6 +55,11 @@ fn invalid_flags_are_refused_with_a_reason() {
         (&["--fail-if", "p99"], "expected a comparison"),
         (&["--fail-if", "speed>1"], "there is no figure"),
         (&["--server-pid", "0"], "invalid value '0'"),
+        (&["-n", "-1"], "invalid value '-1' for '--messages <N>'"),
+        (&["-5"], "invalid value '-5' for '[CONNECTIONS]'"),
+        (&["--hold", "-0.5"], "invalid value '-0.5' for '--hold <DUR>'"),
+        (&["-d", "18446744073709551615s1000000000ns"], "must be at most 10 years"),
+        (&["--fail-if", "p99>1M"], "M is no unit of time"),
         (&["--what"], "unexpected argument '--what'"),
     ] {
         let output = run(address, flags);

@@ -26,8 +26,9 @@ const RESULTS: &str = "Results";
 /// that a lost, duplicated, swapped or foreign byte is detected.
 ///
 /// Results go to standard output, everything else to standard error. The exit code is 0 if all
-/// replies were verified, 1 after an error or a mismatch, 2 for wrong usage, 3 if a --fail-if
-/// condition was met, and 130 if the client was interrupted. The results are printed in any case.
+/// replies were verified, 1 after an error, a mismatch or no reply at all, 2 for wrong usage, 3 if a
+/// --fail-if condition was met, and 130 if the client was interrupted. The results are printed in
+/// any case.
 #[derive(Debug, Parser)]
 #[command(name = "client", version, max_term_width = 100, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

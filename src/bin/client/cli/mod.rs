@@ -8,7 +8,7 @@ mod values;
 use std::env;
 
 use clap::{Command, CommandFactory, Error, FromArgMatches};
-use reactor_server::program::help::env_in_long_help_only;
+use reactor_server::program::help::{env_in_long_help_only, negative_numbers_are_values};
 
 pub(crate) use load::LoadArgs;
 pub(crate) use report::ReportArgs;
@@ -48,11 +48,12 @@ impl Task {
 type Parse = fn(&mut Command) -> Result<Task, Error>;
 
 fn load_command() -> Command {
-    env_in_long_help_only(LoadArgs::command()).subcommand(report_command())
+    negative_numbers_are_values(env_in_long_help_only(LoadArgs::command()))
+        .subcommand(report_command())
 }
 
 fn report_command() -> Command {
-    env_in_long_help_only(ReportArgs::command())
+    negative_numbers_are_values(env_in_long_help_only(ReportArgs::command()))
 }
 
 #[cfg(test)]

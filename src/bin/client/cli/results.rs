@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use reactor_server::program::units;
 
-use super::values;
 use crate::report::Condition;
 
 /// What to do with the results.
@@ -13,7 +13,7 @@ use crate::report::Condition;
 #[command(next_help_heading = "Results")]
 pub(crate) struct ResultArgs {
     /// Percentiles of latency to report
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = values::percentile)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = units::percentile)]
     #[arg(default_value = "50,90,99,99.9,99.99", env = "CLIENT_PERCENTILES")]
     pub(crate) percentiles: Vec<f64>,
     /// Print the results as one JSON object
@@ -25,7 +25,7 @@ pub(crate) struct ResultArgs {
     /// Exit with code 3 if the results meet a condition, such as 'p99>5ms'
     ///
     /// A condition compares p50 or another percentile, max, mean, rate, messages, errors,
-    /// mismatches, failed or unsent by >, >=, < or <=: 'p99>5ms', 'rate<100k', 'max>=1s'.
+    /// mismatches, opened, failed or unsent by >, >=, < or <=: 'p99>5ms', 'rate<100k', 'max>=1s'.
     /// Repeat the flag for several conditions, or separate them by commas.
     #[arg(long, value_name = "CONDITION", value_parser = Condition::parse, env = "CLIENT_FAIL_IF")]
     #[arg(value_delimiter = ',')]

@@ -49,10 +49,3 @@ pub(super) fn source(text: &str) -> Result<(IpAddr, IpAddr), String> {
         false => Err(format!("{first} to {last} is no range of addresses")),
     }
 }
-
-pub(super) fn percentile(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
-        _ => Err("expected a number from 0 to 100".to_owned()),
-    }
-}

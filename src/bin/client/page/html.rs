@@ -1,9 +1,11 @@
 //! Elements of HTML.
 
+use reactor_server::program::printable::printable;
+
 /// Escapes text for HTML, between tags and in attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in printable(text).chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),

@@ -25,6 +25,7 @@ enum Figure {
     Messages,
     Errors,
     Mismatches,
+    Opened,
     Failed,
     Unsent,
 }
@@ -88,12 +89,11 @@ impl Figure {
             "messages" => Figure::Messages,
             "errors" => Figure::Errors,
             "mismatches" => Figure::Mismatches,
+            "opened" => Figure::Opened,
             "failed" => Figure::Failed,
             "unsent" => Figure::Unsent,
-            _ => match name.strip_prefix('p').map(str::parse) {
-                Some(Ok(percentile)) if (0.0..=100.0).contains(&percentile) => {
-                    Figure::Percentile(percentile)
-                }
+            _ => match name.strip_prefix('p').map(units::percentile) {
+                Some(Ok(percentile)) => Figure::Percentile(percentile),
                 _ => return Err(format!("there is no figure {name:?}: try p99, max or rate")),
             },
         })
@@ -114,22 +114,16 @@ impl Figure {
             Figure::Messages => Some(report.messages as f64),
             Figure::Errors => Some(report.errors as f64),
             Figure::Mismatches => Some(report.mismatches as f64),
+            Figure::Opened => Some(report.connections.opened as f64),
             Figure::Failed => Some(report.connections.failed as f64),
             Figure::Unsent => Some(report.unsent as f64),
         }
     }
 }
 
-/// A time in microseconds, which may be written as a fraction: `1.5ms`.
+/// A duration in microseconds.
 fn microseconds(text: &str) -> Result<f64, String> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let amount: f64 = text[..text.len() - unit.len()].parse().map_err(|_| unclear(text))?;
-    let unit = units::duration(&format!("1{unit}")).map_err(|_| unclear(text))?;
-    Ok(amount * unit.as_secs_f64() * 1e6)
-}
-
-fn unclear(text: &str) -> String {
-    format!("{text:?} is no time: try 500us, 1.5ms or 1s")
+    units::duration(text).map(|limit| limit.as_nanos() as f64 / 1000.0)
 }
 
 fn number(text: &str) -> Result<f64, String> {
@@ -146,12 +140,18 @@ mod tests {
         assert_eq!(limit("p99>5ms"), 5000.0);
         assert_eq!(limit("p99.9 >= 1.5ms"), 1500.0);
         assert_eq!((limit("max<1s"), limit("mean<=20us")), (1e6, 20.0));
+        assert_eq!((limit("p50>2ms200us"), limit("max>1m 30s")), (2200.0, 90e6));
+        assert_eq!((limit("opened<1k"), limit("p0.5>0.25us")), (1000.0, 0.25));
         assert_eq!((limit("rate<100k"), limit("errors>0")), (100_000.0, 0.0));
     }
 
     #[test]
     fn an_invalid_condition_is_refused() {
-        for text in ["", "p99", "p101>1ms", "p99>5", "p99>ms", "rate>5ms", "speed>1", ">1ms"] {
+        let figures =
+            ["", "p99", "p101>1ms", "p-0>1ms", "p1e1>1ms", "speed>1", ">1ms", "opened<1s"];
+        let limits =
+            ["p99>5", "p99>ms", "p99>1e3us", "p99>-1us", "p99>1M", "rate>5ms", "errors>-1"];
+        for text in figures.into_iter().chain(limits) {
             assert!(Condition::parse(text).is_err(), "{text}");
         }
     }

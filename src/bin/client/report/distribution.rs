@@ -18,6 +18,10 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone)]
 pub(crate) struct Distribution(pub(crate) Histogram<u64>);
 
+/// The bytes in front of the counts in a V2 encoding.
+const HEADER: u64 = 40;
+/// Those of every histogram that this program writes.
+const SIGNIFICANT_DIGITS: u8 = 3;
 /// The percentiles that the JSON always has.
 const ALWAYS: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
@@ -46,15 +50,17 @@ impl Distribution {
         self.0.mean() / 1000.0
     }
 
-    /// `latency_us` of the JSON.
+    /// `latency_us` of the JSON. Without messages its values are null.
     pub(crate) fn figures(&self, percentiles: &[f64]) -> Map<String, Value> {
         let mut figures = Map::new();
+        let mut insert = |key: String, figure: f64| {
+            figures.insert(key, if self.is_empty() { Value::Null } else { figure.into() });
+        };
         for &percentile in ALWAYS.iter().chain(percentiles) {
-            let key = format!("p{percentile}").replace('.', "_");
-            figures.insert(key, self.percentile(percentile).into());
+            insert(format!("p{percentile}").replace('.', "_"), self.percentile(percentile));
         }
-        figures.insert("max".to_owned(), self.max().into());
-        figures.insert("mean".to_owned(), self.mean().into());
+        insert("max".to_owned(), self.max());
+        insert("mean".to_owned(), self.mean());
         figures
     }
 }
@@ -81,11 +87,19 @@ impl<'de> Deserialize<'de> for Distribution {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Distribution, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(text).map_err(|_| D::Error::custom("no base64"))?;
-        HdrDeserializer::new()
-            .deserialize(&mut &bytes[..])
-            .map(Distribution)
-            .map_err(|_| D::Error::custom("no HdrHistogram V2"))
+        // The decoder allocates the length that the header announces.
+        let histogram = has_its_length(&bytes)
+            .then(|| HdrDeserializer::new().deserialize(&mut &bytes[..]).ok())
+            .flatten()
+            .filter(|it: &Histogram<u64>| it.sigfig() == SIGNIFICANT_DIGITS && it.low() == 1);
+        histogram.map(Distribution).ok_or_else(|| D::Error::custom("no HdrHistogram V2"))
     }
+}
+
+/// Whether the counts are as long as the header of a V2 encoding says.
+fn has_its_length(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..8).and_then(|it| it.try_into().ok()).map(u32::from_be_bytes);
+    length.is_some_and(|length| u64::from(length) + HEADER == bytes.len() as u64)
 }
 
 fn microseconds(nanoseconds: u64) -> f64 {

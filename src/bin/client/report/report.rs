@@ -11,7 +11,7 @@ use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::environment::Environment;
 use super::summary::PlanSummary;
-use super::timeline::Timeline;
+use super::timeline::{Timeline, per_second};
 
 /// The results of one client, or of several clients together. It holds all that is printed,
 /// and can be read back from its JSON.
@@ -25,7 +25,7 @@ pub(crate) struct Report {
     /// Messages that were due, but not sent before time was up (open loop).
     pub(crate) unsent: u64,
     pub(crate) seconds: f64,
-    /// When the last reply arrived, in seconds since 1970.
+    /// When `seconds` were over: seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) connections: ConnectionCounts,
     pub(crate) histogram: Distribution,
@@ -67,7 +67,7 @@ pub(crate) struct ConnectionCounts {
 /// What is recorded of a run besides its outcome.
 #[derive(Debug)]
 pub(crate) struct RunRecord {
-    /// When the run ended, in seconds since 1970.
+    /// When the time that counts ended, in seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) timeline: Timeline,
     pub(crate) client_cpu: Cpu,
@@ -77,6 +77,9 @@ pub(crate) struct RunRecord {
 
 /// A limit for times read from a file, in seconds since 1970: 300 years.
 const MAX_SECONDS: f64 = 1e10;
+/// A limit for every number of a report: up to it an `f64` is exact, and the sum of two, or of
+/// all steps of a timeline, fits an `u64`.
+const MAX_NUMBER: f64 = (1_u64 << 53) as f64;
 
 impl Report {
     pub(crate) fn new(plan: &Plan, outcome: Outcome, record: RunRecord) -> Report {
@@ -113,12 +116,17 @@ impl Report {
 
     /// Replies per second.
     pub(crate) fn rate(&self) -> f64 {
-        if self.seconds > 0.0 { self.messages as f64 / self.seconds } else { 0.0 }
+        per_second(self.messages, self.seconds)
     }
 
     /// Whether there were no errors and no mismatches.
     pub(crate) fn is_clean(&self) -> bool {
         self.errors == 0 && self.mismatches == 0
+    }
+
+    /// Whether no message was answered, and no error is the reason.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages == 0 && self.is_clean()
     }
 
     /// The environments of all clients.
@@ -134,7 +142,7 @@ impl Report {
     /// Adds the results of another client with the same plan.
     ///
     /// # Errors
-    /// The plans differ, or these results are included already.
+    /// The plans differ, these results are included already, or a sum is too large.
     pub(crate) fn merge(mut self, other: Report) -> anyhow::Result<Report> {
         if let Some(difference) = self.plan.difference(&other.plan) {
             bail!("they ran different plans: {difference}");
@@ -168,7 +176,7 @@ impl Report {
         self.plan = self.plan.merge(other.plan);
         self.environments.push(other.environment);
         self.environments.extend(other.environments);
-        Ok(self)
+        self.checked()
     }
 
     /// The JSON, with figures that are calculated from what it holds.
@@ -193,17 +201,33 @@ impl Report {
         Ok(value)
     }
 
-    /// Checks a report that was read from a file.
+    /// Checks a report that was read from a file, or merged. Two that pass can be merged
+    /// without an overflow.
     ///
     /// # Errors
-    /// Its figures contradict each other.
+    /// Its figures are too large, or contradict each other.
     pub(crate) fn checked(self) -> anyhow::Result<Report> {
+        if !is_bounded(&serde_json::to_value(&self)?) {
+            bail!("a number of it is negative or too large");
+        }
         let times = [self.seconds, self.ended, self.timeline.began];
         let are_times = times.iter().all(|time| (0.0..MAX_SECONDS).contains(time));
-        if !are_times || self.histogram.0.len() != self.messages || !self.timeline.is_sound() {
+        let histograms = [Some(&self.histogram), self.histogram_raw.as_ref()];
+        let are_counts = histograms.into_iter().flatten().all(|it| it.len() == self.messages);
+        if !are_times || !are_counts || !self.timeline.is_sound() {
             bail!("its figures contradict each other");
         }
         Ok(self)
+    }
+}
+
+/// Whether all numbers in it are within the limits.
+fn is_bounded(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(|it| (0.0..=MAX_NUMBER).contains(&it)),
+        Value::Array(values) => values.iter().all(is_bounded),
+        Value::Object(fields) => fields.values().all(is_bounded),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use reactor_server::program::printable::printable;
+
 use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::report::Report;
@@ -11,13 +13,17 @@ use super::report::Report;
 const MIN_CONNECTIONS: u64 = 1000;
 /// Beyond this share of a CPU a thread of the client may be the bottleneck.
 const BUSY: f64 = 0.9;
+/// Beyond this share of all CPUs client and server may lack what the other uses.
+const BUSY_TOGETHER: f64 = 0.5;
+/// In a shorter run, what the client does before and after it dominates its CPU time.
+const MIN_SECONDS: f64 = 0.1;
 
 /// The results as text, with a name in front of each line.
 pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     let mut text = String::new();
     let mut line = |name: &str, line: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<9} {line}");
+        let _ = writeln!(text, "{}", printable(&format!("{name:<9} {line}")));
     };
     line(&heading(report), &plan(report));
     line("opened", &connections(report));
@@ -44,6 +50,14 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
 /// The errors and mismatches, with how often each occurred.
 pub(crate) fn errors(report: &Report) -> Vec<String> {
     report.error_texts.iter().map(|(text, times)| format!("{times} x {text}")).collect()
+}
+
+/// What is wrong with results without messages.
+pub(crate) fn no_reply(report: &Report) -> &'static str {
+    match report.plan.shape.warmup_seconds {
+        0.0 => "no message was answered",
+        _ => "no message was answered after the warm-up",
+    }
 }
 
 /// How many connections, and of how many clients.
@@ -161,17 +175,22 @@ fn memory(report: &Report, cost: &ServerCost) -> String {
 /// Notes on what limits the validity of the figures.
 pub(crate) fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
-    if report.environment.shares_cpus {
+    let used =
+        |cpu: Cpu| if report.seconds < MIN_SECONDS { 0.0 } else { cpu.total() / report.seconds };
+    // A server whose cost is not known is taken to use as much as the client.
+    let server = report.server_cost.as_ref().map_or(report.client_cpu, ServerCost::cpu);
+    let share = used(report.client_cpu.plus(server)) / report.environment.cpus as f64;
+    if report.environment.shares_cpus && share > BUSY_TOGETHER {
         notes.push(format!(
             "client and server share {} CPUs: each lacks what the other uses",
             report.environment.cpus
         ));
     }
-    let busy = report.client_cpu.total() / report.seconds.max(f64::MIN_POSITIVE);
-    if report.messages > 0 && busy > BUSY * report.plan.threads as f64 {
+    let busy = used(report.client_cpu) / report.plan.threads as f64;
+    if busy > BUSY {
         notes.push(format!(
             "the client's threads were busy {:.0} % of the time: it may be the bottleneck",
-            100.0 * (busy / report.plan.threads as f64).min(1.0)
+            100.0 * busy.min(1.0)
         ));
     }
     if report.unsent > 0 {

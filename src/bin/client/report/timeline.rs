@@ -27,6 +27,8 @@ pub(crate) struct Timeline {
 
 /// The most steps: more than a chart can show.
 const STEPS: usize = 600;
+/// The shortest time that a rate is taken over, so that it is never infinite.
+const MIN_SECONDS: f64 = 1e-9;
 
 impl Timeline {
     pub(crate) fn new(began: f64, step: Duration) -> Timeline {
@@ -168,9 +170,13 @@ impl Step {
 
     /// Replies per second.
     pub(crate) fn rate(&self) -> f64 {
-        let seconds = self.to - self.from;
-        if seconds > 0.0 { self.messages as f64 / seconds } else { 0.0 }
+        per_second(self.messages, self.to - self.from)
     }
+}
+
+/// A count per second, or 0 if no time has passed.
+pub(crate) fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds.max(MIN_SECONDS) } else { 0.0 }
 }
 
 #[cfg(test)]
