@@ -1,6 +1,8 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! signals as values, units on the command line, limits and CPU time of a process.
+//! signals as values, units on the command line, limits and CPU time of a process,
+//! threads by name.
 
+pub mod cause;
 pub mod cpu;
 #[cfg(feature = "program")]
 pub mod framing;
@@ -10,5 +12,6 @@ pub mod limits;
 #[cfg(feature = "program")]
 pub mod logger;
 pub mod signals;
+pub mod thread;
 #[cfg(feature = "program")]
 pub mod units;

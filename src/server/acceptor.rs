@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use crate::net::busy_poll::BusyPoll;
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::poll::{Events, Interest};
@@ -83,7 +85,7 @@ enum AcceptError {
 }
 
 /// How many connections may wait to be accepted, if `net.core.somaxconn` allows as many.
-pub(crate) const BACKLOG: i32 = 65_535;
+const BACKLOG: i32 = 65_535;
 /// The longest time that is added to a clock: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How many connections are accepted before the mail is read again.
@@ -97,7 +99,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const STOP: Duration = Duration::from_millis(20);
 
 impl<S> Acceptor<S> {
-    /// An acceptor for a listener, which must be non-blocking.
+    /// An acceptor for a socket that is bound, which must be non-blocking.
     pub(crate) fn new(
         event_loop: EventLoop<Notice>,
         listener: TcpListener,
@@ -126,6 +128,11 @@ impl<S> Acceptor<S> {
             thread,
             stats,
         })
+    }
+
+    /// Has the kernel queue connections from now on.
+    pub(crate) fn listen(&self) -> io::Result<()> {
+        self.listener.iter().try_for_each(|listener| SockRef::from(listener).listen(BACKLOG))
     }
 
     /// How many connections may be open at once.

@@ -8,4 +8,5 @@ mod handler;
 mod program;
 mod round_robin;
 mod slow_and_hostile;
+mod threads;
 mod workers;
