@@ -17,6 +17,7 @@ use crate::server::connection_log;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::round_robin::RoundRobin;
 use crate::server::seats::{Seat, Seats};
+use crate::server::shortage::{Cause, Shortage};
 use crate::server::stats::Stats;
 use crate::wire::reason::Reason;
 
@@ -52,8 +53,12 @@ pub(crate) struct Acceptor<S> {
     round_robin: RoundRobin,
     seats: Arc<Seats>,
     pause: Option<Pause>,
-    /// When it last warned, so that it does so once per second at most.
-    warned: Option<Instant>,
+    /// Accepting goes on, and what is accepted had to wait.
+    catching_up: bool,
+    /// Of seats.
+    full: Shortage,
+    /// Of descriptors or memory.
+    exhausted: Shortage,
     drain_timeout: Duration,
     /// When it ends at the latest, once it was told to end.
     end_by: Option<Instant>,
@@ -110,7 +115,8 @@ impl<S> Acceptor<S> {
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
-        let (running, pause, warned, end_by) = Default::default();
+        let (running, pause, catching_up, end_by) = Default::default();
+        let (full, exhausted) = Default::default();
         let round_robin = RoundRobin::new(mailboxes.len());
         let (listener, thread) = (Some(listener), sys::thread_id());
         Ok(Acceptor {
@@ -121,7 +127,9 @@ impl<S> Acceptor<S> {
             round_robin,
             seats,
             pause,
-            warned,
+            catching_up,
+            full,
+            exhausted,
             drain_timeout,
             end_by,
             running,
@@ -159,6 +167,7 @@ impl<S> Acceptor<S> {
             }
             // After the wake-up is acknowledged: a seat given back from here on wakes anew.
             self.resume()?;
+            self.tell_of_shortages();
         }
         Ok(self.ending())
     }
@@ -182,7 +191,10 @@ impl<S> Acceptor<S> {
                 Err(error) => {
                     drop(seat);
                     match accept_error(&error) {
-                        AcceptError::NotYet => return Ok(()),
+                        AcceptError::NotYet => {
+                            self.catching_up = false;
+                            return Ok(());
+                        }
                         AcceptError::Retry => self.stats.acceptor.retries.add(1),
                         AcceptError::Exhausted => return self.pause_while_exhausted(&error),
                         AcceptError::OurMistake => return Err(error),
@@ -199,6 +211,9 @@ impl<S> Acceptor<S> {
         connection_log::opened(socket.as_raw_fd(), address, self.thread);
         let opened = self.stats.nanoseconds();
         self.stats.count_accept(opened);
+        if self.catching_up {
+            self.shortages().for_each(Shortage::count_accepted);
+        }
         let socket = TcpStream::from(socket);
         let newcomer = Newcomer { socket, address, opened, seat };
         self.mailboxes[self.round_robin.next()].send(Mail::Adopt(newcomer));
@@ -211,19 +226,20 @@ impl<S> Acceptor<S> {
             return Ok(());
         }
         self.stats.acceptor.full.add(1);
-        let limit = self.seats.limit();
-        self.warn(format_args!("{limit} connections are open, more have to wait"));
-        self.pause(Pause::Full)
+        let begins = self.full.pause(Instant::now(), Cause::Full(self.seats.limit()));
+        self.pause(Pause::Full, begins)
     }
 
     fn pause_while_exhausted(&mut self, error: &io::Error) -> io::Result<()> {
         self.seats.await_free();
         self.stats.acceptor.exhausted.add(1);
-        self.warn(format_args!("cannot accept, will try again: {error}"));
-        self.pause(Pause::Exhausted(Instant::now() + PAUSE))
+        let (now, cause) = (Instant::now(), Cause::Exhausted(error.to_string()));
+        let begins = self.exhausted.pause(now, cause);
+        self.pause(Pause::Exhausted(now + PAUSE), begins)
     }
 
-    fn pause(&mut self, pause: Pause) -> io::Result<()> {
+    fn pause(&mut self, pause: Pause, begins: Option<String>) -> io::Result<()> {
+        begins.iter().for_each(|line| log::warn!("{line}"));
         self.pause = Some(pause);
         self.watch(Interest::NONE)
     }
@@ -235,11 +251,32 @@ impl<S> Acceptor<S> {
             Some(Pause::Full) => self.seats.has_free(),
             Some(Pause::Exhausted(until)) => until <= Instant::now() || self.seats.has_woken(),
         };
-        if is_over {
-            self.pause = None;
-            self.watch(Interest::READABLE)?;
+        if !is_over {
+            return Ok(());
         }
-        Ok(())
+        (self.pause, self.catching_up) = (None, true);
+        let now = Instant::now();
+        self.shortages().for_each(|shortage| shortage.resume(now));
+        self.watch(Interest::READABLE)?;
+        // What waits, and so had to wait, is told apart from what arrives later.
+        self.accept(BATCH)
+    }
+
+    fn shortages(&mut self) -> impl Iterator<Item = &mut Shortage> {
+        [&mut self.full, &mut self.exhausted].into_iter()
+    }
+
+    /// Logs what is due by now of shortages that last or are over.
+    fn tell_of_shortages(&mut self) {
+        if self.full.next().or(self.exhausted.next()).is_none() {
+            return;
+        }
+        let (now, listener) = (Instant::now(), &self.listener);
+        let waiting =
+            || listener.as_ref().map_or(0, |it| sys::accept_queue(it.as_fd()).unwrap_or(0));
+        for shortage in [&mut self.full, &mut self.exhausted] {
+            shortage.tell(now, waiting).iter().for_each(|line| log::warn!("{line}"));
+        }
     }
 
     fn watch(&mut self, interest: Interest) -> io::Result<()> {
@@ -249,14 +286,6 @@ impl<S> Acceptor<S> {
                 poll.watch(listener, Token::LISTENER, &mut self.watched, interest)
             }
             None => Ok(()),
-        }
-    }
-
-    fn warn(&mut self, warning: std::fmt::Arguments<'_>) {
-        let now = Instant::now();
-        if self.warned.is_none_or(|last| last + Duration::from_secs(1) <= now) {
-            self.warned = Some(now);
-            log::warn!("{warning}");
         }
     }
 
@@ -284,6 +313,7 @@ impl<S> Acceptor<S> {
         self.seats.lift_limit();
         self.accept(BACKLOG as usize)?;
         self.listener = None;
+        (self.full, self.exhausted) = Default::default();
         let by = Instant::now() + self.drain_timeout.min(LONGEST);
         self.end_by = Some(by + GRACE);
         self.mailboxes.iter().for_each(|mailbox| mailbox.send(Mail::Drain(by)));
@@ -319,7 +349,8 @@ impl<S> Acceptor<S> {
             Some(Pause::Exhausted(until)) => Some(until),
             _ => None,
         };
-        let next = [pause, self.end_by].into_iter().flatten().min()?;
+        let lines = [self.full.next(), self.exhausted.next()];
+        let next = [pause, self.end_by].into_iter().chain(lines).flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 }

@@ -13,6 +13,7 @@ mod read_again;
 mod round_robin;
 mod seats;
 mod shared;
+mod shortage;
 mod stats;
 mod threads;
 mod visit;
