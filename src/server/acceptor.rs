@@ -13,7 +13,7 @@ use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::poll::{Events, Interest};
 use crate::net::sys;
 use crate::net::token::Token;
-use crate::server::connection_log;
+use crate::server::connection_log::{ConnectionLog, LogConnections};
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::round_robin::RoundRobin;
 use crate::server::seats::{Seat, Seats};
@@ -64,7 +64,7 @@ pub(crate) struct Acceptor<S> {
     end_by: Option<Instant>,
     /// How many threads have not ended.
     running: usize,
-    thread: i32,
+    log: ConnectionLog,
     stats: Arc<Stats>,
 }
 
@@ -111,6 +111,7 @@ impl<S> Acceptor<S> {
         seats: Arc<Seats>,
         mailboxes: Vec<Mailbox<Mail<S>>>,
         drain_timeout: Duration,
+        which: LogConnections,
         stats: Arc<Stats>,
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
@@ -118,7 +119,7 @@ impl<S> Acceptor<S> {
         let (running, pause, catching_up, end_by) = Default::default();
         let (full, exhausted) = Default::default();
         let round_robin = RoundRobin::new(mailboxes.len());
-        let (listener, thread) = (Some(listener), sys::thread_id());
+        let (listener, log) = (Some(listener), ConnectionLog { which, acceptor: sys::thread_id() });
         Ok(Acceptor {
             event_loop,
             listener,
@@ -133,7 +134,7 @@ impl<S> Acceptor<S> {
             drain_timeout,
             end_by,
             running,
-            thread,
+            log,
             stats,
         })
     }
@@ -154,7 +155,7 @@ impl<S> Acceptor<S> {
     /// # Errors
     /// A mistake of ours, here or in another thread.
     pub(crate) fn run(&mut self, running: usize, mut busy_poll: BusyPoll) -> io::Result<Ending> {
-        (self.running, self.thread) = (running, sys::thread_id());
+        (self.running, self.log.acceptor) = (running, sys::thread_id());
         let mut events = Events::with_capacity(8);
         while self.running > 0 {
             if self.end_by.is_some_and(|end| end <= Instant::now()) {
@@ -208,14 +209,14 @@ impl<S> Acceptor<S> {
     }
 
     fn deal(&mut self, socket: OwnedFd, address: SocketAddr, seat: Seat) {
-        connection_log::opened(socket.as_raw_fd(), address, self.thread);
+        self.log.accepted(socket.as_raw_fd(), address);
         let opened = self.stats.nanoseconds();
         self.stats.count_accept(opened);
         if self.catching_up {
             self.shortages().for_each(Shortage::count_accepted);
         }
         let socket = TcpStream::from(socket);
-        let newcomer = Newcomer { socket, address, opened, seat };
+        let newcomer = Newcomer { socket, address, opened, log: self.log, seat };
         self.mailboxes[self.round_robin.next()].send(Mail::Adopt(newcomer));
     }
 

@@ -41,6 +41,7 @@ use threads::Threads;
 use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 
 pub use acceptor::Ending;
+pub use connection_log::LogConnections;
 pub use patience::Timeouts;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`] is called; never by default.
     pub tick: Option<Duration>,
+    /// Which connections have lines in the log.
+    pub log_connections: LogConnections,
 }
 
 impl Default for Config {
@@ -90,6 +93,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             busy_poll: None,
             tick: None,
+            log_connections: LogConnections::All,
         }
     }
 }
@@ -157,6 +161,7 @@ impl<H: Handler> Server<H> {
             seats,
             mailboxes.clone(),
             config.drain_timeout,
+            config.log_connections,
             Arc::clone(&stats),
         )?;
         let free_cpus = FreeCpus::of(cpus());

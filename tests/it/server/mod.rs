@@ -4,6 +4,7 @@ mod busy_poll;
 mod codec;
 mod drain;
 mod echo;
+mod full;
 mod handler;
 mod program;
 mod round_robin;
