@@ -74,10 +74,13 @@ fn a_client_without_a_thread_connects_nowhere_and_names_the_thread_and_the_limit
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("non-blocking");
     let target = listener.local_addr().expect("an address");
-    for (most, thread) in [(1, "signals"), (2, "load-0 of 2 threads"), (3, "load-1 of 2 threads")] {
+    for (most, thread) in
+        [(1, "signals"), (2, "load-0 of 40 threads"), (32, "load-30 of 40 threads")]
+    {
         let Some(mut command) = with_threads(most, user(1), CLIENT) else { return };
         command.args([target.ip().to_string(), target.port().to_string()]);
-        let line = only_line(&command.args(["--threads", "2"]).output().expect("it runs"));
+        let line =
+            only_line(&command.args(["--threads", "40", "-c", "40"]).output().expect("it runs"));
         let end = format!("cannot start thread {thread}: {NONE_LEFT}: ulimit -u is {most}");
         assert!(line.starts_with("error: ") && line.contains(&end), "{line}");
     }
