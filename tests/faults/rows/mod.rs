@@ -11,10 +11,12 @@ mod hostile;
 mod logs;
 mod memory;
 mod network;
+mod probes;
 mod process;
 mod signals;
 mod soak;
 mod splits;
+mod threads;
 
 use crate::harness::row::Row;
 
@@ -28,10 +30,12 @@ pub(crate) const FAMILIES: &[&[Row]] = &[
     bytes::ROWS,
     splits::ROWS,
     process::ROWS,
+    threads::ROWS,
     signals::ROWS,
     logs::ROWS,
     descriptors::ROWS,
     network::ROWS,
     churn::ROWS,
+    probes::ROWS,
     drain::ROWS,
 ];
