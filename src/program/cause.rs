@@ -50,7 +50,7 @@ fn limits_of_threads(wanted: u64) -> Vec<Limit> {
     // not known here.
     let of_user = limit_of_process("ulimit -u", "processes").filter(|_| !is_exempt(&status));
     let mut limits = Vec::from_iter(of_user);
-    limits.extend(limit_of_cgroup(wanted));
+    limits.extend(limit_of_cgroup(Path::new("/"), wanted));
     let loads = read("/proc/loadavg");
     let all_threads = loads.split([' ', '/']).nth(4).and_then(|text| text.parse().ok());
     let memory = field(&status, "VmSize:").and_then(|size| size.parse().ok());
@@ -94,12 +94,12 @@ fn is_exempt(status: &str) -> bool {
 
 /// The lowest limit of the cgroup that this process is in, and of those around it, that
 /// does not leave room for this many threads.
-fn limit_of_cgroup(wanted: u64) -> Option<Limit> {
-    let own = read("/proc/self/cgroup");
+fn limit_of_cgroup(root: &Path, wanted: u64) -> Option<Limit> {
+    let own = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let folders: Vec<_> = own.lines().filter_map(folder_of_cgroup).collect();
     let limit_of = |folder: &Path| {
-        let (most, used) =
-            (number(&folder.join("pids.max"))?, number(&folder.join("pids.current"))?);
+        let number = |file| number(&root.join(folder).join(file));
+        let (most, used) = (number("pids.max")?, number("pids.current")?);
         (used + wanted > most).then_some(most)
     };
     let all = folders.iter().flat_map(|folder| folder.ancestors());
@@ -112,8 +112,8 @@ fn folder_of_cgroup(line: &str) -> Option<PathBuf> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
     match controllers {
-        "" => Some(Path::new("/sys/fs/cgroup").join(path)),
-        "pids" => Some(Path::new("/sys/fs/cgroup/pids").join(path)),
+        "" => Some(Path::new("sys/fs/cgroup").join(path)),
+        "pids" => Some(Path::new("sys/fs/cgroup/pids").join(path)),
         _ => None,
     }
 }
@@ -154,6 +154,27 @@ mod tests {
         assert!(!names(1).iter().any(|name| name.contains('.')), "{:?}", names(1));
         let many = names(1 << 40);
         assert!(many.contains(&"kernel.threads-max") && many.contains(&"vm.max_map_count"));
+    }
+
+    #[test]
+    fn the_lowest_limit_of_the_cgroups_around_it_is_named_if_it_is_short() {
+        let root = std::env::temp_dir().join(format!("cause-{}", std::process::id()));
+        for (own, top) in [("0::/a/b", "sys/fs/cgroup"), ("8:pids:/a/b", "sys/fs/cgroup/pids")] {
+            let folder = root.join(top).join("a");
+            let write = |path: &Path, text: &str| {
+                fs::create_dir_all(path.parent().expect("one")).expect("a folder");
+                fs::write(path, text).expect("a file");
+            };
+            write(&root.join("proc/self/cgroup"), own);
+            for (folder, most) in [(folder.clone(), "20"), (folder.join("b"), "max")] {
+                write(&folder.join("pids.max"), most);
+                write(&folder.join("pids.current"), "9");
+            }
+            let limit = |wanted| limit_of_cgroup(&root, wanted).map(|limit| limit.to_string());
+            assert_eq!(limit(11), None);
+            assert_eq!(limit(12).as_deref(), Some("pids.max is 20 (systemd: TasksMax=)"));
+        }
+        fs::remove_dir_all(root).expect("it is removed");
     }
 
     #[test]

@@ -108,10 +108,9 @@ pub(crate) struct Cli {
     /// The environment variable RUST_LOG selects what is logged.
     #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE")]
     pub(crate) log_file: Option<PathBuf>,
-    /// Connections to log: all, or only those that sent something
+    /// Connections to log
     ///
-    /// With "used", a probe that connects and closes leaves no line. The counters count all
-    /// connections.
+    /// A probe that connects and closes leaves no line with "used". The counters count it.
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = LogFlag::All)]
     #[arg(env = "SERVER_LOG_CONNECTIONS")]
     log_connections: LogFlag,

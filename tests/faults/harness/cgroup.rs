@@ -1,4 +1,4 @@
-//! A cgroup of its own for a server, of either version.
+//! A memory cgroup of its own for a server, of either version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,55 +15,30 @@ pub(crate) struct Cgroup {
     files: &'static Files,
 }
 
-/// A controller, and the names of its files.
+/// The names of its files.
 struct Files {
-    controller: &'static str,
     limit: &'static str,
     peak: &'static str,
     /// Where a line counts the processes that were killed.
     kills: &'static str,
 }
 
-const MEMORY_V1: Files = Files {
-    controller: "memory",
+const V1: Files = Files {
     limit: "memory.limit_in_bytes",
     peak: "memory.max_usage_in_bytes",
     kills: "memory.oom_control",
 };
-const MEMORY_V2: Files = Files {
-    controller: "memory",
-    limit: "memory.max",
-    peak: "memory.peak",
-    kills: "memory.events",
-};
-/// Of both versions. What exceeds it is refused, and nothing is killed.
-const PIDS: Files =
-    Files { controller: "pids", limit: "pids.max", peak: "pids.peak", kills: "pids.events" };
+const V2: Files = Files { limit: "memory.max", peak: "memory.peak", kills: "memory.events" };
 
 impl Cgroup {
     /// Skips the row where there can be none.
     pub(crate) fn with_memory(bytes: u64) -> Result<Cgroup> {
-        let cgroup = Cgroup::with_limit(&MEMORY_V1, &MEMORY_V2, bytes)?;
-        // Swapping would hide what is used; where there is no swap there is no such file.
-        let _ = fs::write(cgroup.folder.join("memory.swap.max"), "0");
-        let _ = fs::write(cgroup.folder.join("memory.swappiness"), "0");
-        Ok(cgroup)
-    }
-
-    /// At most this many threads, those of all processes together. Skips the row where there
-    /// can be none.
-    pub(crate) fn with_threads(most: u64) -> Result<Cgroup> {
-        Cgroup::with_limit(&PIDS, &PIDS, most)
-    }
-
-    fn with_limit(v1: &'static Files, v2: &'static Files, limit: u64) -> Result<Cgroup> {
-        let controller = v1.controller;
-        let mut why = format!("no cgroup has a {controller} controller");
-        for (parent, files) in parents(v1, v2) {
+        let mut why = "no cgroup has a memory controller".to_owned();
+        for (parent, files) in parents() {
             let folder = parent.join(name());
-            match make(&folder, files, limit) {
+            match make(&folder, files, bytes) {
                 Ok(()) => return Ok(Cgroup { folder, files }),
-                Err(error) => why = format!("no {controller} cgroup: {error:#}"),
+                Err(error) => why = format!("no memory cgroup: {error:#}"),
             }
             let _ = fs::remove_dir(&folder);
         }
@@ -99,8 +74,7 @@ impl Drop for Cgroup {
 
 /// Removes the group of a harness that ends before its row does.
 pub(crate) fn remove_left() {
-    let parents = [parents(&MEMORY_V1, &MEMORY_V2), parents(&PIDS, &PIDS)].concat();
-    parents.iter().for_each(|(parent, _)| remove(&parent.join(name())));
+    parents().iter().for_each(|(parent, _)| remove(&parent.join(name())));
 }
 
 fn remove(folder: &Path) {
@@ -115,26 +89,30 @@ fn name() -> String {
     format!("faults-{}", std::process::id())
 }
 
-fn make(folder: &Path, files: &Files, limit: u64) -> Result<()> {
+fn make(folder: &Path, files: &Files, bytes: u64) -> Result<()> {
     fs::create_dir(folder)?;
-    Ok(fs::write(folder.join(files.limit), limit.to_string())?)
+    fs::write(folder.join(files.limit), bytes.to_string())?;
+    // Swapping would hide what is used; where there is no swap there is no such file.
+    let _ = fs::write(folder.join("memory.swap.max"), "0");
+    let _ = fs::write(folder.join("memory.swappiness"), "0");
+    Ok(())
 }
 
 /// Where a group may be made: below our own, or else below the root.
-fn parents(v1: &'static Files, v2: &'static Files) -> Vec<(PathBuf, &'static Files)> {
+fn parents() -> Vec<(PathBuf, &'static Files)> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut parents = Vec::new();
     for line in own.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
         let (root, files) = match controllers {
-            "" => ("/sys/fs/cgroup".to_owned(), v2),
-            _ if controllers.split(',').any(|name| name == v1.controller) => {
-                (format!("/sys/fs/cgroup/{}", v1.controller), v1)
+            "" => ("/sys/fs/cgroup", &V2),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", &V1)
             }
             _ => continue,
         };
-        let below = |path: &str| Path::new(&root).join(path.trim_start_matches('/'));
+        let below = |path: &str| Path::new(root).join(path.trim_start_matches('/'));
         parents.extend([(below(path), files), (below(""), files)]);
     }
     parents
