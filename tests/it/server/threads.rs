@@ -1,7 +1,7 @@
 //! Threads that cannot be started, and threads that end with their server.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
@@ -14,6 +14,7 @@ use reactor_server::{Config, Framing, Handler, Reply, Server};
 use crate::support::client::CLIENT;
 use crate::support::running::config;
 use crate::support::server::SERVER;
+use crate::support::streams::connect;
 
 /// Notices by its count when no thread has the handler any more.
 struct Held {
@@ -102,13 +103,12 @@ fn a_server_that_is_dropped_before_it_runs_ends_its_threads() {
         let held = Arc::new(());
         let config = Config { workers, ..config(Framing::Raw) };
         let server = Server::bind(config, Held { _count: Arc::clone(&held) }).expect("a server");
-        let address = server.local_addr();
-        let waiting = TcpStream::connect(address).expect("the kernel queues it");
+        let mut waiting = connect(server.local_addr());
         assert!(Arc::strong_count(&held) > 1);
         drop(server);
         assert_eq!(Arc::strong_count(&held), 1, "a thread has the handler");
-        assert!(TcpStream::connect(address).is_err(), "something listens");
-        drop(waiting);
+        let error = waiting.read(&mut [0]).expect_err("nobody listens any more");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 }
 
