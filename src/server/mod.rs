@@ -70,7 +70,7 @@ pub struct Config {
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
     /// default a reactor polls once more, and the acceptor for some microseconds.
     pub busy_poll: Option<Duration>,
-    /// How often [`Handler::tick`] is called; never by default.
+    /// How often [`Handler::tick`] is called, from [`Server::bind`] on; never by default.
     pub tick: Option<Duration>,
     /// Which connections have lines in the log.
     pub log_connections: LogConnections,
