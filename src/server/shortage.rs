@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_comes_and_goes_a_thousand_times_per_second_is_one_shortage() {
+    fn a_pause_a_thousand_times_per_second_is_one_shortage() {
         let (mut shortage, start) = (Shortage::default(), Instant::now());
         let mut lines = Vec::new();
         for millisecond in 0..150_000 {

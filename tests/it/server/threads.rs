@@ -16,7 +16,7 @@ use crate::support::running::config;
 use crate::support::server::SERVER;
 use crate::support::streams::connect;
 
-/// Notices by its count when no thread has the handler any more.
+/// Its count shows how many threads have the handler.
 struct Held {
     _count: Arc<()>,
 }
