@@ -62,5 +62,7 @@ mod wire;
 pub use net::{
     Buffer, Connection, Counter, Event, Events, Interest, Poll, Received, Slab, Tally, Token,
 };
-pub use server::{AcceptorStats, Config, Ending, Handle, ReactorStats, Server, Stats, Timeouts};
+pub use server::{
+    AcceptorStats, Config, Ending, Handle, LogConnections, ReactorStats, Server, Stats, Timeouts,
+};
 pub use wire::{Codec, Echo, Frame, Framing, Handler, Reason, Reply, TooLong};

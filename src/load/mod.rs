@@ -35,12 +35,12 @@ mod stage;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::net::mailbox::{EventLoop, Mailbox};
+use crate::program::thread;
 use generator::Generator;
 use mail::{News, Order};
 use payload::Payload;
@@ -97,7 +97,8 @@ impl Load {
     /// Starts to open connections.
     ///
     /// # Errors
-    /// A thread cannot be started, or there are too few descriptors.
+    /// A thread cannot be started (see [`thread::NotStarted`]), and no connection was opened; or
+    /// there are too few descriptors.
     pub fn start(plan: &Plan) -> io::Result<Load> {
         let (news_sender, news) = crossbeam_channel::unbounded();
         let event_loops: Vec<_> =
@@ -115,28 +116,37 @@ impl Load {
             outcomes: Vec::new(),
         };
         let payload = Arc::new(Payload::new(plan));
+        let (go, gate) = crossbeam_channel::bounded(plan.threads);
         for (number, (event_loop, _)) in event_loops.into_iter().enumerate() {
-            load.spawn(number, event_loop, plan.share(number), Arc::clone(&payload))?;
+            load.spawn(number, event_loop, plan, Arc::clone(&payload), gate.clone())?;
         }
+        (0..plan.threads).try_for_each(|_| go.send(())).map_err(io::Error::other)?;
         Ok(load)
     }
 
+    /// Starts a thread, which begins once it passes the gate. It ends if the gate stays shut,
+    /// because another thread could not be started.
     fn spawn(
         &self,
         number: usize,
         event_loop: EventLoop<Order>,
-        plan: Plan,
+        plan: &Plan,
         payload: Arc<Payload>,
+        gate: Receiver<()>,
     ) -> io::Result<()> {
         let (progress, news) = (Arc::clone(&self.progress), self.news_sender.clone());
+        let (threads, plan) = (plan.threads, plan.share(number));
         let run = move || {
+            if gate.recv().is_err() {
+                return;
+            }
             let generator =
                 Generator::new(event_loop, plan, payload, number, &progress[number], news.clone());
             let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
             let _ = news.send(News::Done { number, result: Box::new(result) });
         };
-        thread::Builder::new().name(format!("load-{number}")).spawn(run).map(drop)
+        thread::start(format!("load-{number}"), threads, run).map(drop)
     }
 
     /// Returns a handle that controls this load.

@@ -157,6 +157,17 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
     Ok((socket, address))
 }
 
+/// How many connections wait to be accepted. A sandbox may not say.
+pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> io::Result<u32> {
+    // The first words of `tcp_info`. Of a listener, `tcpi_unacked` is the length of its queue.
+    let mut info = [0_u32; 7];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    let (level, name, into) = (libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast());
+    // SAFETY: the kernel writes at most `length` bytes to `info`.
+    check(unsafe { libc::getsockopt(listener.as_raw_fd(), level, name, into, &mut length) })?;
+    Ok(info[6])
+}
+
 /// The kernel's number of the calling thread, as `ps -L` shows it.
 pub(crate) fn thread_id() -> i32 {
     // SAFETY: takes nothing and cannot fail.

@@ -10,12 +10,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Local};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{Level, Log, Metadata, Record};
+
+use crate::program::thread;
 
 /// How many lines may wait to be written: a burst of ten thousand connections loses none
 /// while the writer gets a fair share of a CPU.
@@ -56,7 +57,7 @@ impl Logger {
             dropped: Arc::clone(&dropped),
             dropped_reported: 0,
         };
-        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&queue, &inbox))?;
+        thread::start("log".to_owned(), 1, move || writer.run(&queue, &inbox))?;
         let env = env_logger::Env::default().default_filter_or("info");
         let filter = env_logger::Builder::from_env(env).build();
         log::set_max_level(filter.filter());

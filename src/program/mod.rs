@@ -1,7 +1,8 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
 //! signals as values, units on the command line, text of others made printable, limits and
-//! CPU time of a process.
+//! CPU time of a process, threads by name.
 
+pub mod cause;
 pub mod cpu;
 #[cfg(feature = "program")]
 pub mod framing;
@@ -12,5 +13,6 @@ pub mod limits;
 pub mod logger;
 pub mod printable;
 pub mod signals;
+pub mod thread;
 #[cfg(feature = "program")]
 pub mod units;

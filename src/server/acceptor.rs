@@ -6,15 +6,18 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use crate::net::busy_poll::BusyPoll;
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::poll::{Events, Interest};
 use crate::net::sys;
 use crate::net::token::Token;
-use crate::server::connection_log;
+use crate::server::connection_log::{ConnectionLog, LogConnections};
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::round_robin::RoundRobin;
 use crate::server::seats::{Seat, Seats};
+use crate::server::shortage::{Cause, Shortage};
 use crate::server::stats::Stats;
 use crate::wire::reason::Reason;
 
@@ -50,14 +53,18 @@ pub(crate) struct Acceptor<S> {
     round_robin: RoundRobin,
     seats: Arc<Seats>,
     pause: Option<Pause>,
-    /// When it last warned, so that it does so once per second at most.
-    warned: Option<Instant>,
+    /// Accepting goes on, and what is accepted had to wait.
+    catching_up: bool,
+    /// Of seats.
+    full: Shortage,
+    /// Of descriptors or memory.
+    exhausted: Shortage,
     drain_timeout: Duration,
     /// When it ends at the latest, once it was told to end.
     end_by: Option<Instant>,
     /// How many threads have not ended.
     running: usize,
-    thread: i32,
+    log: ConnectionLog,
     stats: Arc<Stats>,
 }
 
@@ -83,7 +90,7 @@ enum AcceptError {
 }
 
 /// How many connections may wait to be accepted, if `net.core.somaxconn` allows as many.
-pub(crate) const BACKLOG: i32 = 65_535;
+const BACKLOG: i32 = 65_535;
 /// The longest time that is added to a clock: a year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How many connections are accepted before the mail is read again.
@@ -97,20 +104,22 @@ const GRACE: Duration = Duration::from_millis(500);
 const STOP: Duration = Duration::from_millis(20);
 
 impl<S> Acceptor<S> {
-    /// An acceptor for a listener, which must be non-blocking.
+    /// An acceptor for a socket that is bound, which must be non-blocking.
     pub(crate) fn new(
         event_loop: EventLoop<Notice>,
         listener: TcpListener,
         seats: Arc<Seats>,
         mailboxes: Vec<Mailbox<Mail<S>>>,
         drain_timeout: Duration,
+        which: LogConnections,
         stats: Arc<Stats>,
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
-        let (running, pause, warned, end_by) = Default::default();
+        let (running, pause, catching_up, end_by) = Default::default();
+        let (full, exhausted) = Default::default();
         let round_robin = RoundRobin::new(mailboxes.len());
-        let (listener, thread) = (Some(listener), sys::thread_id());
+        let (listener, log) = (Some(listener), ConnectionLog { which, acceptor: sys::thread_id() });
         Ok(Acceptor {
             event_loop,
             listener,
@@ -119,13 +128,20 @@ impl<S> Acceptor<S> {
             round_robin,
             seats,
             pause,
-            warned,
+            catching_up,
+            full,
+            exhausted,
             drain_timeout,
             end_by,
             running,
-            thread,
+            log,
             stats,
         })
+    }
+
+    /// Has the kernel queue connections from now on.
+    pub(crate) fn listen(&self) -> io::Result<()> {
+        self.listener.iter().try_for_each(|listener| SockRef::from(listener).listen(BACKLOG))
     }
 
     /// How many connections may be open at once.
@@ -139,7 +155,7 @@ impl<S> Acceptor<S> {
     /// # Errors
     /// A mistake of ours, here or in another thread.
     pub(crate) fn run(&mut self, running: usize, mut busy_poll: BusyPoll) -> io::Result<Ending> {
-        (self.running, self.thread) = (running, sys::thread_id());
+        (self.running, self.log.acceptor) = (running, sys::thread_id());
         let mut events = Events::with_capacity(8);
         while self.running > 0 {
             if self.end_by.is_some_and(|end| end <= Instant::now()) {
@@ -152,6 +168,7 @@ impl<S> Acceptor<S> {
             }
             // After the wake-up is acknowledged: a seat given back from here on wakes anew.
             self.resume()?;
+            self.tell_of_shortages();
         }
         Ok(self.ending())
     }
@@ -175,7 +192,10 @@ impl<S> Acceptor<S> {
                 Err(error) => {
                     drop(seat);
                     match accept_error(&error) {
-                        AcceptError::NotYet => return Ok(()),
+                        AcceptError::NotYet => {
+                            self.catching_up = false;
+                            return Ok(());
+                        }
                         AcceptError::Retry => self.stats.acceptor.retries.add(1),
                         AcceptError::Exhausted => return self.pause_while_exhausted(&error),
                         AcceptError::OurMistake => return Err(error),
@@ -189,11 +209,14 @@ impl<S> Acceptor<S> {
     }
 
     fn deal(&mut self, socket: OwnedFd, address: SocketAddr, seat: Seat) {
-        connection_log::opened(socket.as_raw_fd(), address, self.thread);
+        self.log.accepted(socket.as_raw_fd(), address);
         let opened = self.stats.nanoseconds();
         self.stats.count_accept(opened);
+        if self.catching_up {
+            self.shortages().for_each(Shortage::count_accepted);
+        }
         let socket = TcpStream::from(socket);
-        let newcomer = Newcomer { socket, address, opened, seat };
+        let newcomer = Newcomer { socket, address, opened, log: self.log, seat };
         self.mailboxes[self.round_robin.next()].send(Mail::Adopt(newcomer));
     }
 
@@ -204,19 +227,20 @@ impl<S> Acceptor<S> {
             return Ok(());
         }
         self.stats.acceptor.full.add(1);
-        let limit = self.seats.limit();
-        self.warn(format_args!("{limit} connections are open, more have to wait"));
-        self.pause(Pause::Full)
+        let begins = self.full.pause(Instant::now(), Cause::Full(self.seats.limit()));
+        self.pause(Pause::Full, begins)
     }
 
     fn pause_while_exhausted(&mut self, error: &io::Error) -> io::Result<()> {
         self.seats.await_free();
         self.stats.acceptor.exhausted.add(1);
-        self.warn(format_args!("cannot accept, will try again: {error}"));
-        self.pause(Pause::Exhausted(Instant::now() + PAUSE))
+        let (now, cause) = (Instant::now(), Cause::Exhausted(error.to_string()));
+        let begins = self.exhausted.pause(now, cause);
+        self.pause(Pause::Exhausted(now + PAUSE), begins)
     }
 
-    fn pause(&mut self, pause: Pause) -> io::Result<()> {
+    fn pause(&mut self, pause: Pause, begins: Option<String>) -> io::Result<()> {
+        begins.iter().for_each(|line| log::warn!("{line}"));
         self.pause = Some(pause);
         self.watch(Interest::NONE)
     }
@@ -228,11 +252,32 @@ impl<S> Acceptor<S> {
             Some(Pause::Full) => self.seats.has_free(),
             Some(Pause::Exhausted(until)) => until <= Instant::now() || self.seats.has_woken(),
         };
-        if is_over {
-            self.pause = None;
-            self.watch(Interest::READABLE)?;
+        if !is_over {
+            return Ok(());
         }
-        Ok(())
+        (self.pause, self.catching_up) = (None, true);
+        let now = Instant::now();
+        self.shortages().for_each(|shortage| shortage.resume(now));
+        self.watch(Interest::READABLE)?;
+        // What waits, and so had to wait, is told apart from what arrives later.
+        self.accept(BATCH)
+    }
+
+    fn shortages(&mut self) -> impl Iterator<Item = &mut Shortage> {
+        [&mut self.full, &mut self.exhausted].into_iter()
+    }
+
+    /// Logs what is due by now of shortages that last or are over.
+    fn tell_of_shortages(&mut self) {
+        if self.full.next().or(self.exhausted.next()).is_none() {
+            return;
+        }
+        let (now, listener) = (Instant::now(), &self.listener);
+        let waiting =
+            || listener.as_ref().map_or(0, |it| sys::accept_queue(it.as_fd()).unwrap_or(0));
+        for shortage in [&mut self.full, &mut self.exhausted] {
+            shortage.tell(now, waiting).iter().for_each(|line| log::warn!("{line}"));
+        }
     }
 
     fn watch(&mut self, interest: Interest) -> io::Result<()> {
@@ -242,14 +287,6 @@ impl<S> Acceptor<S> {
                 poll.watch(listener, Token::LISTENER, &mut self.watched, interest)
             }
             None => Ok(()),
-        }
-    }
-
-    fn warn(&mut self, warning: std::fmt::Arguments<'_>) {
-        let now = Instant::now();
-        if self.warned.is_none_or(|last| last + Duration::from_secs(1) <= now) {
-            self.warned = Some(now);
-            log::warn!("{warning}");
         }
     }
 
@@ -277,6 +314,7 @@ impl<S> Acceptor<S> {
         self.seats.lift_limit();
         self.accept(BACKLOG as usize)?;
         self.listener = None;
+        (self.full, self.exhausted) = Default::default();
         let by = Instant::now() + self.drain_timeout.min(LONGEST);
         self.end_by = Some(by + GRACE);
         self.mailboxes.iter().for_each(|mailbox| mailbox.send(Mail::Drain(by)));
@@ -312,7 +350,8 @@ impl<S> Acceptor<S> {
             Some(Pause::Exhausted(until)) => Some(until),
             _ => None,
         };
-        let next = [pause, self.end_by].into_iter().flatten().min()?;
+        let lines = [self.full.next(), self.exhausted.next()];
+        let next = [pause, self.end_by].into_iter().chain(lines).flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 }

@@ -13,6 +13,17 @@ use crate::wire::reason::Reason;
 /// `RUST_LOG=info,reactor_server::events=warn`, so the name stays.
 const TARGET: &str = "reactor_server::events";
 
+/// Which connections have their two lines in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogConnections {
+    /// All of them, the first line as soon as they are accepted.
+    #[default]
+    All,
+    /// Those that sent something, the first line when its first bytes are read. A probe that
+    /// connects and closes leaves no line.
+    Used,
+}
+
 /// What the close line of a connection says.
 #[derive(Debug)]
 pub(crate) struct Closed {
@@ -26,23 +37,52 @@ pub(crate) struct Closed {
     pub(crate) reason: Reason,
 }
 
-/// The acceptor, which is thread `thread`, accepted a connection.
-pub(crate) fn opened(fd: RawFd, peer: SocketAddr, thread: i32) {
-    let (ip, port) = (peer.ip(), peer.port());
-    log::info!(target: TARGET, "new connection fd={fd},ip={ip},port={port}, thread id is {thread}.");
+/// Logs connections, as far as they are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ConnectionLog {
+    pub(crate) which: LogConnections,
+    /// The acceptor's thread.
+    pub(crate) acceptor: i32,
 }
 
-/// The reactor that owns a connection is about to close it.
-pub(crate) fn closed(closed: &Closed) {
-    let Closed { fd, peer, thread, messages, .. } = closed;
-    let Tally { received, sent } = closed.tally;
-    log::info!(
-        target: TARGET,
-        "connection close fd={fd},ip={},port={} is {thread}. \
-         open={:.3}s messages={messages} in={received}B out={sent}B reason={}",
-        peer.ip(),
-        peer.port(),
-        closed.open.as_secs_f64(),
-        closed.reason.as_str(),
-    );
+impl ConnectionLog {
+    /// The acceptor accepted a connection.
+    pub(crate) fn accepted(self, fd: RawFd, peer: SocketAddr) {
+        if self.which == LogConnections::All {
+            self.opened(fd, peer);
+        }
+    }
+
+    /// The first bytes of a connection were read.
+    pub(crate) fn used(self, fd: RawFd, peer: SocketAddr) {
+        if self.which == LogConnections::Used {
+            self.opened(fd, peer);
+        }
+    }
+
+    fn opened(self, fd: RawFd, peer: SocketAddr) {
+        let (ip, port, thread) = (peer.ip(), peer.port(), self.acceptor);
+        log::info!(
+            target: TARGET,
+            "new connection fd={fd},ip={ip},port={port}, thread id is {thread}."
+        );
+    }
+
+    /// The reactor that owns a connection is about to close it.
+    pub(crate) fn closed(self, closed: &Closed) {
+        let Closed { fd, peer, thread, messages, .. } = closed;
+        let Tally { received, sent } = closed.tally;
+        if self.which == LogConnections::Used && received == 0 {
+            return;
+        }
+        log::info!(
+            target: TARGET,
+            "connection close fd={fd},ip={},port={} is {thread}. \
+             open={:.3}s messages={messages} in={received}B out={sent}B reason={}",
+            peer.ip(),
+            peer.port(),
+            closed.open.as_secs_f64(),
+            closed.reason.as_str(),
+        );
+    }
 }

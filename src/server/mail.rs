@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
+use crate::server::connection_log::ConnectionLog;
 use crate::server::seats::Seat;
 use crate::server::workers::Job;
 
@@ -26,5 +27,6 @@ pub(crate) struct Newcomer<T = TcpStream> {
     pub(crate) address: SocketAddr,
     /// When it was accepted, in nanoseconds since the server was made.
     pub(crate) opened: u64,
+    pub(crate) log: ConnectionLog,
     pub(crate) seat: Seat,
 }

@@ -14,16 +14,16 @@ mod read_again;
 mod round_robin;
 mod seats;
 mod shared;
+mod shortage;
 mod stats;
+mod threads;
 mod visit;
 mod workers;
 
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -34,14 +34,16 @@ use crate::net::socket_option::SocketOption;
 use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
 use crate::wire::handler::Handler;
-use acceptor::{Acceptor, BACKLOG, Notice};
+use acceptor::{Acceptor, Notice};
 use mail::Mail;
 use reactor::Reactor;
 use seats::Seats;
 use shared::Shared;
+use threads::Threads;
 use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 
 pub use acceptor::Ending;
+pub use connection_log::LogConnections;
 pub use patience::Timeouts;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 
@@ -70,8 +72,10 @@ pub struct Config {
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
     /// default a reactor polls once more, and the acceptor for some microseconds.
     pub busy_poll: Option<Duration>,
-    /// How often [`Handler::tick`] is called; never by default.
+    /// How often [`Handler::tick`] is called, from [`Server::bind`] on; never by default.
     pub tick: Option<Duration>,
+    /// Which connections have lines in the log.
+    pub log_connections: LogConnections,
 }
 
 impl Default for Config {
@@ -91,19 +95,20 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             busy_poll: None,
             tick: None,
+            log_connections: LogConnections::All,
         }
     }
 }
 
-/// A server that listens, and serves when it is [`run`](Server::run).
+/// A server that listens, and serves when it is [`run`](Server::run). Dropped before, it ends
+/// its threads.
 pub struct Server<H: Handler> {
-    config: Config,
-    handler: Arc<H>,
     address: SocketAddr,
+    // Dropped before the threads, which it tells to end.
     acceptor: Acceptor<H::Session>,
+    threads: Threads,
     mailbox: Mailbox<Notice>,
-    reactors: Vec<EventLoop<Mail<H::Session>>>,
-    mailboxes: Vec<Mailbox<Mail<H::Session>>>,
+    busy_poll: BusyPoll,
     stats: Arc<Stats>,
 }
 
@@ -135,21 +140,22 @@ impl Handle {
 }
 
 impl<H: Handler> Server<H> {
-    /// Listens, so that the kernel queues connections from now on, and prepares everything
-    /// that can fail.
+    /// Starts all threads and then listens, so that the kernel queues connections from now on.
     ///
     /// # Errors
-    /// The address is not available, descriptors are short, or a number in the
-    /// configuration makes no sense.
+    /// The address is not available, descriptors are short, a thread cannot be started (see
+    /// [`NotStarted`](crate::program::thread::NotStarted)), or a number in the configuration
+    /// makes no sense.
     pub fn bind(config: Config, handler: H) -> io::Result<Server<H>> {
         check(&config)?;
-        let listener = listen(&config)?;
+        let listener = bind_socket(&config)?;
         let address = listener.local_addr()?;
+        let most = max_connections(&config)?;
         let (event_loop, mailbox) = EventLoop::new()?;
         let event_loops: io::Result<Vec<_>> =
             (0..config.io_threads).map(|_| EventLoop::new()).collect();
         let (reactors, mailboxes): (Vec<_>, Vec<_>) = event_loops?.into_iter().unzip();
-        let seats = Seats::new(max_connections(&config)?, mailbox.waker());
+        let seats = Seats::new(most, mailbox.waker());
         let stats = Arc::new(Stats::new(config.io_threads));
         let acceptor = Acceptor::new(
             event_loop,
@@ -157,10 +163,57 @@ impl<H: Handler> Server<H> {
             seats,
             mailboxes.clone(),
             config.drain_timeout,
+            config.log_connections,
             Arc::clone(&stats),
         )?;
-        let handler = Arc::new(handler);
-        Ok(Server { config, handler, address, acceptor, mailbox, reactors, mailboxes, stats })
+        let free_cpus = FreeCpus::of(cpus());
+        let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
+        let threads = Threads::new(mailbox.clone(), config.workers + config.io_threads);
+        let mut server = Server { address, acceptor, threads, mailbox, busy_poll, stats };
+        server.start_threads(&config, Arc::new(handler), reactors, mailboxes, &free_cpus)?;
+        server.acceptor.listen()?;
+        Ok(server)
+    }
+
+    /// Starts the workers and the reactors, and waits until all of them run.
+    fn start_threads(
+        &mut self,
+        config: &Config,
+        handler: Arc<H>,
+        reactors: Vec<EventLoop<Mail<H::Session>>>,
+        mailboxes: Vec<Mailbox<Mail<H::Session>>>,
+        free_cpus: &Arc<FreeCpus>,
+    ) -> io::Result<()> {
+        let Config { timeouts, tick, .. } = *config;
+        let codec = Arc::new(Codec::new(config.framing.clone(), config.max_message));
+        let (jobs, queue) = crossbeam_channel::bounded(JOBS_PER_REACTOR * reactors.len());
+        let (running, all_running) = crossbeam_channel::unbounded();
+        for number in 0..config.workers {
+            let (queue, mailboxes, running) = (queue.clone(), mailboxes.clone(), running.clone());
+            let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
+            self.threads.spawn(format!("worker-{number}"), move || {
+                let send_back = |job: Box<Job<_>>| mailboxes[job.reactor].send(Mail::Finish(job));
+                threads::notify(running);
+                work(&queue, &codec, &*handler, send_back);
+                Ok(())
+            })?;
+        }
+        for (number, event_loop) in reactors.into_iter().enumerate() {
+            let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
+            let workers =
+                (config.workers > 0).then(|| Workers::new(jobs.clone(), number, JOBS_PER_REACTOR));
+            let (budget, stats) = (HELD / config.io_threads, Arc::clone(&self.stats));
+            let busy_poll = BusyPoll::new(Duration::ZERO, config.busy_poll, Arc::clone(free_cpus));
+            let running = running.clone();
+            self.threads.spawn(format!("io-{number}"), move || {
+                let shared = Shared::new(codec, handler, workers, budget, number, stats);
+                let reactor = Reactor::new(event_loop, shared, timeouts, tick);
+                threads::notify(running);
+                reactor.run(busy_poll)
+            })?;
+        }
+        drop(running);
+        self.threads.wait_until_running(&all_running)
     }
 
     /// The address it listens on.
@@ -181,79 +234,20 @@ impl<H: Handler> Server<H> {
     /// Serves until it is told to end. The calling thread is the acceptor.
     ///
     /// # Errors
-    /// A thread did not start, or failed by a mistake of ours.
-    pub fn run(self) -> io::Result<Ending> {
-        let Server { config, handler, mut acceptor, mailbox, reactors, mailboxes, stats, .. } =
-            self;
-        let mut threads = Threads { acceptor: mailbox, handles: Vec::new() };
-        let free_cpus = FreeCpus::of(cpus());
-        let codec = Arc::new(Codec::new(config.framing, config.max_message));
-        let (jobs, queue) = crossbeam_channel::bounded(JOBS_PER_REACTOR * reactors.len());
-        for number in 0..config.workers {
-            let (queue, mailboxes) = (queue.clone(), mailboxes.clone());
-            let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
-            threads.spawn(format!("worker-{number}"), move || {
-                let send_back = |job: Box<Job<_>>| mailboxes[job.reactor].send(Mail::Finish(job));
-                work(&queue, &codec, &*handler, send_back);
-                Ok(())
-            })?;
+    /// A thread failed by a mistake of ours.
+    pub fn run(mut self) -> io::Result<Ending> {
+        let ending = self.acceptor.run(self.threads.len(), self.busy_poll);
+        if !matches!(ending, Ok(Ending::Drained)) {
+            // One may be stuck in a handler.
+            self.threads.detach();
         }
-        for (number, event_loop) in reactors.into_iter().enumerate() {
-            let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
-            let workers =
-                (config.workers > 0).then(|| Workers::new(jobs.clone(), number, JOBS_PER_REACTOR));
-            let (budget, stats) = (HELD / config.io_threads, Arc::clone(&stats));
-            let busy_poll = BusyPoll::new(Duration::ZERO, config.busy_poll, Arc::clone(&free_cpus));
-            threads.spawn(format!("io-{number}"), move || {
-                let shared = Shared::new(codec, handler, workers, budget, number, stats);
-                Reactor::new(event_loop, shared, config.timeouts, config.tick).run(busy_poll)
-            })?;
-        }
-        drop(jobs);
-        let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, free_cpus);
-        let ending = acceptor.run(threads.handles.len(), busy_poll)?;
-        if ending == Ending::Drained {
-            threads.join();
-        }
-        Ok(ending)
+        ending
     }
 }
 
 impl<H: Handler> fmt::Debug for Server<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
-/// The threads of a server. Each notifies the acceptor when it ends.
-#[derive(Debug)]
-struct Threads {
-    acceptor: Mailbox<Notice>,
-    handles: Vec<JoinHandle<()>>,
-}
-
-impl Threads {
-    fn spawn(
-        &mut self,
-        name: String,
-        body: impl FnOnce() -> io::Result<()> + Send + 'static,
-    ) -> io::Result<()> {
-        let acceptor = self.acceptor.clone();
-        let builder = thread::Builder::new().name(name.clone());
-        self.handles.push(builder.spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(body))
-                .unwrap_or_else(|_| Err(io::Error::other(format!("thread {name} panicked"))));
-            acceptor.send(Notice::Ended(result));
-        })?);
-        Ok(())
-    }
-
-    /// Waits for threads that have notified their end.
-    fn join(self) {
-        for handle in self.handles {
-            // It cannot have panicked: a panic of its body is caught.
-            let _ = handle.join();
-        }
     }
 }
 
@@ -292,8 +286,9 @@ const MOMENT: Duration = Duration::from_micros(20);
 /// [`REDUCED_READ`](budget::REDUCED_READ) bytes.
 const HELD: usize = 16 * 1024 * 1024;
 
-/// Listens, with the options that the kernel does not refuse.
-fn listen(config: &Config) -> io::Result<TcpListener> {
+/// A socket that is bound and does not listen yet, with the options that the kernel does not
+/// refuse.
+fn bind_socket(config: &Config) -> io::Result<TcpListener> {
     let domain = Domain::for_address(config.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     let options = listener_options::set(&socket, config.timeouts);
@@ -301,6 +296,5 @@ fn listen(config: &Config) -> io::Result<TcpListener> {
         log::warn!("{warning}");
     }
     socket.bind(&config.address.into())?;
-    socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

@@ -56,10 +56,8 @@ pub(crate) enum Arrival {
 /// The queries: what follows from the state. None of them changes anything.
 impl<S, T: Socket> Peer<S, T> {
     /// What to watch for in this state. While replies are unsent the peer is not read from,
-    /// and TCP makes it wait.
-    ///
-    /// While a worker has its messages the peer stays watched. Only if it sends more is that
-    /// switched off. Most peers do not, which saves two system calls per message.
+    /// and TCP makes it wait. While a worker has its messages the peer stays watched until it
+    /// sends more: most peers do not, which saves two system calls per message.
     pub(crate) fn interest(&self) -> Interest {
         match (self.phase, self.turn) {
             _ if self.has_unsent() => Interest::WRITABLE,
@@ -155,11 +153,15 @@ impl<S, T: Socket> Peer<S, T> {
         self.connection.socket()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
+
     /// What its close line says, `now` being in nanoseconds since the server was made.
     pub(crate) fn closed(&self, thread: i32, now: u64, reason: Reason) -> Closed {
         Closed {
             fd: self.socket().as_fd().as_raw_fd(),
-            peer: SocketAddr::new(self.ip, self.port),
+            peer: self.address(),
             thread,
             open: Duration::from_nanos(now.saturating_sub(self.opened)),
             messages: self.messages,

@@ -12,7 +12,6 @@ use crate::net::slab::Slab;
 use crate::net::socket::Socket;
 use crate::net::sys;
 use crate::net::token::Token;
-use crate::server::connection_log;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::patience::{Check, Patience, Timeouts};
 use crate::server::peer::Peer;
@@ -103,6 +102,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     /// Takes a connection over from the acceptor.
     fn adopt(&mut self, newcomer: Newcomer<T>) {
         self.shared.stats().opened.add(1);
+        self.shared.log = newcomer.log;
         let address = newcomer.address;
         let session = self.shared.call(|handler| handler.opened(address));
         let token = self.peers.insert(Peer::new(newcomer, session));
@@ -175,7 +175,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         let now = stats.nanoseconds();
         // Counted first, so that a reader of the line finds it in the counters.
         stats.count_close(self.shared.reactor, now, reason);
-        connection_log::closed(&peer.closed(self.thread, now, reason));
+        self.shared.log.closed(&peer.closed(self.thread, now, reason));
     }
 
     /// Epoll does not watch the peer: its connection is lost, and no other.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::net::token::Token;
 use crate::server::budget::Budget;
+use crate::server::connection_log::ConnectionLog;
 use crate::server::handling::{Handled, Verdict, contained};
 use crate::server::phase::Turn;
 use crate::server::read_again::ReadAgain;
@@ -22,6 +23,8 @@ pub(crate) struct Shared<H: Handler> {
     pub(crate) budget: Budget,
     pub(crate) read_again: ReadAgain,
     pub(crate) reactor: usize,
+    /// As the acceptor has it.
+    pub(crate) log: ConnectionLog,
     stats: Arc<Stats>,
 }
 
@@ -35,7 +38,8 @@ impl<H: Handler> Shared<H> {
         stats: Arc<Stats>,
     ) -> Shared<H> {
         let (budget, read_again) = (Budget::new(budget), ReadAgain::new());
-        Shared { codec, handler, workers, budget, read_again, reactor, stats }
+        let log = ConnectionLog::default();
+        Shared { codec, handler, workers, budget, read_again, reactor, log, stats }
     }
 
     /// Calls the handler. A panic in it ends here, is counted, and returns `None`.

@@ -1,6 +1,7 @@
 //! One visit to one peer: read, answer, write.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::thread;
 
 use crate::net::connection::{SCRATCH, Tally};
@@ -261,6 +262,9 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         let result = result.and_then(|()| self.peer.advance());
         let (tally, held) = self.before;
         let (after, stats) = (self.peer.tally(), self.shared.stats());
+        if tally.received == 0 && after.received > 0 {
+            self.shared.log.used(self.peer.socket().as_fd().as_raw_fd(), self.peer.address());
+        }
         stats.received.add(after.received - tally.received);
         stats.sent.add(after.sent - tally.sent);
         self.shared.budget.account(held, self.peer.held());

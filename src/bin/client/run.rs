@@ -1,13 +1,15 @@
 //! A run: the load, and what is measured around it.
 
 use std::io;
-use std::thread;
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use procfs::process::Process;
 use reactor_server::load::{Control, Load, Outcome, Plan, Stage};
+use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::{Signal, Signals};
+use reactor_server::program::thread;
 
 use crate::cli::LoadArgs;
 use crate::local::is_local;
@@ -65,8 +67,10 @@ impl<'a> Run<'a> {
         let server = server.transpose()?;
         let client = Readings::begin(Meter::of_this_process()?)?;
         let environment = Environment::now(share_cpus(plan, &client, server.as_ref()));
-        let load = Load::start(plan).context("cannot start the load")?;
-        handle_signals(signals, load.control()).context("cannot start a thread")?;
+        let (control, controls) = mpsc::channel();
+        handle_signals(signals, controls).map_err(with_limits)?;
+        let load = Load::start(plan).map_err(with_limits).context("cannot start the load")?;
+        control.send(load.control()).context("the thread signals has ended")?;
         let goal = Goal::Connections(plan.connections as u64);
         Ok(Run {
             args,
@@ -180,11 +184,13 @@ fn share_cpus(plan: &Plan, client: &Readings, server: Option<&Readings>) -> bool
         .unwrap_or_else(|| is_local(plan.target.ip()))
 }
 
-/// The first signal to end stops the load, whose report is still printed. A second one ends
-/// the process, in case the report finds no reader. Under nohup, SIGHUP stays ignored.
-fn handle_signals(signals: Signals, load: Control) -> io::Result<()> {
+/// Starts a thread that handles signals once it receives the control of the load. The first
+/// signal to end stops the load, whose report is still printed. A second one ends the process,
+/// in case the report finds no reader. Under nohup, SIGHUP stays ignored.
+fn handle_signals(signals: Signals, controls: mpsc::Receiver<Control>) -> io::Result<()> {
     let ignores_hangup = ignores_hangup();
     let handle = move || {
+        let Ok(load) = controls.recv() else { return };
         let mut is_stopping = false;
         while let Ok(signal) = signals.wait() {
             match signal {
@@ -200,7 +206,7 @@ fn handle_signals(signals: Signals, load: Control) -> io::Result<()> {
             }
         }
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(handle).map(drop)
+    thread::start("signals".to_owned(), 1, handle).map(drop)
 }
 
 /// Waiting for a signal returns it even if it is ignored, so this must be asked for.

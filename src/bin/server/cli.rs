@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
-use clap::{Command, CommandFactory, FromArgMatches, Parser};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::help::{env_in_long_help_only, negative_numbers_are_values};
 use reactor_server::program::units::{self, Timeout};
-use reactor_server::{Config, Echo, Timeouts};
+use reactor_server::{Config, Echo, LogConnections, Timeouts};
 
 const THREADS: &str = "Threads";
 const MESSAGES: &str = "Messages";
@@ -108,6 +108,21 @@ pub(crate) struct Cli {
     /// The environment variable RUST_LOG selects what is logged.
     #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE")]
     pub(crate) log_file: Option<PathBuf>,
+    /// Connections to log
+    ///
+    /// A probe that connects and closes leaves no line with "used". The counters count it.
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = LogFlag::All)]
+    #[arg(env = "SERVER_LOG_CONNECTIONS")]
+    log_connections: LogFlag,
+}
+
+/// Which connections are logged, as it is named on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFlag {
+    /// Every connection.
+    All,
+    /// Connections that sent at least one byte.
+    Used,
 }
 
 const BUSY_POLL: &str = "\
@@ -156,6 +171,10 @@ impl Cli {
             drain_timeout: self.drain_timeout,
             busy_poll: self.busy_poll.0,
             tick: None,
+            log_connections: match self.log_connections {
+                LogFlag::All => LogConnections::All,
+                LogFlag::Used => LogConnections::Used,
+            },
         }
     }
 

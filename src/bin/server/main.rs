@@ -5,15 +5,16 @@ mod counters;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use cli::Cli;
+use reactor_server::program::cause::with_limits;
 use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
 use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signal, Signals};
+use reactor_server::program::thread::{self, NotStarted};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
 
 fn main() -> ExitCode {
@@ -32,29 +33,44 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
     give_memory_back();
     let signals = Signals::block().context("cannot block signals")?;
     let log_file = cli.log_file.as_deref();
-    let logger = Logger::start(log_file).with_context(|| match log_file {
-        Some(path) => format!("cannot write the log to {}", path.display()),
-        None => "cannot start the log".to_owned(),
-    })?;
+    let logger =
+        Logger::start(log_file).map_err(|error| match (NotStarted::of(&error), log_file) {
+            (None, Some(path)) => {
+                let context = format!("cannot write the log to {}", path.display());
+                anyhow::Error::new(error).context(context)
+            }
+            _ => with_limits(error).into(),
+        })?;
     // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
-    let server = bind(cli)?;
+    let config = cli.config();
+    let server = bind(&config, cli.handler())?;
     let handle = server.handle();
-    handle_signals(signals, handle.clone(), logger.clone()).context("cannot start a thread")?;
+    handle_signals(signals, handle.clone(), logger.clone()).map_err(with_limits)?;
+    // From here on nothing can fail for want of a resource.
+    announce(&server, cli, &config);
     let ending = server.run();
     counters::log_summary(handle.stats(), logger.dropped());
     logger.flush(Duration::from_secs(1));
     Ok(ending?)
 }
 
-fn bind(cli: &Cli) -> anyhow::Result<Server<Echo>> {
+fn bind(config: &Config, handler: Echo) -> anyhow::Result<Server<Echo>> {
     if let Err(error) = raise_descriptor_limit() {
         log::warn!("cannot raise the limit of open descriptors: {error}");
     }
-    let config = cli.config();
-    let Config { address, io_threads, workers, max_connections, .. } = config;
-    let server = Server::bind(config, cli.handler())
-        .with_context(|| format!("cannot listen on {address}"))?;
+    Server::bind(config.clone(), handler).map_err(|error| match NotStarted::of(&error) {
+        Some(_) => with_limits(error).into(),
+        None => {
+            let context = format!("cannot listen on {}", config.address);
+            anyhow::Error::new(with_limits(error)).context(context)
+        }
+    })
+}
+
+/// Says that the server listens, which is true from now on: all threads run.
+fn announce(server: &Server<Echo>, cli: &Cli, config: &Config) {
+    let Config { io_threads, workers, max_connections, .. } = *config;
     let (address, most) = (server.local_addr(), server.max_connections());
     if max_connections.is_some_and(|wanted| most < wanted) {
         log::warn!("the limit of open descriptors (ulimit -n) allows {most} connections, not more");
@@ -72,7 +88,6 @@ fn bind(cli: &Cli) -> anyhow::Result<Server<Echo>> {
         // For a program that started this one. It need not read it.
         let _ = writeln!(io::stdout(), "listening on {address}");
     }
-    Ok(server)
 }
 
 /// A warning if there are more I/O threads than the CPUs can use.
@@ -104,7 +119,7 @@ fn handle_signals(signals: Signals, server: Handle, logger: Logger) -> io::Resul
             handle(signal);
         }
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(run).map(drop)
+    thread::start("signals".to_owned(), 1, run).map(drop)
 }
 
 #[cfg(test)]

@@ -11,10 +11,12 @@ mod hostile;
 mod logs;
 mod memory;
 mod network;
+mod probes;
 mod process;
 mod signals;
 mod soak;
 mod splits;
+mod threads;
 mod urgent;
 
 use crate::harness::row::Row;
@@ -30,10 +32,12 @@ pub(crate) const FAMILIES: &[&[Row]] = &[
     splits::ROWS,
     urgent::ROWS,
     process::ROWS,
+    threads::ROWS,
     signals::ROWS,
     logs::ROWS,
     descriptors::ROWS,
     network::ROWS,
     churn::ROWS,
+    probes::ROWS,
     drain::ROWS,
 ];

@@ -18,6 +18,7 @@ use crate::net::mailbox::Mailbox;
 use crate::net::poll::Event;
 use crate::net::token::Token;
 use crate::server::budget::REDUCED_READ;
+use crate::server::connection_log::ConnectionLog;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::reactor::Reactor;
 use crate::server::workers::Job;
@@ -100,7 +101,8 @@ impl World {
             SocketAddr::from((Ipv4Addr::LOCALHOST, client.port)),
         );
         client.since = now();
-        self.mail.push_back(Mail::Adopt(Newcomer { socket, address, opened: 0, seat }));
+        let log = ConnectionLog::default();
+        self.mail.push_back(Mail::Adopt(Newcomer { socket, address, opened: 0, log, seat }));
         self.checker.clients.push(client);
     }
 
