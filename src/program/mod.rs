@@ -1,5 +1,6 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! signals as values, units on the command line, limits and CPU time of a process.
+//! signals as values, standard streams and files that need not block, units on the command
+//! line, limits and CPU time of a process.
 
 pub mod cpu;
 #[cfg(feature = "program")]
@@ -8,7 +9,11 @@ pub mod framing;
 pub mod help;
 pub mod limits;
 #[cfg(feature = "program")]
+mod log_batch;
+#[cfg(feature = "program")]
 pub mod logger;
 pub mod signals;
+#[cfg(feature = "program")]
+pub mod stream;
 #[cfg(feature = "program")]
 pub mod units;

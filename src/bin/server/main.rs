@@ -12,16 +12,17 @@ use anyhow::Context;
 use cli::Cli;
 use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
-use reactor_server::program::signals::{Signal, Signals};
+use reactor_server::program::signals::{Signal, Signals, survive_file_size_limit};
+use reactor_server::program::stream::print_error;
 use reactor_server::{Config, Echo, Ending, Handle, Server};
 
 fn main() -> ExitCode {
+    survive_file_size_limit();
     match run(&Cli::parse_or_exit()) {
         Ok(Ending::Drained) => ExitCode::SUCCESS,
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => {
-            // If standard error is closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            print_error(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -37,12 +38,17 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
     })?;
     // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    let ending = serve(cli, signals, &logger);
+    logger.end(Duration::from_secs(1));
+    ending
+}
+
+fn serve(cli: &Cli, signals: Signals, logger: &Logger) -> anyhow::Result<Ending> {
     let server = bind(cli)?;
     let handle = server.handle();
     handle_signals(signals, handle.clone(), logger.clone()).context("cannot start a thread")?;
     let ending = server.run();
     counters::log_summary(handle.stats(), logger.dropped());
-    logger.flush(Duration::from_secs(1));
     Ok(ending?)
 }
 

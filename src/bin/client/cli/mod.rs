@@ -8,7 +8,7 @@ mod values;
 use std::env;
 
 use clap::{Command, CommandFactory, Error, FromArgMatches};
-use reactor_server::program::help::env_in_long_help_only;
+use reactor_server::program::help::{env_in_long_help_only, print_and_exit};
 
 pub(crate) use load::LoadArgs;
 pub(crate) use report::ReportArgs;
@@ -30,7 +30,7 @@ impl Task {
             true => (report_command().bin_name("client report"), Task::parse_report as Parse),
             false => (load_command(), Task::parse_load as Parse),
         };
-        parse(&mut command).unwrap_or_else(|error| error.format(&mut command).exit())
+        parse(&mut command).unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
     }
 
     fn parse_report(command: &mut Command) -> Result<Task, Error> {
