@@ -5,6 +5,7 @@ mod codec;
 mod drain;
 mod echo;
 mod handler;
+mod log;
 mod program;
 mod round_robin;
 mod slow_and_hostile;
