@@ -56,6 +56,11 @@ impl Batch {
         let _ = writeln!(self.bytes, "{at} {level}{}", line.text);
     }
 
+    /// Ends the line that is the last one in the file, before all others.
+    pub(crate) fn break_line(&mut self) {
+        self.bytes.push(b'\n');
+    }
+
     pub(crate) fn is_written(&self) -> bool {
         self.bytes.is_empty()
     }

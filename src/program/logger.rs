@@ -65,16 +65,7 @@ impl Logger {
         // A request that finds no room follows others that do the same.
         let (requests, inbox) = bounded(16);
         let counts = Arc::<Counts>::default();
-        let writer = Writer {
-            lines: queue,
-            requests: inbox,
-            path: path.map(Path::to_owned),
-            output: path.map_or_else(Stream::stderr, Stream::append)?,
-            batch: Batch::default(),
-            counts: Arc::clone(&counts),
-            dropped_reported: 0,
-            most_waiting: 0,
-        };
+        let writer = Writer::open(path, queue, inbox, Arc::clone(&counts))?;
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
         let env = env_logger::Env::default().default_filter_or("info");
         let filter = env_logger::Builder::from_env(env).build();
@@ -149,6 +140,22 @@ struct Writer {
 }
 
 impl Writer {
+    fn open(
+        path: Option<&Path>,
+        lines: Receiver<Line>,
+        requests: Receiver<Request>,
+        counts: Arc<Counts>,
+    ) -> io::Result<Writer> {
+        let output = path.map_or_else(Stream::stderr, Stream::append)?;
+        let mut batch = Batch::default();
+        if path.is_some_and(|path| !stream::is_descriptor(path) && output.is_cut(path)) {
+            batch.break_line();
+        }
+        let path = path.map(Path::to_owned);
+        let (dropped_reported, most_waiting) = (0, 0);
+        Ok(Writer { lines, requests, path, output, batch, counts, dropped_reported, most_waiting })
+    }
+
     fn run(mut self) {
         while let Ok(request) = self.step() {
             match request {
@@ -270,4 +277,64 @@ fn tell(line: &str) {
     let line = format!("{line}\n");
     let _ = Stream::stderr()
         .and_then(|mut stderr| stderr.write_within(line.as_bytes(), Some(Duration::ZERO)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A log without its writer.
+    fn log_alone() -> (ChannelLog, Receiver<Line>) {
+        let filter = env_logger::Builder::new().filter_level(log::LevelFilter::Info).build();
+        let (lines, queue) = unbounded();
+        (ChannelLog { filter, lines, counts: Arc::default() }, queue)
+    }
+
+    fn write(log: &ChannelLog, text: &str) {
+        log.log(&Record::builder().level(Level::Info).args(format_args!("{text}")).build());
+    }
+
+    #[test]
+    fn the_lines_of_a_hundred_thousand_connections_wait_and_lose_none() {
+        let (log, queue) = log_alone();
+        let ip = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        for fd in 0..100_000 {
+            write(
+                &log,
+                &format!("new connection fd={fd},ip={ip},port=65535, thread id is 4194304."),
+            );
+            let figures = "open=86400.000s messages=100000 in=2400000B out=2400000B";
+            write(
+                &log,
+                &format!(
+                    "connection close fd={fd},ip={ip},port=65535 is 4194304. {figures} reason=eof"
+                ),
+            );
+        }
+        assert_eq!((queue.len(), log.counts.dropped.load(Relaxed)), (200_000, 0));
+    }
+
+    #[test]
+    fn what_is_not_written_is_counted_when_the_bound_is_reached() {
+        let (log, queue) = log_alone();
+        let path = std::env::temp_dir().join(format!("logger-{}", std::process::id()));
+        let (_requests, inbox) = bounded(1);
+        let mut writer = Writer::open(Some(&path), queue, inbox, Arc::clone(&log.counts)).unwrap();
+        let (text, logged) = ("x".repeat(10_000), 5_000);
+        (0..logged).for_each(|_| write(&log, &text));
+        let dropped = log.counts.dropped.load(Relaxed);
+        assert!(dropped > 0, "there is no bound");
+        writer.end(Instant::now() + Duration::from_secs(20));
+        // What was written makes room.
+        write(&log, &text);
+        writer.end(Instant::now() + Duration::from_secs(20));
+        let written = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let lines = written.lines().filter(|line| line.ends_with(&text)).count() as u64;
+        assert_eq!((lines, log.counts.dropped.load(Relaxed)), (logged + 1 - dropped, dropped));
+        assert!(written.contains(&format!(" WARN {dropped} log lines were dropped\n")));
+        assert_eq!(log.counts.waiting.load(Relaxed), 0);
+    }
 }

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, RawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,6 +115,17 @@ impl Stream {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             result => result,
         }
+    }
+
+    /// Returns whether this is a file, the one of this path, whose last line does not end.
+    pub(crate) fn is_cut(&self, path: &Path) -> bool {
+        let mut last = [b'\n'];
+        let read_last = |file: File| {
+            let end = file.metadata()?.len();
+            file.read_exact_at(&mut last, end.saturating_sub(1))
+        };
+        // An empty file, or one that may not be read, is not cut as far as is known.
+        self.is_regular && File::open(path).and_then(read_last).is_ok() && last != *b"\n"
     }
 
     /// Returns whether both lead to the same file, pipe, socket or terminal.
