@@ -46,7 +46,7 @@ fn unread(bench: &Bench) -> Result<String> {
     let dropped = read_at_last(bench, more)?;
     ensure!(bench.all == (dropped > 0), "{dropped} lines were dropped");
     Ok(format!(
-        "{figure}; read at last, after {more}, {dropped} lines were dropped, which is all that is \
+        "{figure}; read at last after {more}, {dropped} lines were dropped, which is all that is \
          missing"
     ))
 }
