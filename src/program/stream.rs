@@ -11,6 +11,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use memchr::memrchr;
+
 use crate::net::sys;
 
 const STDIN: RawFd = 0;
@@ -111,7 +113,10 @@ impl Stream {
         if !sys::wait_for(self.file.as_fd(), libc::POLLOUT, time)? {
             return Ok(0);
         }
-        match self.file.write(&bytes[..bytes.len().min(PIPE_BUF)]) {
+        // Whole lines, so that those of others that write to the same pipe are not inside of them.
+        let most = &bytes[..bytes.len().min(PIPE_BUF)];
+        let length = memrchr(b'\n', most).map_or(most.len(), |end| end + 1);
+        match self.file.write(&most[..length]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             result => result,
         }

@@ -66,21 +66,27 @@ fn whole_lines(log: &str) -> Vec<&str> {
     lines
 }
 
+/// How many lines were not written, as a server that has ended says on standard error.
+fn lost_lines(server: &mut ServerProcess, reason: &str) -> usize {
+    let mut stderr = String::new();
+    let mut pipe = server.child.stderr.take().expect("its errors");
+    pipe.read_to_string(&mut stderr).expect("text");
+    let count = stderr.strip_prefix("error: ").and_then(|text| text.split_once(' '));
+    let (count, rest) = count.unwrap_or_else(|| panic!("{stderr:?}"));
+    assert_eq!(rest, format!("log lines were not written: {reason}\n"));
+    count.parse().expect("a count")
+}
+
 #[test]
 fn beyond_the_file_size_limit_log_lines_are_dropped_and_counted() {
     let mut server = limited_server();
     serve(&server);
     end(&mut server);
-    let mut stderr = String::new();
-    let pipe = server.child.stderr.take().expect("its errors");
-    BufReader::new(pipe).read_to_string(&mut stderr).expect("text");
-    let count = stderr.strip_prefix("error: ").and_then(|text| text.split_once(' '));
-    let (count, reason) = count.unwrap_or_else(|| panic!("{stderr:?}"));
-    assert_eq!(reason, "log lines were not written: File too large (os error 27)\n");
+    let lost = lost_lines(&mut server, "File too large (os error 27)");
     let log = server.log();
     assert_eq!(log.len() as u64, LIMIT);
     let whole = &log[..=log.rfind('\n').expect("a line")];
-    assert_eq!(whole_lines(whole).len() + count.parse::<usize>().expect("a count"), LINES);
+    assert_eq!(whole_lines(whole).len() + lost, LINES);
 }
 
 #[test]
@@ -149,19 +155,23 @@ fn a_non_blocking_standard_error_gets_whole_log_lines() {
     assert_eq!(whole_lines(&log).len(), LINES);
 }
 
-#[test]
-fn a_slowly_read_named_pipe_gets_whole_log_lines() {
-    let path = temporary("slow-pipe");
+/// A server that logs to a named pipe of 4 KiB, and a reader of it that has read nothing.
+fn server_with_pipe(name: &str) -> (ServerProcess, fs::File) {
+    let path = temporary(name);
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
     let fifo = fs::File::options().read(true).write(true).open(&path).expect("a pipe");
     rustix::pipe::fcntl_setpipe_size(&fifo, 4096).expect("a small pipe");
     let mut command = Command::new(SERVER);
-    command.args(["127.0.0.1", "0", "--log-file"]).arg(&path);
-    let mut server = ServerProcess::spawn(command, PathBuf::new());
+    command.args(["127.0.0.1", "0", "--log-file"]).arg(&path).stderr(Stdio::piped());
+    let server = ServerProcess::spawn(command, PathBuf::new());
+    // It ends with its last writer, which is the server.
+    (server, fs::File::open(&path).expect("a reader"))
+}
+
+#[test]
+fn a_slowly_read_named_pipe_gets_whole_log_lines() {
+    let (mut server, mut reader) = server_with_pipe("slow-pipe");
     serve(&server);
-    // From now on it ends with its last writer.
-    let mut reader = fs::File::open(&path).expect("a reader");
-    drop(fifo);
     server.signal(Signal::TERM);
     let (mut log, mut buffer) = (Vec::new(), [0; 100]);
     while let count @ 1.. = reader.read(&mut buffer).expect("lines") {
@@ -169,6 +179,17 @@ fn a_slowly_read_named_pipe_gets_whole_log_lines() {
     }
     assert_eq!(server.exit_code(), Some(0));
     assert_eq!(whole_lines(&String::from_utf8(log).expect("text")).len(), LINES);
+}
+
+#[test]
+fn log_lines_that_nobody_reads_are_counted_at_the_end() {
+    let (mut server, mut reader) = server_with_pipe("unread-pipe");
+    serve(&server);
+    end(&mut server);
+    let mut log = String::new();
+    reader.read_to_string(&mut log).expect("lines");
+    let lost = lost_lines(&mut server, "nobody reads them");
+    assert_eq!(whole_lines(&log).len() + lost, LINES);
 }
 
 #[test]
