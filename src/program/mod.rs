@@ -1,6 +1,6 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! signals as values, standard streams and files that need not block, units on the command
-//! line, limits and CPU time of a process.
+//! streams that are written whole, signals as values, units on the command line, limits and
+//! CPU time of a process.
 
 pub mod cpu;
 #[cfg(feature = "program")]
