@@ -10,6 +10,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+#[cfg(feature = "program")]
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
 pub(crate) use libc::epoll_event;
@@ -72,10 +74,15 @@ fn epoll_wait_milliseconds(
     timeout: Option<Duration>,
 ) -> io::Result<libc::c_int> {
     let capacity = i32::try_from(events.len()).unwrap_or(i32::MAX);
-    let timeout = timeout
-        .map_or(-1, |time| i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
+    let timeout = milliseconds(timeout);
     // SAFETY: the kernel writes at most `capacity` events, which is what `events` holds.
     check(unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), capacity, timeout) })
+}
+
+/// What the kernel takes for a timeout: -1 is none.
+fn milliseconds(timeout: Option<Duration>) -> libc::c_int {
+    timeout
+        .map_or(-1, |time| i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX))
 }
 
 /// By number, because not every C library has a function for it.
@@ -131,6 +138,64 @@ pub(crate) fn choose_port_on_connecting(socket: BorrowedFd<'_>) -> io::Result<()
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const yes).cast(), length)
     })
     .map(drop)
+}
+
+/// Waits until one of these events of a descriptor (`POLLIN`, `POLLOUT`) or an error is there.
+/// Returns whether that was before the timeout.
+#[cfg(feature = "program")]
+pub(crate) fn wait_for(
+    fd: BorrowedFd<'_>,
+    events: libc::c_short,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: the kernel reads and writes one entry, which is what `poll` is.
+    check(unsafe { libc::poll(&mut poll, 1, milliseconds(timeout)) }).map(|ready| ready > 0)
+}
+
+/// Duplicates a descriptor by its number, which none of the standard streams gets.
+#[cfg(feature = "program")]
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    const FIRST: libc::c_int = 3;
+    fcntl(fd, libc::F_DUPFD_CLOEXEC, FIRST).map(owned)
+}
+
+#[cfg(feature = "program")]
+fn fcntl(fd: RawFd, command: libc::c_int, argument: libc::c_int) -> io::Result<libc::c_int> {
+    // SAFETY: its commands here take a number, and fail if the descriptor is not open.
+    check(unsafe { libc::fcntl(fd, command, argument) })
+}
+
+/// Bit N is set if descriptor N, a standard stream, was closed when the process began.
+#[cfg(feature = "program")]
+static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
+
+/// Returns whether a descriptor is a standard stream that was closed when the process began.
+#[cfg(feature = "program")]
+pub(crate) fn was_closed_at_start(fd: RawFd) -> bool {
+    (0..3).contains(&fd) && CLOSED_AT_START.load(Relaxed) & (1 << fd) != 0
+}
+
+/// Runs before `main`, and before the runtime of `std` opens `/dev/null` in place of the
+/// standard streams that are closed. Afterwards they cannot be told from others.
+#[cfg(feature = "program")]
+#[used]
+// SAFETY: the section has pointers to functions, which the C library calls once, on the one
+// thread that there is. This one calls nothing that must be initialised first.
+#[unsafe(link_section = ".init_array")]
+static NOTE_CLOSED_STREAMS: extern "C" fn() = {
+    extern "C" fn note() {
+        let is_closed = |fd: &RawFd| fcntl(*fd, libc::F_GETFD, 0).is_err();
+        let closed = (0..3).filter(is_closed).fold(0, |bits, fd| bits | 1 << fd);
+        CLOSED_AT_START.store(closed, Relaxed);
+    }
+    note
+};
+
+/// Ignores a signal, in this process and in all that it starts.
+pub(crate) fn ignore_signal(signal: libc::c_int) {
+    // SAFETY: takes numbers only, and no code runs when the signal arrives.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 pub(crate) fn eventfd() -> io::Result<File> {

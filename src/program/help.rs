@@ -1,6 +1,12 @@
 //! Help texts of the command lines.
 
-use clap::Command;
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::process::exit;
+
+use clap::{Command, Error};
+
+use crate::program::stream::{Stream, print_error};
 
 /// Has `-h` print one line per flag: only `--help` names the environment variables.
 pub fn env_in_long_help_only(command: Command) -> Command {
@@ -20,6 +26,31 @@ pub fn negative_numbers_are_values(command: Command) -> Command {
         let takes_values = arg.get_action().takes_values();
         arg.allow_negative_numbers(takes_values)
     })
+}
+
+/// Prints the help, the version or the usage error that parsing a command line has ended with,
+/// and exits. Help that cannot be written whole is an error.
+pub fn print_and_exit(error: &Error) -> ! {
+    let is_error = error.use_stderr();
+    let (stream, is_terminal) = match is_error {
+        true => (Stream::stderr(), io::stderr().is_terminal()),
+        false => (Stream::stdout(), io::stdout().is_terminal()),
+    };
+    let text = error.render();
+    let text =
+        if is_terminal && allows_styles() { text.ansi().to_string() } else { text.to_string() };
+    match stream.and_then(|mut stream| stream.write_all(text.as_bytes())) {
+        Err(failure) if !is_error => {
+            print_error(&format!("error: cannot write to standard output: {failure}"));
+            exit(1)
+        }
+        _ => exit(error.exit_code()),
+    }
+}
+
+fn allows_styles() -> bool {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && env::var_os("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! signals as values, units on the command line, text of others made printable, limits and
-//! CPU time of a process, threads by name.
+//! streams that are written whole, signals as values, units on the command line, text of others
+//! made printable, limits and CPU time of a process, threads by name.
 
 pub mod cause;
 pub mod cpu;
@@ -10,9 +10,13 @@ pub mod framing;
 pub mod help;
 pub mod limits;
 #[cfg(feature = "program")]
+mod log_batch;
+#[cfg(feature = "program")]
 pub mod logger;
 pub mod printable;
 pub mod signals;
+#[cfg(feature = "program")]
+pub mod stream;
 pub mod thread;
 #[cfg(feature = "program")]
 pub mod units;

@@ -22,6 +22,13 @@ pub struct Signals(SignalSet);
 const SIGNALS: [libc::c_int; 5] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1];
 
+/// Has a write beyond the file size limit (`ulimit -f`) fail, as a write to a full disk does,
+/// instead of ending the process. It changes the whole process, so programs call it and the
+/// library does not.
+pub fn survive_file_size_limit() {
+    sys::ignore_signal(libc::SIGXFSZ);
+}
+
 impl Signals {
     /// Blocks the signals in this thread and in all threads that it starts from now on, so
     /// that only [`wait`](Self::wait) receives them. Call it before any thread is started.

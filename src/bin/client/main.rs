@@ -10,18 +10,18 @@ mod progress;
 mod report;
 mod run;
 
-use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
-use output::print_error;
+use output::Output;
 use reactor_server::load::{Plan, option_warnings};
 use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
 use reactor_server::program::printable::printable;
-use reactor_server::program::signals::Signals;
+use reactor_server::program::signals::{Signals, survive_file_size_limit};
+use reactor_server::program::stream::{Stream, print_error};
 use report::{Report, text};
 use run::{INTERRUPTED, Run};
 use serde_json::Value;
@@ -30,6 +30,7 @@ use serde_json::Value;
 const CONDITION_MET: u8 = 3;
 
 fn main() -> ExitCode {
+    survive_file_size_limit();
     let result = match Task::parse_or_exit() {
         Task::Load(args) if args.check => preflight::check(&args),
         Task::Load(args) => load(&args),
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
     // Before the load, so that its results are not lost if this fails; and before signals are
     // blocked, because a named pipe has it wait for a reader.
-    let mut output = output::open(args.results.output.as_deref())?;
+    let mut output = Output::open(args.results.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
     let wanted = args.plan();
     let requested = wanted.connections as u64;
@@ -77,7 +78,7 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     // After reading, because an output may be one of the files; and both before anything is
     // printed.
     let page = args.html.as_deref().map(output::create).transpose()?;
-    let mut output = output::open(args.results.output.as_deref())?;
+    let mut output = Output::open(args.results.output.as_deref())?;
     write(&mut output, &report, &args.results)?;
     if let Some(mut page) = page {
         let html = page::render(&report, &args.results.percentiles);
@@ -87,20 +88,23 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Report> {
-    let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut text = Vec::new();
+    Stream::open(path)
+        .and_then(|mut file| file.read_to_end(&mut text))
+        .with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&text)
         .map_err(anyhow::Error::from)
         .and_then(Report::checked)
         .with_context(|| format!("{} has no results of client --json", path.display()))
 }
 
-fn write(output: &mut dyn Write, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
+fn write(output: &mut Output<'_>, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
     let text = if args.json {
         json_text(&report.to_json(&args.percentiles)?)
     } else {
         text::render(report, &args.percentiles)
     };
-    output::write_results(output, &text)
+    output.write_results(&text)
 }
 
 /// JSON of which every line can be shown on a terminal.

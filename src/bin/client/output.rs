@@ -1,43 +1,54 @@
-//! Where results and everything else are written.
+//! Where results are written.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
-use reactor_server::program::printable::printable;
+use anyhow::{Context, bail};
+use reactor_server::program::stream::Stream;
 
-/// Opens the output for results: a file, or standard output.
-///
-/// # Errors
-/// The file cannot be created.
-pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
-    Ok(match path {
-        None => Box::new(io::stdout()),
-        Some(path) => Box::new(create(path)?),
-    })
+/// The output for results: a file, or standard output.
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    stream: Stream,
+    /// `None` is standard output.
+    path: Option<&'a Path>,
+}
+
+impl<'a> Output<'a> {
+    /// Opens the file of this path, or standard output.
+    ///
+    /// # Errors
+    /// The file cannot be created, or standard output is closed.
+    pub(crate) fn open(path: Option<&'a Path>) -> anyhow::Result<Output<'a>> {
+        let stream = match path {
+            None => Stream::stdout().context("cannot write to standard output")?,
+            Some(path) => create(path)?,
+        };
+        Ok(Output { stream, path })
+    }
+
+    /// Writes results. Those that the file does not take go to standard output, so that they
+    /// are not lost.
+    ///
+    /// # Errors
+    /// They cannot be written where they belong.
+    pub(crate) fn write_results(&mut self, text: &str) -> anyhow::Result<()> {
+        let Err(error) = self.stream.write_all(text.as_bytes()) else {
+            return Ok(());
+        };
+        let Some(path) = self.path else {
+            return Err(error).context("cannot write the results");
+        };
+        let rescued = Stream::stdout().and_then(|mut stdout| stdout.write_all(text.as_bytes()));
+        let instead = if rescued.is_ok() { "; they are on standard output instead" } else { "" };
+        bail!("cannot write the results to {}: {error}{instead}", path.display())
+    }
 }
 
 /// Creates a file.
 ///
 /// # Errors
 /// The file cannot be created.
-pub(crate) fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write to {}", path.display()))
-}
-
-/// Writes results.
-///
-/// # Errors
-/// They cannot be written.
-pub(crate) fn write_results(output: &mut dyn Write, text: &str) -> anyhow::Result<()> {
-    output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-        .context("cannot write the results")
-}
-
-/// Writes a line to standard error. A failure to do so changes nothing.
-pub(crate) fn print_error(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", printable(line));
+pub(crate) fn create(path: &Path) -> anyhow::Result<Stream> {
+    Stream::create(path).with_context(|| format!("cannot write to {}", path.display()))
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::LoadArgs;
 use crate::local::is_local;
-use crate::output;
+use crate::output::Output;
 
 /// A resource that the connections need.
 #[derive(Debug, Serialize)]
@@ -32,7 +32,7 @@ const SMALL: usize = 64 * 1024;
 /// Prints how much of each resource is needed and available. The exit code is 0 if all
 /// suffice, and 1 if not.
 pub(crate) fn check(args: &LoadArgs) -> anyhow::Result<ExitCode> {
-    let mut output = output::open(args.results.output.as_deref())?;
+    let mut output = Output::open(args.results.output.as_deref())?;
     let plan = args.plan();
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
@@ -42,7 +42,7 @@ pub(crate) fn check(args: &LoadArgs) -> anyhow::Result<ExitCode> {
         let lines: String = needs.iter().map(Need::line).collect();
         format!("{} connections to {}\n{lines}", plan.connections, plan.target)
     };
-    output::write_results(&mut output, &text)?;
+    output.write_results(&text)?;
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

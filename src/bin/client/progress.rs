@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reactor_server::load::Progress;
-
-use crate::output::print_error;
+use reactor_server::program::stream::print_error;
 
 /// Shows the progress of a load.
 #[derive(Debug)]

@@ -8,7 +8,9 @@ use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use reactor_server::program::framing::FramingFlag;
-use reactor_server::program::help::{env_in_long_help_only, negative_numbers_are_values};
+use reactor_server::program::help::{
+    env_in_long_help_only, negative_numbers_are_values, print_and_exit,
+};
 use reactor_server::program::units::{self, Timeout};
 use reactor_server::{Config, Echo, LogConnections, Timeouts};
 
@@ -105,6 +107,9 @@ pub(crate) struct Cli {
 
     /// Append the log to a file instead of standard error
     ///
+    /// With - the log goes to standard output. /dev/stdout, /dev/fd/3 and links to them work too,
+    /// also where they are pipes or sockets.
+    ///
     /// The environment variable RUST_LOG selects what is logged.
     #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE")]
     pub(crate) log_file: Option<PathBuf>,
@@ -143,7 +148,8 @@ impl Cli {
     /// Parses the command line. If it is wrong, prints the error and exits.
     pub(crate) fn parse_or_exit() -> Cli {
         let mut command = command();
-        Cli::try_parse_with(&mut command).unwrap_or_else(|error| error.format(&mut command).exit())
+        Cli::try_parse_with(&mut command)
+            .unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
     }
 
     fn try_parse_with(command: &mut Command) -> Result<Cli, Error> {

@@ -12,18 +12,18 @@ use cli::Cli;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
-use reactor_server::program::printable::printable;
-use reactor_server::program::signals::{Signal, Signals};
+use reactor_server::program::signals::{Signal, Signals, survive_file_size_limit};
+use reactor_server::program::stream::print_error;
 use reactor_server::program::thread::{self, NotStarted};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
 
 fn main() -> ExitCode {
+    survive_file_size_limit();
     match run(&Cli::parse_or_exit()) {
         Ok(Ending::Drained) => ExitCode::SUCCESS,
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => {
-            // If standard error is closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{}", printable(&format!("error: {error:#}")));
+            print_error(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -43,6 +43,12 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
         })?;
     // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    let ending = serve(cli, signals, &logger);
+    logger.end(Duration::from_secs(1));
+    ending
+}
+
+fn serve(cli: &Cli, signals: Signals, logger: &Logger) -> anyhow::Result<Ending> {
     let config = cli.config();
     let server = bind(&config, cli.handler())?;
     let handle = server.handle();
@@ -51,7 +57,6 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
     announce(&server, cli, &config);
     let ending = server.run();
     counters::log_summary(handle.stats(), logger.dropped());
-    logger.flush(Duration::from_secs(1));
     Ok(ending?)
 }
 

@@ -1,7 +1,7 @@
-//! Faults of the log: it is not read, there is no room, its reader is gone.
+//! Faults of the log: it is not read or too slowly, there is no room, its reader is gone.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader, pipe};
+use std::io::{BufRead, BufReader, PipeReader, Read, pipe};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::ioctl_fionbio;
 use rustix::pipe::fcntl_setpipe_size;
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
 use crate::clients::blocking;
 use crate::harness::bench::Bench;
@@ -21,6 +22,8 @@ use crate::harness::server::{Server, eventually};
 pub(crate) const ROWS: &[Row] = &[
     Row { id: "F31", fault: "its output is a pipe that nobody reads", long: false, run: unread },
     Row { id: "F32", fault: "its disk is full, its log's reader gone", long: false, run: lost },
+    Row { id: "F45", fault: "its output is at the file size limit", long: false, run: limited },
+    Row { id: "F46", fault: "its log is taken in pieces", long: false, run: in_pieces },
 ];
 
 /// How soon it ends: ours waits a second for its log's reader.
@@ -38,9 +41,13 @@ fn unread(bench: &Bench) -> Result<String> {
     if !bench.is_ours() {
         return Ok(figure);
     }
-    let dropped = read_at_last(bench, count)?;
+    // In the full run more lines than may wait.
+    let more = bench.measure(count, 150_000);
+    let dropped = read_at_last(bench, more)?;
+    ensure!(bench.all == (dropped > 0), "{dropped} lines were dropped");
     Ok(format!(
-        "{figure}; read at last, {dropped} lines were dropped, which is all that is missing"
+        "{figure}; read at last after {more}, {dropped} lines were dropped, which is all that is \
+         missing"
     ))
 }
 
@@ -57,9 +64,7 @@ fn read_at_last(bench: &Bench, count: usize) -> Result<usize> {
     }
     end(bench, &server)?;
     log.extend(lines.iter());
-    let dropped = all_accounted_for(&log, count)?;
-    ensure!(dropped > 0, "the pipe held all {} lines", log.len());
-    Ok(dropped)
+    all_accounted_for(&log, count)
 }
 
 fn lost(bench: &Bench) -> Result<String> {
@@ -73,9 +78,10 @@ fn lost(bench: &Bench) -> Result<String> {
     if !bench.is_ours() {
         return Ok(figure);
     }
-    let dropped = lost_on_a_full_disk(bench, count).context("/dev/full")?;
-    let more = lost_with_the_reader(bench, count).context("the reader is gone")?;
-    Ok(format!("{figure}; {dropped} and {more} lines were dropped, which is all that is missing"))
+    let dropped = kept_on_a_full_disk(bench, count).context("/dev/full")?;
+    let more = kept_without_the_reader(bench, count).context("the reader is gone")?;
+    ensure!(dropped + more == 0, "{dropped} and {more} lines were dropped");
+    Ok(format!("{figure}; a file that is opened later has every line"))
 }
 
 fn survive(bench: &Bench, count: usize, output: (Stdio, Stdio)) -> Result<()> {
@@ -85,7 +91,7 @@ fn survive(bench: &Bench, count: usize, output: (Stdio, Stdio)) -> Result<()> {
     end(bench, &server).map(drop)
 }
 
-fn lost_on_a_full_disk(bench: &Bench, count: usize) -> Result<usize> {
+fn kept_on_a_full_disk(bench: &Bench, count: usize) -> Result<usize> {
     let path = link_to(bench, "/dev/full")?;
     let server = bench.server().flags(&["--log-file", &path]).start()?;
     serve(&server, count)?;
@@ -93,7 +99,7 @@ fn lost_on_a_full_disk(bench: &Bench, count: usize) -> Result<usize> {
     all_accounted_for(&log, count)
 }
 
-fn lost_with_the_reader(bench: &Bench, count: usize) -> Result<usize> {
+fn kept_without_the_reader(bench: &Bench, count: usize) -> Result<usize> {
     let path = link_to(bench, "/proc/self/fd/1")?;
     let (reader, output) = small_pipe()?;
     let server =
@@ -103,6 +109,84 @@ fn lost_with_the_reader(bench: &Bench, count: usize) -> Result<usize> {
     serve(&server, count)?;
     log.extend(log_elsewhere(bench, &server, &path)?);
     all_accounted_for(&log, count)
+}
+
+/// How many bytes a file may have.
+const LIMIT: u64 = 3000;
+
+fn limited(bench: &Bench) -> Result<String> {
+    let count = bench.measure(500, 10_000);
+    let path = bench.folder.join("limited");
+    let file = || File::options().create(true).append(true).open(&path);
+    let limit = format!("--fsize={LIMIT}:");
+    let start = || bench.server().wrapped_in(&["prlimit", &limit]);
+    let server = start().output(file()?.into(), file()?.into()).start()?;
+    serve(&server, count)?;
+    server.must_be_alive()?;
+    end(bench, &server)?;
+    fs::remove_file(&path)?;
+    let figure = format!("{count} connections served, then ended in order");
+    if !bench.is_ours() {
+        return Ok(figure);
+    }
+    let flags = ["--log-file", path.to_str().context("the folder has an odd name")?];
+    let server = start().flags(&flags).start()?;
+    serve(&server, count)?;
+    eventually("the log is at the limit", || Ok(fs::metadata(&path)?.len() == LIMIT))?;
+    let no_limit = Rlimit { current: None, maximum: None };
+    prlimit(Some(server.pid()), Resource::Fsize, no_limit)?;
+    end(bench, &server)?;
+    let log = fs::read_to_string(&path)?;
+    fs::remove_file(&path)?;
+    none_is_missing(&log, count)?;
+    Ok(format!("{figure}; once the limit is lifted, the log gets every line"))
+}
+
+fn in_pieces(bench: &Bench) -> Result<String> {
+    let count = bench.measure(500, 10_000);
+    let log = read_slowly(bench, count, false).context("a pipe")?;
+    let other = read_slowly(bench, count, true).context("a non-blocking pipe")?;
+    let figure = format!("{count} connections served in each case, then ended in order");
+    if !bench.is_ours() {
+        return Ok(figure);
+    }
+    none_is_missing(&log, count).context("a pipe")?;
+    none_is_missing(&other, count).context("a non-blocking pipe")?;
+    Ok(format!("{figure}; every line of the log is there, and whole"))
+}
+
+/// Returns all that a server has written to a pipe of which a few bytes are read at a time, and
+/// nothing while it serves.
+fn read_slowly(bench: &Bench, count: usize, is_non_blocking: bool) -> Result<String> {
+    let (mut reader, writer) = pipe()?;
+    fcntl_setpipe_size(&writer, 4096)?;
+    ioctl_fionbio(&writer, is_non_blocking)?;
+    let server = bench.server().output(Stdio::null(), writer.into()).start()?;
+    serve(&server, count)?;
+    let text = thread::spawn(move || {
+        let (mut text, mut piece) = (Vec::new(), [0; 99]);
+        while let Ok(count @ 1..) = reader.read(&mut piece) {
+            text.extend_from_slice(&piece[..count]);
+        }
+        text
+    });
+    end(bench, &server)?;
+    let text = text.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+    Ok(String::from_utf8(text)?)
+}
+
+/// Asserts that the log has all lines, and each of them whole.
+fn none_is_missing(log: &str, connections: usize) -> Result<()> {
+    let lines: Vec<String> = log.lines().map(str::to_owned).collect();
+    let is_whole = |line: &&String| {
+        let begins = line.starts_with("20") && line.matches(" fd=").count() <= 1;
+        begins && (!line.contains(" close fd=") || line.contains(" reason="))
+    };
+    let torn = lines.iter().find(|line| !is_whole(line));
+    ensure!(torn.is_none() && log.ends_with('\n'), "a line is torn: {torn:?}");
+    let dropped = all_accounted_for(&lines, connections)?;
+    ensure!(dropped == 0, "{dropped} lines were dropped");
+    Ok(())
 }
 
 fn link_to(bench: &Bench, target: &str) -> Result<String> {

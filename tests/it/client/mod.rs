@@ -7,6 +7,7 @@ mod latency;
 mod loops;
 mod merge;
 mod other_servers;
+mod outputs;
 mod page;
 mod rates;
 mod runs;

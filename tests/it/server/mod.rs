@@ -6,6 +6,7 @@ mod drain;
 mod echo;
 mod full;
 mod handler;
+mod log;
 mod program;
 mod round_robin;
 mod sandbox;

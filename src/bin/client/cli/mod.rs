@@ -8,7 +8,9 @@ mod values;
 use std::env;
 
 use clap::{Command, CommandFactory, Error, FromArgMatches};
-use reactor_server::program::help::{env_in_long_help_only, negative_numbers_are_values};
+use reactor_server::program::help::{
+    env_in_long_help_only, negative_numbers_are_values, print_and_exit,
+};
 
 pub(crate) use load::LoadArgs;
 pub(crate) use report::ReportArgs;
@@ -30,7 +32,7 @@ impl Task {
             true => (report_command().bin_name("client report"), Task::parse_report as Parse),
             false => (load_command(), Task::parse_load as Parse),
         };
-        parse(&mut command).unwrap_or_else(|error| error.format(&mut command).exit())
+        parse(&mut command).unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
     }
 
     fn parse_report(command: &mut Command) -> Result<Task, Error> {

@@ -15,7 +15,7 @@ use super::results::ResultArgs;
 #[derive(Debug, Parser)]
 #[command(name = "report", max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct ReportArgs {
-    /// Results of `client --json` or `client report --json`
+    /// Results of `client --json` or `client report --json`; - is standard input
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]

@@ -20,6 +20,8 @@ pub(crate) struct ResultArgs {
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_JSON")]
     pub(crate) json: bool,
     /// Write the results to a file instead of standard output
+    ///
+    /// Results that the file does not take go to standard output. The exit code is then 1.
     #[arg(short, long, value_name = "FILE", env = "CLIENT_OUTPUT")]
     pub(crate) output: Option<PathBuf>,
     /// Exit with code 3 if the results meet a condition, such as 'p99>5ms'
