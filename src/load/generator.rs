@@ -129,7 +129,7 @@ impl<'a> Generator<'a> {
             }
             Stage::TimeUp => {
                 if let Some(until) = self.lanes.exchange.until {
-                    self.lanes.update_all(|exchange, lane| exchange.time_up(lane, until));
+                    self.lanes.time_up(until);
                     self.count_unsent(Some(until));
                 }
             }
@@ -223,6 +223,7 @@ impl<'a> Generator<'a> {
             open: self.lanes.open_count() as u64,
             messages: outcome.messages,
             errors: outcome.errors + outcome.mismatches,
+            port_shortages: self.lanes.port_shortages(),
         });
     }
 

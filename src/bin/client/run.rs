@@ -34,6 +34,8 @@ pub(crate) struct Run<'a> {
     client: Readings,
     server: Option<Readings>,
 }
+    /// Whether it was said that connections wait for local ports.
+    has_said_shortage: bool,
 
 /// The readings of one process.
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl<'a> Run<'a> {
             server,
         })
     }
+            has_said_shortage: false,
 
     /// Runs the load to its end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Report> {
@@ -92,6 +95,9 @@ impl<'a> Run<'a> {
             self.timeline.record(self.began.elapsed(), progress);
             if stage == Some(Stage::Over) {
                 break;
+            if progress.port_shortages > 0 {
+                self.print_shortage();
+            }
             }
             self.display.update(progress);
         }
@@ -137,6 +143,16 @@ impl<'a> Run<'a> {
 
     fn report(mut self) -> anyhow::Result<Report> {
         let outcome = self.load.take_outcome().context("the load has no results")?;
+    /// Prints once why connections are not opened.
+    fn print_shortage(&mut self) {
+        if !std::mem::replace(&mut self.has_said_shortage, true) {
+            self.print(
+                "out of local ports: waiting for some to leave TIME_WAIT; --close rst leaves \
+                 none there, and --source adds addresses",
+            );
+        }
+    }
+
         let client_cpu = self.client.meter.read()?.cpu_since(&self.client.counting);
         let server_cost = self.server.as_ref().and_then(|server| {
             let cost = server_cost(server, &outcome, &self.environment.host);

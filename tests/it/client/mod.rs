@@ -1,7 +1,9 @@
 //! The program `client`.
 
 mod broken_servers;
+mod closing;
 mod latency;
+mod local_ports;
 mod loops;
 mod merge;
 mod other_servers;

@@ -7,7 +7,7 @@ use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
-use reactor_server::load::{Plan, Sources, Verify};
+use reactor_server::load::{Close, Plan, Sources, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::units;
 
@@ -66,6 +66,15 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = units::positive, env = "CLIENT_RECONNECT_EVERY")]
     #[arg(help_heading = CONNECTIONS)]
     reconnect_every: Option<u64>,
+    /// How a connection ends after its last reply
+    ///
+    /// With fin the client half-closes and waits up to a second for the server to close. A server
+    /// that does not close is counted in not_closed, and is no error. With strict it is an error
+    /// after --timeout, and so is a server that answers with a reset. With rst the client resets
+    /// the connection: its port is free at once, where fin and strict keep it for a minute.
+    #[arg(long, value_enum, default_value_t = Close::Fin, env = "CLIENT_CLOSE")]
+    #[arg(help_heading = CONNECTIONS, hide_possible_values = true, value_name = "fin|rst|strict")]
+    close: Close,
     /// Source addresses that connections use in turn
     ///
     /// By default the kernel chooses the address. If the server is on 127.0.0.0/8 and needs more
@@ -229,6 +238,7 @@ impl LoadArgs {
             connect_rate: self.per_second.or(self.connect_rate),
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
+            close: self.close,
         }
     }
 

@@ -27,6 +27,7 @@ enum Figure {
     Mismatches,
     Failed,
     Unsent,
+    NotClosed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,6 +91,7 @@ impl Figure {
             "mismatches" => Figure::Mismatches,
             "failed" => Figure::Failed,
             "unsent" => Figure::Unsent,
+            "not_closed" => Figure::NotClosed,
             _ => match name.strip_prefix('p').map(str::parse) {
                 Some(Ok(percentile)) if (0.0..=100.0).contains(&percentile) => {
                     Figure::Percentile(percentile)
@@ -116,6 +118,7 @@ impl Figure {
             Figure::Mismatches => Some(report.mismatches as f64),
             Figure::Failed => Some(report.connections.failed as f64),
             Figure::Unsent => Some(report.unsent as f64),
+            Figure::NotClosed => Some(report.not_closed as f64),
         }
     }
 }

@@ -24,6 +24,9 @@ pub(crate) struct Report {
     pub(crate) bytes_received: u64,
     /// Messages that were due, but not sent before time was up (open loop).
     pub(crate) unsent: u64,
+    /// Connections that the server did not close in time, after their last reply.
+    #[serde(default)]
+    pub(crate) not_closed: u64,
     pub(crate) seconds: f64,
     /// When the last reply arrived, in seconds since 1970.
     pub(crate) ended: f64,
@@ -88,6 +91,7 @@ impl Report {
             bytes_sent: outcome.bytes_sent,
             bytes_received: outcome.bytes_received,
             unsent: outcome.unsent,
+            not_closed: outcome.not_closed,
             seconds: outcome.time.as_secs_f64(),
             ended: record.ended,
             connections: ConnectionCounts {
@@ -152,6 +156,7 @@ impl Report {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.unsent += other.unsent;
+        self.not_closed += other.not_closed;
         self.connections.add(other.connections);
         self.histogram += &other.histogram;
         if let (Some(ours), Some(theirs)) = (&mut self.histogram_raw, &other.histogram_raw) {

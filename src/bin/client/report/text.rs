@@ -72,6 +72,9 @@ pub(crate) fn plan(report: &Report) -> String {
         ", {}, {} B, pipeline {}, verify {}",
         plan.framing, plan.size, plan.pipeline, plan.verify
     );
+    if plan.close != "fin" {
+        let _ = write!(text, ", close {}", plan.close);
+    }
     if let Some(every) = plan.reconnect_every {
         let _ = write!(text, ", reconnect every {every}");
     }
@@ -90,6 +93,9 @@ fn connections(report: &Report) -> String {
     let _ = write!(text, " in {:.3} s, {} failed", connections.seconds, connections.failed);
     if connections.reopened > 0 {
         let _ = write!(text, "; {} to replace others", connections.reopened);
+    }
+    if report.not_closed > 0 {
+        let _ = write!(text, "; {} not closed by the server", report.not_closed);
     }
     for (reason, times) in &connections.failures {
         let _ = write!(text, "; {times} x {reason}");
@@ -183,3 +189,10 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
     }
     notes
 }
+    if report.not_closed > 0 {
+        notes.push(format!(
+            "{} connections were not closed by the server within a second after their last \
+             reply; --close strict makes that an error",
+            report.not_closed
+        ));
+    }
