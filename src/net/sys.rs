@@ -260,6 +260,16 @@ pub(crate) fn block_signals(set: &SignalSet) -> io::Result<()> {
     }
 }
 
+/// Whether a signal is ignored.
+pub(crate) fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    let none = std::ptr::null();
+    // SAFETY: no action is set, and `action` has room for the present one.
+    check(unsafe { libc::sigaction(signal, none, action.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so the action is written.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
+}
+
 /// Waits until one of the (blocked) signals arrives, and takes it.
 pub(crate) fn wait_for_signal(set: &SignalSet) -> io::Result<libc::c_int> {
     let mut signal = 0;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod local;
+mod meminfo;
 mod meter;
 mod output;
 mod page;

@@ -5,13 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use procfs::process::Process;
 use reactor_server::load::{Control, Load, Outcome, Plan, Stage};
-use reactor_server::program::signals::{Signal, Signals};
+use reactor_server::program::signals::{Signal, Signals, is_hangup_ignored};
 
 use crate::cli::LoadArgs;
 use crate::local::is_local;
 use crate::meter::{Meter, Reading};
+use crate::output::print_error;
 use crate::progress::{Goal, ProgressDisplay};
 use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
 
@@ -31,11 +31,12 @@ pub(crate) struct Run<'a> {
     display: ProgressDisplay,
     timeline: Timeline,
     environment: Environment,
-    client: Readings,
+    /// `None` if the client's cost cannot be read.
+    client: Option<Readings>,
     server: Option<Readings>,
-}
     /// Whether it was said that connections wait for local ports.
     has_said_shortage: bool,
+}
 
 /// The readings of one process.
 #[derive(Debug)]
@@ -63,10 +64,11 @@ impl<'a> Run<'a> {
         plan: &'a Plan,
         signals: Signals,
     ) -> anyhow::Result<Run<'a>> {
-        let server = args.server_pid.map(|pid| Meter::of(pid).and_then(Readings::begin));
-        let server = server.transpose()?;
-        let client = Readings::begin(Meter::of_this_process()?)?;
-        let environment = Environment::now(share_cpus(plan, &client, server.as_ref()));
+        let server = args.server_pid.map(Meter::of).transpose()?;
+        let server = server.and_then(|meter| readings(args, "server", meter));
+        let client = readings(args, "client", Meter::of_this_process());
+        let shares_cpus = share_cpus(plan, client.as_ref(), server.as_ref());
+        let environment = Environment::now(shares_cpus);
         let load = Load::start(plan).context("cannot start the load")?;
         handle_signals(signals, load.control()).context("cannot start a thread")?;
         let goal = Goal::Connections(plan.connections as u64);
@@ -80,9 +82,9 @@ impl<'a> Run<'a> {
             environment,
             client,
             server,
+            has_said_shortage: false,
         })
     }
-            has_said_shortage: false,
 
     /// Runs the load to its end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Report> {
@@ -93,11 +95,11 @@ impl<'a> Run<'a> {
             }
             let progress = self.load.progress();
             self.timeline.record(self.began.elapsed(), progress);
-            if stage == Some(Stage::Over) {
-                break;
             if progress.port_shortages > 0 {
                 self.print_shortage();
             }
+            if stage == Some(Stage::Over) {
+                break;
             }
             self.display.update(progress);
         }
@@ -128,7 +130,7 @@ impl<'a> Run<'a> {
 
     /// Reads both processes. If one has ended, the last reading in `report` says so.
     fn read(&mut self, store: impl Fn(&mut Readings, Reading)) {
-        for readings in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+        for readings in [self.client.as_mut(), self.server.as_mut()].into_iter().flatten() {
             if let Ok(now) = readings.meter.read() {
                 store(readings, now);
             }
@@ -141,8 +143,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn report(mut self) -> anyhow::Result<Report> {
-        let outcome = self.load.take_outcome().context("the load has no results")?;
     /// Prints once why connections are not opened.
     fn print_shortage(&mut self) {
         if !std::mem::replace(&mut self.has_said_shortage, true) {
@@ -153,9 +153,14 @@ impl<'a> Run<'a> {
         }
     }
 
-        let client_cpu = self.client.meter.read()?.cpu_since(&self.client.counting);
+    fn report(mut self) -> anyhow::Result<Report> {
+        let outcome = self.load.take_outcome().context("the load has no results")?;
+        let client_cpu = self
+            .client
+            .as_ref()
+            .and_then(|client| Some(client.meter.read().ok()?.cpu_since(&client.counting)));
         let server_cost = self.server.as_ref().and_then(|server| {
-            let cost = server_cost(server, &outcome, &self.environment.host);
+            let cost = server_cost(server, &outcome, self.environment.host.as_deref());
             cost.inspect_err(|error| {
                 self.print(&format!("the server's cost is not known: {error:#}"));
             })
@@ -173,6 +178,22 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The first readings of a process. What cannot be read is said, and left out of the results.
+fn readings(args: &LoadArgs, whose: &str, meter: Meter) -> Option<Readings> {
+    let readings = Readings::begin(meter);
+    let unknown = match &readings {
+        Err(error) => format!("the {whose}'s cost is not known: {error:#}"),
+        Ok(readings) if whose == "server" && !readings.before.has_kernel_memory() => {
+            "the kernel's memory per connection is not known: /proc/meminfo has no Slab".to_owned()
+        }
+        Ok(_) => String::new(),
+    };
+    if args.wants_lines() && !unknown.is_empty() {
+        print_error(&unknown);
+    }
+    readings.ok()
+}
+
 fn goal_of_messages(plan: &Plan, open: u64) -> Goal {
     match plan.duration {
         Some(duration) => Goal::Duration(duration),
@@ -180,9 +201,13 @@ fn goal_of_messages(plan: &Plan, open: u64) -> Goal {
     }
 }
 
-fn server_cost(server: &Readings, outcome: &Outcome, host: &str) -> anyhow::Result<ServerCost> {
+fn server_cost(
+    server: &Readings,
+    outcome: &Outcome,
+    host: Option<&str>,
+) -> anyhow::Result<ServerCost> {
     let cpu = server.meter.read()?.cpu_since(&server.counting);
-    let opened = outcome.connections.opened;
+    let (opened, host) = (outcome.connections.opened, host.unwrap_or("an unknown host"));
     Ok(ServerCost {
         processes: [(format!("{} on {host}", server.meter.pid()), cpu)].into(),
         bytes_per_connection: server.open.memory_since(&server.before, opened),
@@ -191,16 +216,17 @@ fn server_cost(server: &Readings, outcome: &Outcome, host: &str) -> anyhow::Resu
 
 /// Whether client and server share CPUs. A server on this machine whose process is unknown
 /// is taken to use all of them.
-fn share_cpus(plan: &Plan, client: &Readings, server: Option<&Readings>) -> bool {
-    server
-        .and_then(|server| client.meter.shares_cpus_with(&server.meter).ok())
+fn share_cpus(plan: &Plan, client: Option<&Readings>, server: Option<&Readings>) -> bool {
+    client
+        .zip(server)
+        .and_then(|(client, server)| client.meter.shares_cpus_with(&server.meter).ok())
         .unwrap_or_else(|| is_local(plan.target.ip()))
 }
 
 /// The first signal to end stops the load, whose report is still printed. A second one ends
 /// the process, in case the report finds no reader. Under nohup, SIGHUP stays ignored.
 fn handle_signals(signals: Signals, load: Control) -> io::Result<()> {
-    let ignores_hangup = ignores_hangup();
+    let ignores_hangup = is_hangup_ignored();
     let handle = move || {
         let mut is_stopping = false;
         while let Ok(signal) = signals.wait() {
@@ -218,13 +244,6 @@ fn handle_signals(signals: Signals, load: Control) -> io::Result<()> {
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(handle).map(drop)
-}
-
-/// Waiting for a signal returns it even if it is ignored, so this must be asked for.
-fn ignores_hangup() -> bool {
-    const SIGHUP: u64 = 1;
-    let status = Process::myself().and_then(|process| process.status());
-    status.is_ok_and(|status| status.sigign & (1 << (SIGHUP - 1)) != 0)
 }
 
 fn seconds_since_1970() -> f64 {

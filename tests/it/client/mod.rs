@@ -13,4 +13,5 @@ mod runs;
 mod signals;
 mod swapped_replies;
 mod usage;
+mod without_proc;
 mod wrong_replies;

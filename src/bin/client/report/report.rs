@@ -41,9 +41,9 @@ pub(crate) struct Report {
     pub(crate) error_texts: BTreeMap<String, u64>,
     pub(crate) plan: PlanSummary,
     pub(crate) timeline: Timeline,
-    /// CPU time of the client.
+    /// CPU time of the client, if known.
     #[serde(rename = "client")]
-    pub(crate) client_cpu: Cpu,
+    pub(crate) client_cpu: Option<Cpu>,
     #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
     pub(crate) server_cost: Option<ServerCost>,
     /// The environment of the client, or of the first of several.
@@ -73,7 +73,7 @@ pub(crate) struct RunRecord {
     /// When the run ended, in seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) timeline: Timeline,
-    pub(crate) client_cpu: Cpu,
+    pub(crate) client_cpu: Option<Cpu>,
     pub(crate) server_cost: Option<ServerCost>,
     pub(crate) environment: Environment,
 }
@@ -165,7 +165,8 @@ impl Report {
         self.interrupted |= other.interrupted;
         add(&mut self.error_texts, other.error_texts);
         self.timeline = self.timeline.merge(&other.timeline);
-        self.client_cpu = self.client_cpu.plus(other.client_cpu);
+        let both = self.client_cpu.zip(other.client_cpu);
+        self.client_cpu = both.map(|(ours, theirs)| ours.plus(theirs));
         self.server_cost = match (self.server_cost, other.server_cost) {
             (Some(ours), Some(theirs)) => Some(ours.merge(theirs)),
             (ours, theirs) => ours.or(theirs),
@@ -191,7 +192,9 @@ impl Report {
         if let Some(raw) = &self.histogram_raw {
             fields.insert("latency_raw_us".to_owned(), raw.figures(percentiles).into());
         }
-        fields["client"]["cpu_us_per_message"] = self.client_cpu.json_per_message(self.messages);
+        if let Some(cpu) = self.client_cpu {
+            fields["client"]["cpu_us_per_message"] = cpu.json_per_message(self.messages);
+        }
         if let Some(cost) = &self.server_cost {
             fields["server"]["cpu_us_per_message"] = cost.cpu().json_per_message(self.messages);
         }

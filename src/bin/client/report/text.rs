@@ -145,7 +145,8 @@ pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
     }
     let cpu = |cpu: Cpu| per_message(cpu.per_message(report.messages));
     let server = |cost: &ServerCost| ("server", cpu(cost.cpu()) + &memory(report, cost));
-    let mut costs = vec![("client", cpu(report.client_cpu))];
+    let mut costs = Vec::new();
+    costs.extend(report.client_cpu.map(|client| ("client", cpu(client))));
     costs.extend(report.server_cost.as_ref().map(server));
     costs
 }
@@ -157,10 +158,12 @@ fn per_message(cpu: Cpu) -> String {
 
 fn memory(report: &Report, cost: &ServerCost) -> String {
     match (cost.bytes_per_connection.own, cost.bytes_per_connection.kernel) {
-        (Some(own), Some(kernel)) if report.connections.opened >= MIN_CONNECTIONS => {
+        _ if report.connections.opened < MIN_CONNECTIONS => String::new(),
+        (Some(own), Some(kernel)) => {
             format!("; memory per connection {own:.0} B, and {kernel:.0} B in the kernel")
         }
-        _ => String::new(),
+        (Some(own), None) => format!("; memory per connection {own:.0} B"),
+        (None, _) => String::new(),
     }
 }
 
@@ -173,7 +176,8 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
             report.environment.cpus
         ));
     }
-    let busy = report.client_cpu.total() / report.seconds.max(f64::MIN_POSITIVE);
+    let busy =
+        report.client_cpu.unwrap_or_default().total() / report.seconds.max(f64::MIN_POSITIVE);
     if report.messages > 0 && busy > BUSY * report.plan.threads as f64 {
         notes.push(format!(
             "the client's threads were busy {:.0} % of the time: it may be the bottleneck",
@@ -187,8 +191,6 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
             report.unsent
         ));
     }
-    notes
-}
     if report.not_closed > 0 {
         notes.push(format!(
             "{} connections were not closed by the server within a second after their last \
@@ -196,3 +198,5 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
             report.not_closed
         ));
     }
+    notes
+}
