@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,7 @@ pub(crate) struct Opener {
 }
 
 /// What an attempt to open a connection came to.
+#[derive(Debug)]
 pub(crate) enum Attempt {
     Started(TcpStream, Sequence),
     Failed(Failure, Sequence),
@@ -114,8 +115,8 @@ impl Opener {
     }
 
     /// Puts a sequence first in line again, unless it has waited for too long already.
-    /// Ports in TIME_WAIT are the load's own, if connections are closed while it runs; in
-    /// its beginning they are of connections that may last.
+    /// A connection that replaces another waits for as long as a port stays in TIME_WAIT. A
+    /// first one does not: the ports are those of connections that stay open.
     fn postpone(&mut self, sequence: Sequence, error: io::Error) -> Attempt {
         let now = Instant::now();
         self.port_shortages += u64::from(self.short_since.is_none());
@@ -192,9 +193,9 @@ fn bind(socket: &Socket, ip: IpAddr) -> io::Result<()> {
 /// Whether this machine has an address to reach the target from. Without one the error is the
 /// same as without a port. Nothing is sent.
 fn has_address_for(target: SocketAddr) -> bool {
-    let any = SocketAddr::new(
-        if target.is_ipv4() { [0; 4].into() } else { Ipv6Addr::UNSPECIFIED.into() },
-        0,
-    );
-    UdpSocket::bind(any).and_then(|socket| socket.connect(target)).is_ok()
+    let any: IpAddr = match target {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(target)).is_ok()
 }

@@ -165,6 +165,11 @@ pub(crate) fn thread_id() -> i32 {
 
 /// The processor time that a process has used.
 pub(crate) fn processor_time(pid: libc::pid_t) -> io::Result<Duration> {
+    /// The kernel has no process with a larger number, and the number of a clock no room for it.
+    const MAX_PID: libc::pid_t = 1 << 22;
+    if pid > MAX_PID {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
     let mut clock: libc::clockid_t = 0;
     // SAFETY: `clock` has room for what is written.
     match unsafe { libc::clock_getcpuclockid(pid, &mut clock) } {
