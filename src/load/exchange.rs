@@ -217,10 +217,12 @@ impl Exchange {
         self.start_period(now);
     }
 
-    /// Ends the outcome here: the load was told to stop.
-    pub(crate) fn interrupt(&mut self, now: Instant) {
+    /// Ends the outcome here. The time that counts goes on until now, or `is_over` already.
+    pub(crate) fn interrupt(&mut self, now: Instant, is_over: bool) {
         self.outcome.interrupted = true;
-        self.extend_period(now);
+        if !is_over {
+            self.extend_period(now);
+        }
     }
 
     /// Counts a failed connection of this sequence.

@@ -212,8 +212,7 @@ impl<'a> Generator<'a> {
         if self.stage == Stage::Counting {
             self.count_unsent(Some(now));
         }
-        self.lanes.exchange.interrupt(now);
-        self.lanes.close_all();
+        self.lanes.interrupt(now);
     }
 
     fn publish_progress(&self) {

@@ -225,7 +225,12 @@ impl Lanes {
         }
     }
 
-    pub(crate) fn close_all(&mut self) {
+    /// Ends the outcome here: the load was told to stop. The time that counts is over already
+    /// if all that is left to do is to close.
+    pub(crate) fn interrupt(&mut self, now: Instant) {
+        let mut is_closing = !self.lanes.is_empty() && self.opener.waiting.is_empty();
+        self.for_each(|lane| is_closing &= lane.state == LaneState::Closing);
+        self.exchange.interrupt(now, is_closing);
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.close(token);
         }

@@ -60,10 +60,10 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Close {
-    /// Half-close, and wait for the server to close for at most a second. A server that does
-    /// not, or that resets the connection, is no error.
+    /// Half-close, and wait up to a second for the server to close. A server that does not is
+    /// counted, and is no error. A reset closes, too.
     Fin,
-    /// Reset the connection, so that its port is free at once.
+    /// Reset the connection, which frees its local port at once.
     Rst,
     /// Half-close, and wait for the server's FIN for as long as for a reply. A server that
     /// does not send it is an error.

@@ -2,13 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use socket2::SockRef;
 
-use crate::support::client::{JsonReport, run, run_json};
+use crate::support::client::{ClientProcess, JsonReport, client, run, run_json};
 use crate::support::fake_server::{responding, send, server};
 use crate::support::{PATIENCE, eventually};
 
@@ -67,6 +68,27 @@ fn a_server_that_does_not_close_is_counted_and_is_no_error() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+#[test]
+fn an_interrupt_while_closing_does_not_extend_the_time() {
+    let (closing, arrivals) = mpsc::channel();
+    let closing = Mutex::new(closing);
+    let keeping = ending(move |_| {
+        closing.lock().expect("no panic").send(()).expect("the test waits for it");
+        thread::park();
+    });
+    let began = Instant::now();
+    let flags = ["-c", "3", "-n", "5", "--close", "strict", "--json"];
+    let process = ClientProcess::start(client(keeping, &flags));
+    (0..3).for_each(|_| arrivals.recv_timeout(PATIENCE).expect("a FIN"));
+    let until_closing = began.elapsed().as_secs_f64();
+    // The longer this is, the more it would add.
+    thread::sleep(Duration::from_millis(300));
+    process.signal(Signal::INT);
+    let report = process.report();
+    assert_eq!((report.code, report.number("messages")), (130, 15), "{report:?}");
+    assert!(report.json["seconds"].as_f64() <= Some(until_closing), "{report:?}");
 }
 
 #[test]

@@ -68,12 +68,10 @@ pub(crate) struct LoadArgs {
     reconnect_every: Option<u64>,
     /// How a connection ends after its last reply
     ///
-    /// With fin the client half-closes and waits up to a second for the server to close. A server
-    /// that does not close is counted in not_closed, and is no error. With strict it is an error
-    /// after --timeout, and so is a server that answers with a reset. With rst the client resets
-    /// the connection: its port is free at once, where fin and strict keep it for a minute.
+    /// With --reconnect-every, each closed connection keeps its local port for a minute, unless it
+    /// ends by reset.
     #[arg(long, value_enum, default_value_t = Close::Fin, env = "CLIENT_CLOSE")]
-    #[arg(help_heading = CONNECTIONS, hide_possible_values = true, value_name = "fin|rst|strict")]
+    #[arg(help_heading = CONNECTIONS)]
     close: Close,
     /// Source addresses that connections use in turn
     ///
