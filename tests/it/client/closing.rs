@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use socket2::SockRef;
 
-use crate::support::client::{ClientProcess, JsonReport, client, run, run_json};
+use crate::support::client::{ClientProcess, JsonReport, client, run_json};
 use crate::support::fake_server::{responding, send, server};
 use crate::support::{PATIENCE, eventually};
 
@@ -49,18 +49,22 @@ fn assert_clean(report: &JsonReport, messages: u64, not_closed: u64) {
 #[test]
 fn a_server_that_does_not_close_is_counted_and_is_no_error() {
     let keeping = keeping();
-    for (flags, connections) in [
-        (&["-c", "100", "-n", "3"][..], 100),
-        (&["-c", "3", "-n", "3", "--threads", "2", "--rate", "2k"], 3),
-    ] {
-        let began = Instant::now();
-        let report = run_json(keeping, flags);
+    let flags = ["-c", "2", "-n", "1", "--fail-if", "not_closed>0"];
+    let text = ClientProcess::start(client(keeping, &flags));
+    let began = Instant::now();
+    for (process, connections) in [
+        (&["-c", "100", "-n", "3", "--json"][..], 100),
+        (&["-c", "3", "-n", "3", "--threads", "2", "--rate", "2k", "--json"], 3),
+    ]
+    .map(|(flags, connections)| (ClientProcess::start(client(keeping, flags)), connections))
+    {
+        let report = process.report();
         let seconds = report.json["seconds"].as_f64().expect("a number");
         let waited = began.elapsed().as_secs_f64() - seconds;
         assert_clean(&report, 3 * connections, connections);
         assert!((0.99..30.0).contains(&waited), "{waited}");
     }
-    let output = run(keeping, &["-c", "2", "-n", "1", "--fail-if", "not_closed>0"]);
+    let output = text.output();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     for part in

@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 
-use crate::support::client::{ClientProcess, JsonReport, run_json};
+use crate::support::client::{ClientProcess, run_json};
 use crate::support::namespace::in_network;
 use crate::support::unused_address;
 
-/// Runs the client in a network of its own, where a server listens on port 9009.
-fn beside_server(ports: &str, flags: &str) -> Option<JsonReport> {
+/// Starts the client in a network of its own, where a server listens on port 9009.
+fn beside_server(ports: &str, flags: &str) -> Option<ClientProcess> {
     let script = format!(
         "exec 3< <(exec \"$2\" 127.0.0.1 9009 2>&1); server=$!; read -ru 3 _; \
          code=0; \"$1\" 127.0.0.1 9009 --source 127.0.0.1 --json {flags} || code=$?; \
          kill $server; exit $code"
     );
-    in_network(ports, &script).map(|command| ClientProcess::start(command).report())
+    in_network(ports, &script).map(ClientProcess::start)
 }
 
 /// Nobody listens, and the kernel has no other port than that one to connect from.
@@ -52,11 +52,11 @@ const SHORT: &str = "out of local ports: waiting for some to leave TIME_WAIT";
 /// On loopback the kernel uses a port again that was in TIME_WAIT for a second.
 #[test]
 fn reconnects_wait_for_a_local_port() {
-    for threads in ["1", "2"] {
+    let processes = ["1", "2"].map(|threads| {
         let flags = format!("-c 10 -n 15 --reconnect-every 1 --threads {threads}");
-        let Some(report) = beside_server("40000 40099", &flags) else {
-            return;
-        };
+        beside_server("40000 40099", &flags)
+    });
+    for report in processes.into_iter().flatten().map(ClientProcess::report) {
         assert_eq!((report.code, report.number("messages")), (0, 150), "{report:?}");
         assert_eq!(report.json["connections"]["reopened"], 140, "{report:?}");
         assert_eq!(report.stderr.matches(SHORT).count(), 1, "{report:?}");
@@ -67,23 +67,28 @@ fn reconnects_wait_for_a_local_port() {
 fn time_is_up_also_for_connections_that_wait_for_a_port() {
     for flags in ["-d 300ms", "-d 300ms --rate 2k"] {
         let flags = format!("-c 10 {flags} --reconnect-every 1");
-        let Some(report) = beside_server("40000 40099", &flags) else {
+        let Some(process) = beside_server("40000 40099", &flags) else {
             return;
         };
+        let report = process.report();
         assert_eq!((report.code, report.number("errors")), (0, 0), "{report:?}");
         let seconds = report.json["seconds"].as_f64().expect("a number");
         assert!(seconds < 0.9 && report.number("messages") <= 100, "{report:?}");
         assert_eq!(report.number("bytes_sent"), 24 * report.number("messages"), "{report:?}");
         assert!(report.stderr.contains(SHORT), "{report:?}");
+        // It does not wait for ports that come free later.
+        let reopened = report.json["connections"]["reopened"].as_u64();
+        assert!(reopened.is_some_and(|reopened| reopened <= 90), "{report:?}");
     }
 }
 
 #[test]
 fn resets_leave_no_port_in_use() {
     let flags = "-c 10 -n 100 --reconnect-every 1 --close rst";
-    let Some(report) = beside_server("40000 40099", flags) else {
+    let Some(process) = beside_server("40000 40099", flags) else {
         return;
     };
+    let report = process.report();
     assert_eq!((report.code, report.number("messages")), (0, 1000), "{report:?}");
     assert_eq!((report.number("not_closed"), &report.stderr[..]), (0, ""), "{report:?}");
 }
@@ -92,9 +97,10 @@ fn resets_leave_no_port_in_use() {
 #[test]
 fn connections_without_a_port_fail_after_the_connect_timeout() {
     let flags = "-c 130 -n 5 --connect-timeout 300ms";
-    let Some(report) = beside_server("40000 40099", flags) else {
+    let Some(process) = beside_server("40000 40099", flags) else {
         return;
     };
+    let report = process.report();
     let why = "Cannot assign requested address (os error 99)";
     assert_eq!(report.json["connections"]["failures"], serde_json::json!({ why: 30 }));
     assert_eq!((report.code, report.number("messages")), (1, 500), "{report:?}");

@@ -23,8 +23,12 @@ pub(crate) fn in_namespace(kind: &str, setup: &str, script: &str) -> Option<Comm
     None
 }
 
-/// A network with loopback alone, on which the kernel chooses these ports for connections.
+/// A network with loopback alone, on which the kernel chooses these ports for connections, and
+/// uses one again that was in TIME_WAIT for a second.
 pub(crate) fn in_network(ports: &str, script: &str) -> Option<Command> {
-    let range = "/proc/sys/net/ipv4/ip_local_port_range";
-    in_namespace("--net", &format!("ip link set lo up; echo {ports} >{range}"), script)
+    let setup = format!(
+        "ip link set lo up; cd /proc/sys/net/ipv4; echo {ports} >ip_local_port_range; \
+         echo 2 >tcp_tw_reuse"
+    );
+    in_namespace("--net", &setup, script)
 }
