@@ -2,7 +2,7 @@
 
 mod cli;
 mod local;
-mod meminfo;
+mod memory;
 mod meter;
 mod output;
 mod page;

@@ -5,7 +5,7 @@ use procfs::WithCurrentSystemInfo;
 use procfs::process::Process;
 use reactor_server::program::cpu::time_of_process;
 
-use crate::meminfo;
+use crate::memory;
 use crate::report::{BytesPerConnection, Cpu};
 
 /// Reads what a process uses.
@@ -53,7 +53,7 @@ impl Meter {
         Ok(Reading {
             cpu: self.cpu(stat.utime as f64, stat.stime as f64)?,
             own: stat.rss_bytes().get(),
-            kernel: meminfo::bytes("Slab"),
+            kernel: memory::of_kernel(),
         })
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::LoadArgs;
 use crate::local::is_local;
-use crate::meminfo;
+use crate::memory;
 use crate::output;
 
 /// A resource that the connections need.
@@ -157,8 +157,8 @@ fn memory(plan: &Plan, ends: u64) -> Need {
     Need {
         what: "bytes of memory",
         needed: (plan.connections as u64).saturating_mul(OWN + held + KERNEL * ends),
-        available: meminfo::bytes("MemAvailable"),
-        fix: "fewer connections, or more memory".to_owned(),
+        available: memory::available(),
+        fix: "fewer connections, or more memory (in a container: a higher limit)".to_owned(),
         ..Need::default()
     }
 }

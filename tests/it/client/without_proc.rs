@@ -92,6 +92,24 @@ fn check_says_what_is_unknown_without_proc() {
     assert!(!text.contains("1844674407"), "{text}");
 }
 
+/// A container has less memory than its machine.
+#[test]
+fn check_knows_the_limit_of_the_control_group() {
+    let folder = "/sys/fs/cgroup";
+    let setup = format!("mount -t tmpfs none {folder}; echo 1000000 >{folder}/memory.max");
+    for (connections, code) in [(30, 0), (3000, 1)] {
+        let script = format!("exec \"$1\" 127.0.0.1 9 --check --json -c {connections}");
+        let Some(command) = in_namespace("--mount", &setup, &script) else {
+            return;
+        };
+        let report = ClientProcess::start(command).report();
+        let needs = report.json["needs"].as_array().expect("a list");
+        let memory = needs.iter().find(|need| need["what"] == "bytes of memory");
+        let available = &memory.expect("it is listed")["available"];
+        assert_eq!((report.code, available), (code, &1_000_000.into()), "{report:?}");
+    }
+}
+
 /// Some kernels do not say how much memory they use themselves.
 #[test]
 fn memory_of_the_kernel_that_is_unknown_is_null() {
