@@ -66,7 +66,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = units::positive, env = "CLIENT_RECONNECT_EVERY")]
     #[arg(help_heading = CONNECTIONS)]
     reconnect_every: Option<u64>,
-    /// How a connection ends after its last reply
+    /// How to close
     ///
     /// With --reconnect-every, each closed connection keeps its local port for a minute, unless it
     /// ends by reset.
