@@ -68,8 +68,8 @@ pub(crate) struct LoadArgs {
     reconnect_every: Option<u64>,
     /// How to close
     ///
-    /// With --reconnect-every, each closed connection keeps its local port for a minute, unless it
-    /// ends by reset.
+    /// A connection is closed after its last reply. With --reconnect-every, each closed connection
+    /// keeps its local port for a minute, unless it ends by reset.
     #[arg(long, value_enum, default_value_t = Close::Fin, env = "CLIENT_CLOSE")]
     #[arg(help_heading = CONNECTIONS)]
     close: Close,
