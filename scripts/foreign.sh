@@ -32,8 +32,11 @@ serve() {
 }
 # stop: stops our server, which must drain and exit with 0.
 stop() { kill -TERM "$server"; wait "$server"; server=''; }
-# pick: sets $free to a free port, for programs that cannot choose one.
-pick() { free=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'); }
+# pick: sets $free to a free port, for programs that cannot choose one. It is none that the
+# kernel gives to a client: until their program listens, that client would talk to itself.
+pick() {
+    until free=$((20000 + RANDOM % 10000)) && python3 -c "import socket; socket.create_server(('127.0.0.1', $free))" 2>/dev/null; do :; done
+}
 # ask NAME COMMAND...: starts their program on $free, and has our client verify the replies.
 ask() {
     local name=$1

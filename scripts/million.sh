@@ -126,7 +126,7 @@ for ((i = 0; i < processes; i++)); do
     left=$((left - share))
     "$bin/client" 127.0.0.1 "$(sed 's/.*://' "$out/address-$i")" --connections "$share" \
         --threads "$((processes > 1 ? 1 : $(nproc)))" --hold 1h --connect-timeout "${patience}s" \
-        --timeout "${patience}s" --no-progress --json --output "$out/client-$i.json" 2>"$out/client-$i.err" &
+        --timeout "${patience}s" --close strict --no-progress --json --output "$out/client-$i.json" 2>"$out/client-$i.err" &
     clients+=($!)
 done
 # holding: the number of clients that have opened all their connections.

@@ -1,5 +1,6 @@
 //! The exchange of messages and replies on one connection.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,12 @@ use crate::load::failure::Failure;
 use crate::load::lane::{Lane, LaneState, Verified};
 use crate::load::outcome::Outcome;
 use crate::load::payload::Payload;
-use crate::load::plan::Plan;
+use crate::load::plan::{Close, Plan};
 use crate::load::schedule::Schedule;
 use crate::load::sequence::Sequence;
 use crate::net::connection::{Received, SCRATCH};
 use crate::net::poll::Event;
+use crate::net::socket::Socket;
 
 /// Exchanges messages and replies on the connections of one generator.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Exchange {
     reconnect_every: u64,
     /// Whether connections are held after their last reply, instead of closed.
     pub(crate) holds: bool,
+    /// How a connection ends after its last reply.
+    close: Close,
     /// When the warm-up ends. Messages due after that are not sent before.
     pub(crate) warm_until: Option<Instant>,
     /// When the duration ends. No message is sent after that.
@@ -53,6 +57,8 @@ struct Period {
 pub(crate) enum NextStep {
     /// To wait for its next event.
     Wait,
+    /// To wait for the server to close it.
+    AwaitClose,
     /// To be held: it has all its replies.
     Hold,
     /// To be replaced by another: it is closed, and its sequence is not complete.
@@ -73,6 +79,7 @@ impl Exchange {
             pipeline: plan.pipeline as u64,
             reconnect_every: plan.reconnect_every.unwrap_or(u64::MAX),
             holds: plan.hold.is_some(),
+            close: plan.close,
             warm_until,
             until,
             period,
@@ -93,11 +100,16 @@ impl Exchange {
         if !event.is_readable() && !event.is_error() {
             return self.send(lane, Instant::now());
         }
-        let received = lane.connection.receive(&mut self.scratch).map_err(Failure::Broken)?;
+        self.receive(lane)
+    }
+
+    /// Receives and verifies replies, and sends the next messages.
+    fn receive(&mut self, lane: &mut Lane) -> Result<NextStep, Failure> {
+        let received = lane.connection.receive(&mut self.scratch);
         let now = Instant::now();
         match received {
-            Received::NotYet => {}
-            Received::Bytes(count) => {
+            Ok(Received::NotYet) => {}
+            Ok(Received::Bytes(count)) => {
                 let (schedule, place) = (self.schedule, lane.sequence.place);
                 let mut last_due = None;
                 let on_reply = |reply: Verified| {
@@ -107,10 +119,11 @@ impl Exchange {
                 };
                 lane.receive(&self.payload, &self.scratch[..count], on_reply)?;
             }
-            Received::Eof if lane.state == LaneState::Closing => {
+            Ok(Received::Eof) if lane.state == LaneState::Closing => {
                 return Ok(self.after_close(lane, now));
             }
-            Received::Eof => return Err(Failure::Closed(lane.sequence.unanswered())),
+            Ok(Received::Eof) => return Err(Failure::Closed(lane.sequence.unanswered())),
+            Err(error) => return self.after_error(lane, error, now),
         }
         if lane.state == LaneState::Active {
             self.extend_period(self.slot_end(lane).map_or(now, |end| end.max(now)));
@@ -136,9 +149,37 @@ impl Exchange {
             return Ok(NextStep::Hold);
         }
         if left == 0 || self.room(lane) == 0 {
-            lane.half_close(now)?;
+            return self.end(lane, now);
         }
         Ok(NextStep::Wait)
+    }
+
+    /// Ends a connection after its last reply.
+    fn end(&self, lane: &mut Lane, now: Instant) -> Result<NextStep, Failure> {
+        if self.close == Close::Rst {
+            lane.connection.socket().reset();
+            return Ok(self.after_close(lane, now));
+        }
+        match lane.half_close(now) {
+            Ok(()) => Ok(NextStep::AwaitClose),
+            Err(error) => self.after_error(lane, error, now),
+        }
+    }
+
+    /// The server has let a connection wait for too long. If all replies have arrived, that
+    /// is an error only with [`Close::Strict`].
+    pub(crate) fn time_out(&mut self, lane: &mut Lane) -> Result<NextStep, Failure> {
+        if lane.state != LaneState::Closing || self.close == Close::Strict {
+            return Err(lane.timeout());
+        }
+        // Perhaps it is this thread that is late.
+        match self.receive(lane)? {
+            NextStep::Wait => {
+                self.outcome.not_closed += 1;
+                Ok(self.after_close(lane, Instant::now()))
+            }
+            next => Ok(next),
+        }
     }
 
     /// Time is up. In an open loop the messages that were due before are still sent, as
@@ -178,10 +219,12 @@ impl Exchange {
         self.start_period(now);
     }
 
-    /// Ends the outcome here: the load was told to stop.
-    pub(crate) fn interrupt(&mut self, now: Instant) {
+    /// Ends the outcome here. The time that counts goes on until now, or `is_over` already.
+    pub(crate) fn interrupt(&mut self, now: Instant, is_over: bool) {
         self.outcome.interrupted = true;
-        self.end_at(now);
+        if !is_over {
+            self.end_at(now);
+        }
     }
 
     /// Counts a failed connection of this sequence.
@@ -237,7 +280,25 @@ impl Exchange {
         due.saturating_sub(lane.sequence.index(lane.sequence.sent()))
     }
 
-    /// The server has closed a connection after its last reply.
+    /// A call on a connection has failed. A reset after the last reply closes it, unless
+    /// the plan is strict.
+    fn after_error(
+        &self,
+        lane: &Lane,
+        error: io::Error,
+        now: Instant,
+    ) -> Result<NextStep, Failure> {
+        let is_reset =
+            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected);
+        let is_close = lane.state == LaneState::Closing && self.close != Close::Strict;
+        if is_close && is_reset {
+            Ok(self.after_close(lane, now))
+        } else {
+            Err(Failure::Broken(error))
+        }
+    }
+
+    /// A connection is closed after its last reply.
     fn after_close(&self, lane: &Lane, now: Instant) -> NextStep {
         let continues = self.holds || self.left(lane, now) > 0;
         if continues { NextStep::Reconnect } else { NextStep::Close }

@@ -10,7 +10,11 @@ pub(crate) enum Failure {
     /// The source address cannot be used.
     Source(IpAddr, io::Error),
     Connect(io::Error),
+    /// No local port is free.
+    NoPort(io::Error),
     ConnectTimeout,
+    /// Nobody listens on this port of this machine, and the kernel chose it for the client.
+    ToItself(u16),
     Broken(io::Error),
     /// The server closed it, with this many replies missing.
     Closed(u64),
@@ -22,7 +26,9 @@ pub(crate) enum Failure {
 }
 
 const NO_PORTS: &str = "no local port is free (net.ipv4.ip_local_port_range); a closed \
-                        connection keeps its port for a minute; --source adds addresses";
+                        connection keeps its port for a minute, unless --close rst; \
+                        --source adds addresses";
+const TO_ITSELF: &str = "the kernel connected the client to itself";
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,8 +37,9 @@ impl fmt::Display for Failure {
                 write!(f, "cannot connect from {ip}: {error}; it is no address of this machine")
             }
             Failure::Source(ip, error) => write!(f, "cannot connect from {ip}: {error}"),
-            Failure::Connect(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                write!(f, "cannot connect: {error}; {NO_PORTS}")
+            Failure::NoPort(error) => write!(f, "cannot connect: {error}; {NO_PORTS}"),
+            Failure::ToItself(port) => {
+                write!(f, "cannot connect: nobody listens on port {port}: {TO_ITSELF}")
             }
             Failure::Connect(error) => write!(f, "cannot connect: {error}"),
             Failure::ConnectTimeout => write!(f, "cannot connect: no answer in time"),
@@ -52,7 +59,10 @@ impl Failure {
     /// Why the connection could not be opened, or `None` if it failed after that.
     pub(crate) fn connect_error(&self) -> Option<String> {
         match self {
-            Failure::Source(_, error) | Failure::Connect(error) => Some(error.to_string()),
+            Failure::Source(_, error) | Failure::Connect(error) | Failure::NoPort(error) => {
+                Some(error.to_string())
+            }
+            Failure::ToItself(_) => Some(TO_ITSELF.to_owned()),
             Failure::ConnectTimeout => Some("no answer in time".to_owned()),
             _ => None,
         }

@@ -129,7 +129,7 @@ impl<'a> Generator<'a> {
             }
             Stage::TimeUp => {
                 if let Some(until) = self.lanes.exchange.until {
-                    self.lanes.update_all(|exchange, lane| exchange.time_up(lane, until));
+                    self.lanes.time_up(until);
                     self.count_unsent(Some(until));
                 }
             }
@@ -212,8 +212,7 @@ impl<'a> Generator<'a> {
         if self.stage == Stage::Counting {
             self.count_unsent(Some(now));
         }
-        self.lanes.exchange.interrupt(now);
-        self.lanes.close_all();
+        self.lanes.interrupt(now);
     }
 
     fn publish_progress(&self) {
@@ -223,6 +222,7 @@ impl<'a> Generator<'a> {
             open: self.lanes.open_count() as u64,
             messages: outcome.messages,
             errors: outcome.errors + outcome.mismatches,
+            port_shortages: self.lanes.port_shortages(),
         });
     }
 

@@ -1,6 +1,7 @@
 //! One connection of a load.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use crate::load::sequence::Sequence;
 use crate::net::buffer::Buffer;
 use crate::net::connection::Connection;
 use crate::net::poll::Interest;
+use crate::net::socket::Socket;
 use crate::wire::codec::{Frame, TooLong};
 
 /// One connection, and the sequence of messages that it sends.
@@ -107,9 +109,15 @@ impl Lane {
         self.sequence.sent() - self.sent_earlier
     }
 
-    /// Completes the connect, now that the socket is writable for the first time.
-    pub(crate) fn finish_connect(&mut self) -> Result<(), Failure> {
+    /// Completes the connect to this port, now that the socket is writable for the first
+    /// time.
+    pub(crate) fn finish_connect(&mut self, port: u16) -> Result<(), Failure> {
         match self.connection.socket().take_error() {
+            Ok(None) if self.is_its_own_peer(port) => {
+                // The port must be free at once, for a server that starts later.
+                self.connection.socket().reset();
+                Err(Failure::ToItself(port))
+            }
             Ok(None) => {
                 self.state = if self.is_reopened() { LaneState::Active } else { LaneState::Ready };
                 Ok(())
@@ -162,9 +170,17 @@ impl Lane {
     }
 
     /// Half-closes, which tells the server that no more messages follow.
-    pub(crate) fn half_close(&mut self, now: Instant) -> Result<(), Failure> {
+    pub(crate) fn half_close(&mut self, now: Instant) -> io::Result<()> {
         (self.state, self.since) = (LaneState::Closing, now);
-        self.connection.socket().shutdown(Shutdown::Write).map_err(Failure::Broken)
+        self.connection.socket().shutdown(Shutdown::Write)
+    }
+
+    /// Whether the kernel has connected it to itself. That happens if nobody listens on a
+    /// port of this machine, and the kernel chooses it as the local port of the connection.
+    fn is_its_own_peer(&self, port: u16) -> bool {
+        let socket = self.connection.socket();
+        let local = socket.local_addr().ok().filter(|local| local.port() == port);
+        local.is_some_and(|local| socket.peer_addr().is_ok_and(|peer| peer == local))
     }
 
     /// Verifies the complete replies at the start of `bytes`, and returns their length.

@@ -8,9 +8,9 @@ use crate::load::exchange::{Exchange, NextStep};
 use crate::load::failure::Failure;
 use crate::load::lane::{Lane, LaneState};
 use crate::load::mail::Order;
-use crate::load::opener::Opener;
+use crate::load::opener::{Attempt, Opener};
 use crate::load::payload::Payload;
-use crate::load::plan::Plan;
+use crate::load::plan::{Close, Plan};
 use crate::load::schedule::SendOrder;
 use crate::load::sequence::Sequence;
 use crate::net::clock::Clock;
@@ -32,9 +32,14 @@ pub(crate) struct Lanes {
     held: usize,
     connect_timeout: Duration,
     timeout: Duration,
+    /// How long the server may take to close.
+    close_timeout: Duration,
     clock: Clock,
     deadlines: TimerWheel,
 }
+
+/// How long a server may take to close after the last reply, if that is no error.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Lanes {
     pub(crate) fn new(
@@ -44,6 +49,7 @@ impl Lanes {
         payload: Arc<Payload>,
     ) -> Lanes {
         let (lanes, order, held) = Default::default();
+        let is_strict = plan.close == Close::Strict;
         Lanes {
             event_loop,
             lanes,
@@ -53,6 +59,7 @@ impl Lanes {
             held,
             connect_timeout: plan.connect_timeout,
             timeout: plan.timeout,
+            close_timeout: if is_strict { plan.timeout } else { CLOSE_TIMEOUT },
             clock: Clock::new(),
             deadlines: TimerWheel::new(),
         }
@@ -71,8 +78,9 @@ impl Lanes {
         &self.event_loop.inbox
     }
 
+    /// Whether no connection is open, and none will be opened in place of another.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.lanes.is_empty() && self.opener.waiting.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -84,6 +92,11 @@ impl Lanes {
         self.lanes.len() - self.opener.connecting
     }
 
+    /// How often there was no local port left.
+    pub(crate) fn port_shortages(&self) -> u64 {
+        self.opener.port_shortages
+    }
+
     /// Whether all connections of the plan are open or have failed.
     pub(crate) fn has_opened_all(&self) -> bool {
         self.opener.is_done()
@@ -91,12 +104,14 @@ impl Lanes {
 
     /// Whether there are connections, and all of them are held.
     pub(crate) fn all_are_held(&self) -> bool {
-        self.exchange.holds && self.held == self.lanes.len() && self.held > 0
+        let are_held = self.held == self.lanes.len() && self.opener.waiting.is_empty();
+        self.exchange.holds && are_held && self.held > 0
     }
 
     /// How many messages that count were sent on all connections, open or closed.
     pub(crate) fn counted(&mut self) -> u64 {
         let mut counted = self.exchange.sent_by_closed();
+        counted += self.opener.waiting.iter().map(Sequence::counted).sum::<u64>();
         self.for_each(|lane| counted += lane.sequence.counted());
         counted
     }
@@ -107,8 +122,16 @@ impl Lanes {
             if !self.opener.due().is_some_and(is_past) {
                 break;
             }
-            let sequence = Sequence::new(self.opener.take_number());
-            self.connect(sequence);
+            match self.opener.open_next() {
+                Attempt::Started(socket, sequence) => {
+                    self.insert(Lane::new(socket, sequence, Instant::now()));
+                }
+                Attempt::Postponed => {}
+                Attempt::Failed(failure, sequence) => {
+                    self.exchange.add_failure(&failure, &sequence);
+                    self.exchange.add_closed(&sequence);
+                }
+            }
         }
     }
 
@@ -129,6 +152,9 @@ impl Lanes {
             if let Some(Lane { sequence, .. }) = self.lanes.get_mut(token) {
                 sequence.start_counting(self.exchange.due_before(sequence.place, now), limit);
             }
+        }
+        for sequence in &mut self.opener.waiting {
+            sequence.start_counting(self.exchange.due_before(sequence.place, now), limit);
         }
         let rounds = self.exchange.due_before(0, now).saturating_add(limit);
         self.order.rounds = rounds.saturating_add(1);
@@ -156,11 +182,16 @@ impl Lanes {
         self.update_all(|exchange, lane| exchange.send(lane, Instant::now()));
     }
 
+    /// Time is up: no more messages are sent, and connections that send none are not opened.
+    pub(crate) fn time_up(&mut self, until: Instant) {
+        self.update_all(|exchange, lane| exchange.time_up(lane, until));
+        if !self.exchange.holds {
+            self.close_waiting();
+        }
+    }
+
     /// As [`update`](Self::update), on every connection.
-    pub(crate) fn update_all(
-        &mut self,
-        act: impl Fn(&mut Exchange, &mut Lane) -> Result<NextStep, Failure>,
-    ) {
+    fn update_all(&mut self, act: impl Fn(&mut Exchange, &mut Lane) -> Result<NextStep, Failure>) {
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.update(token, &act);
         }
@@ -183,6 +214,7 @@ impl Lanes {
         }
         match result {
             Ok(NextStep::Wait) => {}
+            Ok(NextStep::AwaitClose) => self.arm(token),
             Ok(NextStep::Hold) => self.held += 1,
             Ok(NextStep::Reconnect) => self.reconnect(token),
             Ok(NextStep::Close) => self.close(token),
@@ -193,10 +225,16 @@ impl Lanes {
         }
     }
 
-    pub(crate) fn close_all(&mut self) {
+    /// Ends the outcome here: the load was told to stop. The time that counts is over already
+    /// if all that is left to do is to close.
+    pub(crate) fn interrupt(&mut self, now: Instant) {
+        let mut is_closing = !self.lanes.is_empty() && self.opener.waiting.is_empty();
+        self.for_each(|lane| is_closing &= lane.state == LaneState::Closing);
+        self.exchange.interrupt(now, is_closing);
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.close(token);
         }
+        self.close_waiting();
     }
 
     /// Fails the connections whose server has let them wait for too long.
@@ -209,17 +247,7 @@ impl Lanes {
         }
     }
 
-    /// Starts to connect, to begin or to continue a sequence.
-    fn connect(&mut self, sequence: Sequence) {
-        match self.opener.connect() {
-            Ok(socket) => self.insert(Lane::new(socket, sequence, Instant::now())),
-            Err(failure) => {
-                self.exchange.add_failure(&failure, &sequence);
-                self.exchange.add_closed(&sequence);
-            }
-        }
-    }
-
+    /// Adds a connection that is being opened.
     fn insert(&mut self, lane: Lane) {
         let place = lane.sequence.place;
         let token = self.lanes.insert(lane);
@@ -232,9 +260,9 @@ impl Lanes {
     }
 
     fn finish_connect(&mut self, token: Token) {
-        let began = self.opener.began;
+        let (began, port) = (self.opener.began, self.opener.port());
         self.update(token, |exchange, lane| {
-            lane.finish_connect()?;
+            lane.finish_connect(port)?;
             let connections = &mut exchange.outcome.connections;
             if lane.is_reopened() {
                 connections.reopened += 1;
@@ -246,7 +274,7 @@ impl Lanes {
         });
     }
 
-    /// Replaces a connection that has sent its share of messages by another.
+    /// Closes a connection that has sent its share of messages. Another replaces it.
     fn reconnect(&mut self, token: Token) {
         let Some(Lane { connection, mut sequence, .. }) = self.lanes.remove(token) else {
             return;
@@ -254,7 +282,14 @@ impl Lanes {
         sequence.add_closed(connection.tally());
         // This frees its descriptor before the next is opened.
         drop(connection);
-        self.connect(sequence);
+        self.opener.waiting.push_back(sequence);
+    }
+
+    /// Ends the sequences that wait for another connection.
+    fn close_waiting(&mut self) {
+        for sequence in std::mem::take(&mut self.opener.waiting) {
+            self.exchange.add_closed(&sequence);
+        }
     }
 
     fn close(&mut self, token: Token) {
@@ -277,7 +312,9 @@ impl Lanes {
                 self.finish_connect(token);
                 self.arm(token);
             }
-            Some(due) if is_past(due) => self.update(token, |_, lane| Err(lane.timeout())),
+            Some(due) if is_past(due) => {
+                self.update(token, |exchange, lane| exchange.time_out(lane));
+            }
             Some(_) => self.arm(token),
             None => {}
         }
@@ -295,6 +332,7 @@ impl Lanes {
         let lane = self.lanes.get_mut(token)?;
         let timeout = match lane.state {
             LaneState::Connecting => self.connect_timeout,
+            LaneState::Closing => self.close_timeout,
             _ => self.timeout,
         };
         Some(lane.waits_since().unwrap_or_else(Instant::now) + timeout)

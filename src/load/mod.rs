@@ -49,7 +49,7 @@ use schedule::Start;
 
 pub use opener::{MAX_CONNECTING, option_warnings};
 pub use outcome::{Connections, Outcome};
-pub use plan::{Plan, Verify};
+pub use plan::{Close, Plan, Verify};
 pub use progress::Progress;
 pub use sources::{Sources, port_range};
 pub use stage::Stage;

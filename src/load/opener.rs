@@ -1,14 +1,16 @@
 //! Opens connections, at the planned rate and from the planned sources.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::load::failure::Failure;
 use crate::load::plan::Plan;
+use crate::load::sequence::Sequence;
 use crate::net::socket_option::SocketOption;
 use crate::net::sys;
 
@@ -26,7 +28,32 @@ pub(crate) struct Opener {
     sockets: u64,
     /// How many connections are being opened.
     pub(crate) connecting: usize,
+    /// The sequences that wait for a connection: those whose last one is closed, or that
+    /// found no local port free. They come before connections that were not tried.
+    pub(crate) waiting: VecDeque<Sequence>,
+    /// When the first of these is tried.
+    retry_at: Instant,
+    /// Since when there is no local port left, if there is none.
+    short_since: Option<Instant>,
+    /// How often there was no local port left.
+    pub(crate) port_shortages: u64,
 }
+
+/// What an attempt to open a connection came to.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    Started(TcpStream, Sequence),
+    Failed(Failure, Sequence),
+    /// No local port is free. It is tried again later.
+    Postponed,
+}
+
+/// How long after a shortage of local ports the next try follows. A try that finds none has
+/// searched all of them.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a load waits without one port coming free. The kernel keeps the port of a
+/// closed connection for a minute, in TIME_WAIT.
+const PORT_PATIENCE: Duration = Duration::from_secs(65);
 
 /// How many connections a thread opens at once, so that the server's accept queue does
 /// not overflow.
@@ -34,9 +61,24 @@ pub const MAX_CONNECTING: usize = 256;
 
 impl Opener {
     pub(crate) fn new(plan: &Plan, number: usize) -> Opener {
-        let (tried, sockets, connecting) = Default::default();
-        let (plan, began) = (plan.clone(), Instant::now());
-        Opener { plan, number, began, tried, sockets, connecting }
+        let began = Instant::now();
+        Opener {
+            plan: plan.clone(),
+            number,
+            began,
+            tried: 0,
+            sockets: 0,
+            connecting: 0,
+            waiting: VecDeque::new(),
+            retry_at: began,
+            short_since: None,
+            port_shortages: 0,
+        }
+    }
+
+    /// The server's port.
+    pub(crate) fn port(&self) -> u16 {
+        self.plan.target.port()
     }
 
     /// How many more connections may be opened at once.
@@ -44,19 +86,56 @@ impl Opener {
         MAX_CONNECTING.saturating_sub(self.connecting)
     }
 
-    /// When the next planned connection is to be opened, if one is left.
+    /// When the next connection must be opened, if one is left.
     pub(crate) fn due(&self) -> Option<Instant> {
+        if !self.waiting.is_empty() {
+            return Some(self.retry_at);
+        }
         let is_left = self.tried < self.plan.connections;
         is_left.then(|| self.began + self.plan.opens_after(self.next_number()))
     }
 
     /// Whether all planned connections are open or have failed.
     pub(crate) fn is_done(&self) -> bool {
-        self.connecting == 0 && self.tried == self.plan.connections
+        let is_idle = self.connecting == 0 && self.waiting.is_empty();
+        is_idle && self.tried == self.plan.connections
+    }
+
+    /// Starts to open the next connection, from the next source.
+    pub(crate) fn open_next(&mut self) -> Attempt {
+        let waiting = self.waiting.pop_front();
+        let sequence = waiting.unwrap_or_else(|| Sequence::new(self.take_number()));
+        match self.connect() {
+            Ok(socket) => {
+                self.short_since = None;
+                Attempt::Started(socket, sequence)
+            }
+            Err(Failure::NoPort(error)) => self.postpone(sequence, error),
+            Err(failure) => Attempt::Failed(failure, sequence),
+        }
+    }
+
+    /// Puts a sequence first in line again, unless it has waited for too long already.
+    /// A connection that replaces another waits for as long as a port stays in TIME_WAIT. A
+    /// first one does not: the ports are those of connections that stay open.
+    fn postpone(&mut self, sequence: Sequence, error: io::Error) -> Attempt {
+        let now = Instant::now();
+        self.port_shortages += u64::from(self.short_since.is_none());
+        let since = *self.short_since.get_or_insert(now);
+        let patience = match sequence.sent() {
+            0 => self.plan.connect_timeout,
+            _ => self.plan.connect_timeout.max(PORT_PATIENCE),
+        };
+        if now >= since + patience {
+            return Attempt::Failed(Failure::NoPort(error), sequence);
+        }
+        self.waiting.push_front(sequence);
+        self.retry_at = now + RETRY;
+        Attempt::Postponed
     }
 
     /// Takes the number of the next planned connection.
-    pub(crate) fn take_number(&mut self) -> u32 {
+    fn take_number(&mut self) -> u32 {
         let number = self.next_number();
         self.tried += 1;
         number as u32
@@ -67,7 +146,7 @@ impl Opener {
     }
 
     /// Starts to connect from the next source.
-    pub(crate) fn connect(&mut self) -> Result<TcpStream, Failure> {
+    fn connect(&mut self) -> Result<TcpStream, Failure> {
         let socket = self.number as u64 + self.sockets * self.plan.threads as u64;
         self.sockets += 1;
         connect(self.plan.target, self.plan.sources.nth(socket))
@@ -80,9 +159,19 @@ fn connect(target: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Fail
     set_options(&socket, source.is_some());
     if let Some(ip) = source {
         let address = SocketAddr::new(ip, 0).into();
-        socket.bind(&address).map_err(|error| Failure::Source(ip, error))?;
+        socket.bind(&address).map_err(|error| match error.kind() {
+            // The kernel chose a port on binding, because it cannot do so later.
+            io::ErrorKind::AddrInUse => Failure::NoPort(error),
+            _ => Failure::Source(ip, error),
+        })?;
     }
     match socket.connect(&target.into()) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrNotAvailable
+                && (source.is_some() || has_address_for(target)) =>
+        {
+            Err(Failure::NoPort(error))
+        }
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
             Err(Failure::Connect(error))
         }
@@ -126,4 +215,14 @@ pub fn option_warnings(plan: &Plan) -> Vec<String> {
     let Ok(socket) = socket(plan.target) else { return Vec::new() };
     let options = set_options(&socket, plan.sources.count() > 0);
     options.iter().filter_map(SocketOption::warning).collect()
+}
+
+/// Whether this machine has an address to reach the target from. Without one the error is the
+/// same as without a port. Nothing is sent.
+fn has_address_for(target: SocketAddr) -> bool {
+    let any: IpAddr = match target {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(target)).is_ok()
 }

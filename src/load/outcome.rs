@@ -24,6 +24,9 @@ pub struct Outcome {
     pub bytes_received: u64,
     /// Messages that were due, but not sent before time was up (open loop).
     pub unsent: u64,
+    /// Connections that the server did not close within a second of the client's FIN, after
+    /// their last reply.
+    pub not_closed: u64,
     /// From the first message to the last reply, or to the last failure if there is no
     /// reply. It includes neither warm-up nor hold. In an open loop it lasts at least until the
     /// message after the last one would be due, but not beyond the duration.
@@ -79,6 +82,7 @@ impl Outcome {
             bytes_sent: 0,
             bytes_received: 0,
             unsent: 0,
+            not_closed: 0,
             time: Duration::ZERO,
             ended: None,
             connections: Connections {
@@ -127,6 +131,7 @@ impl Outcome {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.unsent += other.unsent;
+        self.not_closed += other.not_closed;
         self.time = self.time.max(other.time);
         self.ended = self.ended.max(other.ended);
         self.connections = self.connections.merge(other.connections);

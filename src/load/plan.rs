@@ -52,6 +52,22 @@ pub struct Plan {
     pub connect_timeout: Duration,
     /// How long a reply may take.
     pub timeout: Duration,
+    /// How a connection ends after its last reply.
+    pub close: Close,
+}
+
+/// How a connection ends after its last reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
+pub enum Close {
+    /// Half-close, and wait up to a second for the server to close. A server that does not is
+    /// counted, and is no error. A reset closes, too.
+    Fin,
+    /// Reset the connection, which frees its local port at once.
+    Rst,
+    /// Half-close, and wait for the server's FIN for as long as for a reply. A server that
+    /// does not send it is an error.
+    Strict,
 }
 
 /// How replies are verified.

@@ -15,6 +15,8 @@ pub struct Progress {
     pub messages: u64,
     /// Connections that failed, while opening or later, or received wrong bytes.
     pub errors: u64,
+    /// How often there was no local port left.
+    pub port_shortages: u64,
 }
 
 /// The progress of one generator, which alone writes it.
@@ -25,6 +27,7 @@ pub(crate) struct ProgressCounters {
     open: Counter,
     messages: Counter,
     errors: Counter,
+    port_shortages: Counter,
 }
 
 impl ProgressCounters {
@@ -33,6 +36,7 @@ impl ProgressCounters {
         self.open.set(progress.open);
         self.messages.set(progress.messages);
         self.errors.set(progress.errors);
+        self.port_shortages.set(progress.port_shortages);
     }
 
     pub(crate) fn get(&self) -> Progress {
@@ -41,6 +45,7 @@ impl ProgressCounters {
             open: self.open.get(),
             messages: self.messages.get(),
             errors: self.errors.get(),
+            port_shortages: self.port_shortages.get(),
         }
     }
 }
@@ -52,6 +57,7 @@ impl Sum for Progress {
             open: sum.open + one.open,
             messages: sum.messages + one.messages,
             errors: sum.errors + one.errors,
+            port_shortages: sum.port_shortages + one.port_shortages,
         })
     }
 }

@@ -48,7 +48,7 @@ impl Sources {
     /// are reopened. Each process starts at another address, so that several can load one
     /// server.
     pub fn automatic(target: SocketAddr, connections: usize, churn: bool) -> Sources {
-        let easily_found = port_range().count() / 2;
+        let easily_found = port_range().unwrap_or(DEFAULT_PORTS).count() / 2;
         let count = if churn { FOR_CHURN } else { connections.div_ceil(easily_found.max(1)) };
         match target.ip() {
             IpAddr::V4(ip) if ip.is_loopback() && count > 1 => {
@@ -100,15 +100,14 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// The ports that the kernel chooses for connections, or its default range if it cannot
-/// be read.
-pub fn port_range() -> RangeInclusive<u16> {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut ports = text.split_whitespace().filter_map(|port| port.parse().ok());
-    match (ports.next(), ports.next()) {
-        (Some(first), Some(last)) => first..=last,
-        _ => 32768..=60999,
-    }
+/// The ports that the kernel chooses for connections by default.
+const DEFAULT_PORTS: RangeInclusive<u16> = 32768..=60999;
+
+/// The ports that the kernel chooses for connections, or `None` if they cannot be read.
+pub fn port_range() -> Option<RangeInclusive<u16>> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let mut ports = text.split_whitespace().map_while(|port| port.parse().ok());
+    Some(ports.next()?..=ports.next()?)
 }
 
 #[cfg(test)]
@@ -145,7 +144,8 @@ mod tests {
         let local = SocketAddr::new(ip("127.0.0.1"), 9009);
         assert_eq!(Sources::automatic(local, 100, false), Sources::any());
         let many = Sources::automatic(local, 1_000_000, false);
-        assert!(many.count() as usize * port_range().count() / 2 >= 1_000_000);
+        let ports = port_range().unwrap_or(DEFAULT_PORTS).count();
+        assert!(many.count() as usize * ports / 2 >= 1_000_000);
         let last = many.nth(many.count() - 1).expect("one");
         assert!(many.nth(0).is_some_and(|ip| ip.is_loopback()) && last.is_loopback());
         assert!(Sources::automatic(local, 1, true).count() > 1);

@@ -241,6 +241,11 @@ pub(crate) fn thread_id() -> i32 {
 
 /// The processor time that a process has used.
 pub(crate) fn processor_time(pid: libc::pid_t) -> io::Result<Duration> {
+    /// The kernel has no process with a larger number, and the number of a clock no room for it.
+    const MAX_PID: libc::pid_t = 1 << 22;
+    if pid > MAX_PID {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
     let mut clock: libc::clockid_t = 0;
     // SAFETY: `clock` has room for what is written.
     match unsafe { libc::clock_getcpuclockid(pid, &mut clock) } {
@@ -335,6 +340,16 @@ pub(crate) fn block_signals(set: &SignalSet) -> io::Result<()> {
         0 => Ok(()),
         errno => Err(io::Error::from_raw_os_error(errno)),
     }
+}
+
+/// Whether a signal is ignored.
+pub(crate) fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    let none = std::ptr::null();
+    // SAFETY: no action is set, and `action` has room for the present one.
+    check(unsafe { libc::sigaction(signal, none, action.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so the action is written.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }
 
 /// Waits until one of the (blocked) signals arrives, and takes it.

@@ -54,6 +54,12 @@ impl Signals {
     }
 }
 
+/// Returns whether SIGHUP was ignored when the program was started, as under nohup. Waiting
+/// for a signal returns it even then.
+pub fn is_hangup_ignored() -> bool {
+    sys::is_ignored(libc::SIGHUP).unwrap_or(false)
+}
+
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Signals").field(&SIGNALS).finish()

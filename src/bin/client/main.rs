@@ -2,6 +2,7 @@
 
 mod cli;
 mod local;
+mod memory;
 mod meter;
 mod output;
 mod page;

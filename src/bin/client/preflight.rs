@@ -3,23 +3,27 @@
 use std::fs;
 use std::process::ExitCode;
 
-use procfs::{Current, Meminfo};
-use reactor_server::load::{MAX_CONNECTING, Plan, port_range};
+use reactor_server::load::{Close, MAX_CONNECTING, Plan, port_range};
 use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
 use serde::Serialize;
 
 use crate::cli::LoadArgs;
 use crate::local::is_local;
+use crate::memory;
 use crate::output::Output;
 
 /// A resource that the connections need.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Need {
     what: &'static str,
     needed: u64,
-    available: u64,
+    /// `None` if it cannot be read.
+    available: Option<u64>,
     /// What to do if there is too little of it.
     fix: String,
+    /// On which condition it suffices, if on any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provided: Option<String>,
 }
 
 /// Bytes per connection: the client's own, and the kernel's for one end. Measured with
@@ -47,13 +51,22 @@ pub(crate) fn check(args: &LoadArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl Need {
+    /// What is unknown is no reason to warn.
     fn is_met(&self) -> bool {
-        self.needed <= self.available
+        self.available.is_none_or(|available| self.needed <= available)
     }
 
     fn line(&self) -> String {
-        let Need { what, needed, available, fix } = self;
-        let result = if self.is_met() { "fits".to_owned() } else { format!("short: {fix}") };
+        let Need { what, needed, available, fix, provided } = self;
+        let result = match available {
+            None => "cannot be read here".to_owned(),
+            Some(_) if self.is_met() => match provided {
+                Some(provided) => format!("fits, provided that {provided}"),
+                None => "fits".to_owned(),
+            },
+            Some(_) => format!("short: {fix}"),
+        };
+        let available = available.map_or("unknown".to_owned(), |available| available.to_string());
         format!("{what:<28} {needed:>12} of {available:>12}  {result}\n")
     }
 }
@@ -62,8 +75,8 @@ fn needs(plan: &Plan) -> Vec<Need> {
     // A server on this machine has the other end of each connection.
     let ends = if is_local(plan.target.ip()) { 2 } else { 1 };
     let connections = plan.connections as u64;
-    let mut needs = vec![descriptors(plan), open_files(connections * ends), ports(plan)];
-    needs.extend(memory(plan, ends));
+    let mut needs =
+        vec![descriptors(plan), open_files(connections * ends), ports(plan), memory(plan, ends)];
     needs.extend(conntrack(connections));
     needs.extend((ends == 2).then(|| accept_queue(plan)));
     needs
@@ -74,51 +87,80 @@ fn descriptors(plan: &Plan) -> Need {
     Need {
         what: "descriptors of a process",
         needed,
-        available: raise_descriptor_limit().unwrap_or(0),
+        available: raise_descriptor_limit().ok().filter(|&limit| limit < u64::MAX),
         fix: format!(
             "raise the hard limit (ulimit -Hn {needed}; LimitNOFILE= in systemd; not beyond \
              fs.nr_open), or share the connections among several clients"
         ),
+        ..Need::default()
     }
 }
 
 fn open_files(needed: u64) -> Need {
-    let files = numbers("/proc/sys/fs/file-nr");
-    let (used, most) =
-        (files.first().copied().unwrap_or(0), files.get(2).copied().unwrap_or(u64::MAX));
+    let (used, most) = match numbers("/proc/sys/fs/file-nr")[..] {
+        [used, _, most, ..] => (used, Some(most)),
+        _ => (0, None),
+    };
     Need {
         what: "open files of the machine",
         needed,
-        available: most.saturating_sub(used),
+        available: most.map(|most| most.saturating_sub(used)),
         fix: format!("sysctl fs.file-max={}", used.saturating_add(needed)),
+        ..Need::default()
     }
 }
 
 fn ports(plan: &Plan) -> Need {
-    let each = port_range().count() as u64;
-    let sources = plan.sources.count().max(1);
-    let needed = plan.connections as u64;
+    let each = port_range().map(|ports| ports.count() as u64);
+    let available = each.map(|each| each.saturating_mul(plan.sources.count().max(1)));
+    let connections = plan.connections as u64;
+    let reopened = most_reopened(plan);
+    let needed = connections.saturating_add(reopened.unwrap_or(0));
+    let addresses = needed.div_ceil(each.unwrap_or(1).max(1));
+    let reset = if needed > connections { "use --close rst, " } else { "" };
+    let spare = available.filter(|_| reopened.is_none());
     Need {
         what: "ports x source addresses",
         needed,
-        available: each.saturating_mul(sources),
+        available,
         fix: format!(
-            "give {} addresses of this machine with --source, or widen net.ipv4.ip_local_port_range",
-            needed.div_ceil(each.max(1))
+            "{reset}give {addresses} addresses of this machine with --source, or widen \
+             net.ipv4.ip_local_port_range"
         ),
+        provided: spare.map(|spare| {
+            let rate = spare.saturating_sub(connections) / TIME_WAIT;
+            format!("at most {rate} connections per second are replaced; or use --close rst")
+        }),
     }
 }
 
-fn memory(plan: &Plan, ends: u64) -> Option<Need> {
-    let free = Meminfo::current().ok()?.mem_available?;
+/// For how many seconds the kernel keeps the port of a connection that this end has closed
+/// first.
+const TIME_WAIT: u64 = 60;
+
+/// The most connections that can be replaced within [`TIME_WAIT`], whose ports are then not
+/// free; `None` if the plan does not limit them.
+fn most_reopened(plan: &Plan) -> Option<u64> {
+    let Some(every) = plan.reconnect_every.filter(|_| plan.close != Close::Rst) else {
+        return Some(0);
+    };
+    let each = plan.messages.map(|messages| messages.saturating_sub(1) / every);
+    let in_all = each.map(|each| each.saturating_mul(plan.connections as u64));
+    let seconds = plan.duration.map_or(TIME_WAIT, |time| time.as_secs().clamp(1, TIME_WAIT));
+    let by_rate = plan.rate.map(|rate| rate.saturating_mul(seconds) / every);
+    in_all.into_iter().chain(by_rate).min()
+}
+
+fn memory(plan: &Plan, ends: u64) -> Need {
     // The client holds what is unsent or incomplete, which small messages are not.
     let held = if plan.size > SMALL { 2 * plan.size as u64 } else { 0 };
-    Some(Need {
+    Need {
         what: "bytes of memory",
         needed: (plan.connections as u64).saturating_mul(OWN + held + KERNEL * ends),
-        available: free,
-        fix: "fewer connections, or more memory".to_owned(),
-    })
+        available: memory::available(),
+        fix: "fewer connections, or more memory (in a container: a higher limit)".to_owned(),
+        ..Need::default()
+    }
 }
 
 /// Connections that wait for a server on this machine to accept them. If its queue is full,
@@ -128,8 +170,9 @@ fn accept_queue(plan: &Plan) -> Need {
     Need {
         what: "connects under way",
         needed,
-        available: numbers("/proc/sys/net/core/somaxconn").first().copied().unwrap_or(u64::MAX),
+        available: numbers("/proc/sys/net/core/somaxconn").first().copied(),
         fix: format!("sysctl net.core.somaxconn={needed}, or a slower --connect-rate"),
+        ..Need::default()
     }
 }
 
@@ -141,8 +184,9 @@ fn conntrack(needed: u64) -> Option<Need> {
     Some(Need {
         what: "tracked connections",
         needed,
-        available: most.saturating_sub(used),
+        available: Some(most.saturating_sub(used)),
         fix: format!("sysctl net.netfilter.nf_conntrack_max={}", used.saturating_add(needed)),
+        ..Need::default()
     })
 }
 

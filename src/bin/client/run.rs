@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use procfs::process::Process;
 use reactor_server::load::{Control, Load, Outcome, Plan, Stage};
 use reactor_server::program::cause::with_limits;
-use reactor_server::program::signals::{Signal, Signals};
+use reactor_server::program::signals::{Signal, Signals, is_hangup_ignored};
+use reactor_server::program::stream::print_error;
 use reactor_server::program::thread;
 
 use crate::cli::LoadArgs;
@@ -33,8 +33,11 @@ pub(crate) struct Run<'a> {
     display: ProgressDisplay,
     timeline: Timeline,
     environment: Environment,
-    client: Readings,
+    /// `None` if the client's cost cannot be read.
+    client: Option<Readings>,
     server: Option<Readings>,
+    /// Whether it was said that connections wait for local ports.
+    has_said_shortage: bool,
 }
 
 /// The readings of one process.
@@ -63,10 +66,11 @@ impl<'a> Run<'a> {
         plan: &'a Plan,
         signals: Signals,
     ) -> anyhow::Result<Run<'a>> {
-        let server = args.server_pid.map(|pid| Meter::of(pid).and_then(Readings::begin));
-        let server = server.transpose()?;
-        let client = Readings::begin(Meter::of_this_process()?)?;
-        let environment = Environment::now(share_cpus(plan, &client, server.as_ref()));
+        let server = args.server_pid.map(Meter::of).transpose()?;
+        let server = server.and_then(|meter| readings(args, "server", meter));
+        let client = readings(args, "client", Meter::of_this_process());
+        let shares_cpus = share_cpus(plan, client.as_ref(), server.as_ref());
+        let environment = Environment::now(shares_cpus);
         let (control, controls) = mpsc::channel();
         handle_signals(signals, controls).map_err(with_limits)?;
         let load = Load::start(plan).map_err(with_limits).context("cannot start the load")?;
@@ -82,6 +86,7 @@ impl<'a> Run<'a> {
             environment,
             client,
             server,
+            has_said_shortage: false,
         })
     }
 
@@ -94,6 +99,9 @@ impl<'a> Run<'a> {
             }
             let progress = self.load.progress();
             self.timeline.record(self.began.elapsed(), progress);
+            if progress.port_shortages > 0 {
+                self.print_shortage();
+            }
             if stage == Some(Stage::Over) {
                 break;
             }
@@ -126,7 +134,7 @@ impl<'a> Run<'a> {
 
     /// Reads both processes. If one has ended, the last reading in `report` says so.
     fn read(&mut self, store: impl Fn(&mut Readings, Reading)) {
-        for readings in [Some(&mut self.client), self.server.as_mut()].into_iter().flatten() {
+        for readings in [self.client.as_mut(), self.server.as_mut()].into_iter().flatten() {
             if let Ok(now) = readings.meter.read() {
                 store(readings, now);
             }
@@ -139,11 +147,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Prints once why connections are not opened.
+    fn print_shortage(&mut self) {
+        if !std::mem::replace(&mut self.has_said_shortage, true) {
+            self.print(
+                "out of local ports: waiting for some to leave TIME_WAIT; --close rst leaves \
+                 none there, and --source adds addresses",
+            );
+        }
+    }
+
     fn report(mut self) -> anyhow::Result<Report> {
         let outcome = self.load.take_outcome().context("the load has no results")?;
-        let client_cpu = self.client.meter.read()?.cpu_since(&self.client.counting);
+        let client_cpu = self
+            .client
+            .as_ref()
+            .and_then(|client| Some(client.meter.read().ok()?.cpu_since(&client.counting)));
         let server_cost = self.server.as_ref().and_then(|server| {
-            let cost = server_cost(server, &outcome, &self.environment.host);
+            let cost = server_cost(server, &outcome, self.environment.host.as_deref());
             cost.inspect_err(|error| {
                 self.print(&format!("the server's cost is not known: {error:#}"));
             })
@@ -160,6 +181,22 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The first readings of a process. What cannot be read is said, and left out of the results.
+fn readings(args: &LoadArgs, whose: &str, meter: Meter) -> Option<Readings> {
+    let readings = Readings::begin(meter);
+    let unknown = match &readings {
+        Err(error) => format!("the {whose}'s cost is not known: {error:#}"),
+        Ok(readings) if whose == "server" && !readings.before.has_kernel_memory() => {
+            "the kernel's memory per connection is not known: /proc/meminfo has no Slab".to_owned()
+        }
+        Ok(_) => String::new(),
+    };
+    if args.wants_lines() && !unknown.is_empty() {
+        print_error(&unknown);
+    }
+    readings.ok()
+}
+
 fn goal_of_messages(plan: &Plan, open: u64) -> Goal {
     match plan.duration {
         Some(duration) => Goal::Duration(duration),
@@ -167,9 +204,13 @@ fn goal_of_messages(plan: &Plan, open: u64) -> Goal {
     }
 }
 
-fn server_cost(server: &Readings, outcome: &Outcome, host: &str) -> anyhow::Result<ServerCost> {
+fn server_cost(
+    server: &Readings,
+    outcome: &Outcome,
+    host: Option<&str>,
+) -> anyhow::Result<ServerCost> {
     let cpu = server.meter.read()?.cpu_since(&server.counting);
-    let opened = outcome.connections.opened;
+    let (opened, host) = (outcome.connections.opened, host.unwrap_or("an unknown host"));
     Ok(ServerCost {
         processes: [(format!("{} on {host}", server.meter.pid()), cpu)].into(),
         bytes_per_connection: server.open.memory_since(&server.before, opened),
@@ -178,9 +219,10 @@ fn server_cost(server: &Readings, outcome: &Outcome, host: &str) -> anyhow::Resu
 
 /// Whether client and server share CPUs. A server on this machine whose process is unknown
 /// is taken to use all of them.
-fn share_cpus(plan: &Plan, client: &Readings, server: Option<&Readings>) -> bool {
-    server
-        .and_then(|server| client.meter.shares_cpus_with(&server.meter).ok())
+fn share_cpus(plan: &Plan, client: Option<&Readings>, server: Option<&Readings>) -> bool {
+    client
+        .zip(server)
+        .and_then(|(client, server)| client.meter.shares_cpus_with(&server.meter).ok())
         .unwrap_or_else(|| is_local(plan.target.ip()))
 }
 
@@ -188,7 +230,7 @@ fn share_cpus(plan: &Plan, client: &Readings, server: Option<&Readings>) -> bool
 /// signal to end stops the load, whose report is still printed. A second one ends the process,
 /// in case the report finds no reader. Under nohup, SIGHUP stays ignored.
 fn handle_signals(signals: Signals, controls: mpsc::Receiver<Control>) -> io::Result<()> {
-    let ignores_hangup = ignores_hangup();
+    let ignores_hangup = is_hangup_ignored();
     let handle = move || {
         let Ok(load) = controls.recv() else { return };
         let mut is_stopping = false;
@@ -207,13 +249,6 @@ fn handle_signals(signals: Signals, controls: mpsc::Receiver<Control>) -> io::Re
         }
     };
     thread::start("signals".to_owned(), 1, handle).map(drop)
-}
-
-/// Waiting for a signal returns it even if it is ignored, so this must be asked for.
-fn ignores_hangup() -> bool {
-    const SIGHUP: u64 = 1;
-    let status = Process::myself().and_then(|process| process.status());
-    status.is_ok_and(|status| status.sigign & (1 << (SIGHUP - 1)) != 0)
 }
 
 /// The seconds until a moment; negative if it is past.

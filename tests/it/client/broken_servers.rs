@@ -81,13 +81,13 @@ fn an_early_half_close_is_an_error() {
 }
 
 #[test]
-fn a_server_that_never_closes_is_an_error() {
+fn a_server_that_never_closes_is_an_error_for_the_strict() {
     let keeping = server(|_, stream| {
         let _stream = echo(stream, 100);
         std::thread::park();
     });
     for mode in &MODES[..2] {
-        let flags = ["-c", "3", "-n", "100", "--timeout", "300ms"];
+        let flags = ["-c", "3", "-n", "100", "--timeout", "300ms", "--close", "strict"];
         let report = run_json(keeping, &[&flags[..], mode].concat());
         report.assert_complaints(&[("the server did not close after the last reply", 3)]);
         assert_eq!(report.number("messages"), 300);

@@ -210,6 +210,7 @@ fn different_plans_are_refused_with_their_difference() {
             &["-n", "5", "--rate", "10k"],
             &["-n", "5", "--verify", "length"],
             &["-n", "5", "--reconnect-every", "2"],
+            &["-n", "5", "--close", "rst"],
         ],
     );
     let first = files.remove(0);
@@ -219,6 +220,7 @@ fn different_plans_are_refused_with_their_difference() {
         "rate is null in one and 10000 in the other",
         "verify is \"full\" in one and \"length\" in the other",
         "reconnect_every is null in one and 2 in the other",
+        "close is \"fin\" in one and \"rst\" in the other",
     ];
     for (other, difference) in files.into_iter().zip(differences) {
         let error = merge_error(&[first.clone(), other.clone()]);
@@ -274,6 +276,30 @@ fn fail_if_and_exit_codes_apply_to_merged_results() {
     assert_eq!(code(&interrupted, &["--fail-if", "messages>1"]), Some(130));
     let text = String::from_utf8(run_report(&files, &[]).stdout).expect("a text");
     assert!(text.starts_with("2 clients, 4 connections"), "{text}");
+}
+
+/// Results of earlier versions have no `not_closed` and no `close`, and were strict.
+#[test]
+fn connections_that_were_not_closed_are_summed_and_old_results_can_be_read() {
+    let files = clients("not-closed", &[&["-c", "2", "-n", "5", "--close", "strict"][..]; 3]);
+    for (file, count) in files.iter().zip([Some(2), Some(3), None]) {
+        let mut result = read(file);
+        match count {
+            Some(count) => result["not_closed"] = Value::from(count),
+            None => {
+                let fields = result.as_object_mut().expect("an object");
+                fields.remove("not_closed").expect("a number");
+                fields["plan"].as_object_mut().expect("it").remove("close").expect("a name");
+            }
+        }
+        fs::write(file, result.to_string()).expect("a file");
+    }
+    let all = merged(&files);
+    assert_eq!((all.code, all.number("not_closed"), all.number("messages")), (0, 5, 30));
+    let output = run_report(&files, &["--fail-if", "not_closed>4"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(text.contains("; 5 not closed by the server"), "{text}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The program `client`.
 
 mod broken_servers;
+mod closing;
 mod conditions;
 mod foreign_results;
 mod latency;
+mod local_ports;
 mod loops;
 mod merge;
 mod other_servers;
@@ -15,4 +17,5 @@ mod sandbox;
 mod signals;
 mod swapped_replies;
 mod usage;
+mod without_proc;
 mod wrong_replies;

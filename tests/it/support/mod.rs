@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod fake_server;
+pub(crate) mod namespace;
 pub(crate) mod pipes;
 pub(crate) mod running;
 pub(crate) mod server;
@@ -12,6 +13,7 @@ pub(crate) mod wrong_reply;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,8 +37,13 @@ pub(crate) fn temporary(name: &str) -> PathBuf {
     path
 }
 
-/// An address that nothing listens on.
+/// An address that nothing listens on. The kernel gives its port to no client, which it would
+/// connect to itself.
 pub(crate) fn unused_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = (std::process::id() % 100) as u16 * 100;
+    let port = |_| 20_000 + (spread + NEXT.fetch_add(1, Relaxed)) % 10_000;
+    let mut listeners = (0..10_000).map(port).map(|port| TcpListener::bind(("127.0.0.1", port)));
+    let listener = listeners.find_map(Result::ok).expect("a port");
     listener.local_addr().expect("an address")
 }

@@ -7,7 +7,7 @@ use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
-use reactor_server::load::{Plan, Sources, Verify};
+use reactor_server::load::{Close, Plan, Sources, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::units;
 
@@ -67,6 +67,13 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = units::positive, env = "CLIENT_RECONNECT_EVERY")]
     #[arg(help_heading = CONNECTIONS)]
     reconnect_every: Option<u64>,
+    /// How to close
+    ///
+    /// A connection is closed after its last reply. With --reconnect-every, each closed connection
+    /// keeps its local port for a minute, unless it ends by reset.
+    #[arg(long, value_enum, default_value_t = Close::Fin, env = "CLIENT_CLOSE")]
+    #[arg(help_heading = CONNECTIONS)]
+    close: Close,
     /// Source addresses that connections use in turn
     ///
     /// By default the kernel chooses the address. If the server is on 127.0.0.0/8 and needs more
@@ -230,6 +237,7 @@ impl LoadArgs {
             connect_rate: self.per_second.or(self.connect_rate),
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
+            close: self.close,
         }
     }
 

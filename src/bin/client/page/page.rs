@@ -123,17 +123,24 @@ fn environments(report: &Report) -> String {
         others => [&report.environment]
             .into_iter()
             .chain(others)
-            .map(|it| details(&format!("on {}, started {}", it.host, it.started), &environment(it)))
+            .map(|it| {
+                let on = format!("on {}, started {}", known(&it.host), it.started);
+                details(&on, &environment(it))
+            })
             .collect(),
     }
 }
 
+fn known(text: &Option<String>) -> String {
+    text.clone().unwrap_or_else(|| "unknown".to_owned())
+}
+
 fn environment(it: &Environment) -> String {
     let rows = [
-        ("host", it.host.clone()),
-        ("kernel", it.kernel.clone()),
+        ("host", known(&it.host)),
+        ("kernel", known(&it.kernel)),
         ("CPUs", it.cpus.to_string()),
-        ("CPU model", it.cpu_model.clone()),
+        ("CPU model", known(&it.cpu_model)),
         ("version", it.version.clone()),
         ("started", it.started.clone()),
         ("command", it.command.clone()),

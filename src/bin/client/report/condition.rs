@@ -28,6 +28,7 @@ enum Figure {
     Opened,
     Failed,
     Unsent,
+    NotClosed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,6 +93,7 @@ impl Figure {
             "opened" => Figure::Opened,
             "failed" => Figure::Failed,
             "unsent" => Figure::Unsent,
+            "not_closed" => Figure::NotClosed,
             _ => match name.strip_prefix('p').map(units::percentile) {
                 Some(Ok(percentile)) => Figure::Percentile(percentile),
                 _ => return Err(format!("there is no figure {name:?}: try p99, max or rate")),
@@ -117,6 +119,7 @@ impl Figure {
             Figure::Opened => Some(report.connections.opened as f64),
             Figure::Failed => Some(report.connections.failed as f64),
             Figure::Unsent => Some(report.unsent as f64),
+            Figure::NotClosed => Some(report.not_closed as f64),
         }
     }
 }

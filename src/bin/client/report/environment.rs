@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 /// The machine and the program that a result is from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Environment {
-    pub(crate) host: String,
+    /// `None`, here and below: it cannot be read.
+    pub(crate) host: Option<String>,
     /// The client's process.
     pub(crate) pid: u32,
-    pub(crate) kernel: String,
+    pub(crate) kernel: Option<String>,
     /// CPUs that the client may use.
     pub(crate) cpus: usize,
-    pub(crate) cpu_model: String,
+    pub(crate) cpu_model: Option<String>,
     /// The client's version.
     pub(crate) version: String,
     /// The full command line.
@@ -30,13 +31,13 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn now(shares_cpus: bool) -> Environment {
-        let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let read = |path| Some(fs::read_to_string(path).ok()?.trim().to_owned());
         Environment {
             host: read("/proc/sys/kernel/hostname"),
             pid: std::process::id(),
             kernel: read("/proc/sys/kernel/osrelease"),
             cpus: thread::available_parallelism().map_or(0, usize::from),
-            cpu_model: cpu_model().unwrap_or_default(),
+            cpu_model: cpu_model(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: env::args_os()
                 .map(|it| it.to_string_lossy().into_owned())

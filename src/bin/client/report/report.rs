@@ -24,6 +24,9 @@ pub(crate) struct Report {
     pub(crate) bytes_received: u64,
     /// Messages that were due, but not sent before time was up (open loop).
     pub(crate) unsent: u64,
+    /// Connections that the server did not close in time, after their last reply.
+    #[serde(default)]
+    pub(crate) not_closed: u64,
     pub(crate) seconds: f64,
     /// When `seconds` were over: seconds since 1970.
     pub(crate) ended: f64,
@@ -38,9 +41,9 @@ pub(crate) struct Report {
     pub(crate) error_texts: BTreeMap<String, u64>,
     pub(crate) plan: PlanSummary,
     pub(crate) timeline: Timeline,
-    /// CPU time of the client.
+    /// CPU time of the client, if known.
     #[serde(rename = "client")]
-    pub(crate) client_cpu: Cpu,
+    pub(crate) client_cpu: Option<Cpu>,
     #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
     pub(crate) server_cost: Option<ServerCost>,
     /// The environment of the client, or of the first of several.
@@ -70,7 +73,7 @@ pub(crate) struct RunRecord {
     /// When the time that counts ended, in seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) timeline: Timeline,
-    pub(crate) client_cpu: Cpu,
+    pub(crate) client_cpu: Option<Cpu>,
     pub(crate) server_cost: Option<ServerCost>,
     pub(crate) environment: Environment,
 }
@@ -91,6 +94,7 @@ impl Report {
             bytes_sent: outcome.bytes_sent,
             bytes_received: outcome.bytes_received,
             unsent: outcome.unsent,
+            not_closed: outcome.not_closed,
             seconds: outcome.time.as_secs_f64(),
             ended: record.ended,
             connections: ConnectionCounts {
@@ -160,6 +164,7 @@ impl Report {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.unsent += other.unsent;
+        self.not_closed += other.not_closed;
         self.connections.add(other.connections);
         self.histogram += &other.histogram;
         if let (Some(ours), Some(theirs)) = (&mut self.histogram_raw, &other.histogram_raw) {
@@ -168,7 +173,8 @@ impl Report {
         self.interrupted |= other.interrupted;
         add(&mut self.error_texts, other.error_texts);
         self.timeline = self.timeline.merge(&other.timeline);
-        self.client_cpu = self.client_cpu.plus(other.client_cpu);
+        let both = self.client_cpu.zip(other.client_cpu);
+        self.client_cpu = both.map(|(ours, theirs)| ours.plus(theirs));
         self.server_cost = match (self.server_cost, other.server_cost) {
             (Some(ours), Some(theirs)) => Some(ours.merge(theirs)),
             (ours, theirs) => ours.or(theirs),
@@ -194,7 +200,9 @@ impl Report {
         if let Some(raw) = &self.histogram_raw {
             fields.insert("latency_raw_us".to_owned(), raw.figures(percentiles).into());
         }
-        fields["client"]["cpu_us_per_message"] = self.client_cpu.json_per_message(self.messages);
+        if let Some(cpu) = self.client_cpu {
+            fields["client"]["cpu_us_per_message"] = cpu.json_per_message(self.messages);
+        }
         if let Some(cost) = &self.server_cost {
             fields["server"]["cpu_us_per_message"] = cost.cpu().json_per_message(self.messages);
         }

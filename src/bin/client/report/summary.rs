@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use reactor_server::Framing;
-use reactor_server::load::Plan;
+use reactor_server::load::{Close, Plan};
 use serde::{Deserialize, Serialize};
 
 /// The plan, in words and numbers.
@@ -31,11 +31,13 @@ pub(crate) struct Shape {
     pub(crate) framing: String,
     pub(crate) reply_prefix: String,
     pub(crate) verify: String,
+    /// How connections end. Results without it are of a client that was strict.
+    #[serde(default = "strict")]
+    pub(crate) close: String,
 }
 
 impl PlanSummary {
     pub(crate) fn of(plan: &Plan) -> PlanSummary {
-        let verify = plan.verify.to_possible_value();
         let shape = Shape {
             rate: plan.rate,
             messages: plan.messages,
@@ -47,7 +49,8 @@ impl PlanSummary {
             size: plan.size,
             framing: framing(&plan.framing).to_owned(),
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
-            verify: verify.map(|it| it.get_name().to_owned()).unwrap_or_default(),
+            verify: name(plan.verify),
+            close: name(plan.close),
         };
         PlanSummary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
     }
@@ -74,6 +77,15 @@ impl PlanSummary {
         }
         self
     }
+}
+
+fn strict() -> String {
+    name(Close::Strict)
+}
+
+/// A value as the command line names it.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default()
 }
 
 fn framing(framing: &Framing) -> &'static str {

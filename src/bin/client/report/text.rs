@@ -86,6 +86,9 @@ pub(crate) fn plan(report: &Report) -> String {
         ", {}, {} B, pipeline {}, verify {}",
         plan.framing, plan.size, plan.pipeline, plan.verify
     );
+    if plan.close != "fin" {
+        let _ = write!(text, ", close {}", plan.close);
+    }
     if let Some(every) = plan.reconnect_every {
         let _ = write!(text, ", reconnect every {every}");
     }
@@ -104,6 +107,9 @@ fn connections(report: &Report) -> String {
     let _ = write!(text, " in {:.3} s, {} failed", connections.seconds, connections.failed);
     if connections.reopened > 0 {
         let _ = write!(text, "; {} to replace others", connections.reopened);
+    }
+    if report.not_closed > 0 {
+        let _ = write!(text, "; {} not closed by the server", report.not_closed);
     }
     for (reason, times) in &connections.failures {
         let _ = write!(text, "; {times} x {reason}");
@@ -153,7 +159,8 @@ pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
     }
     let cpu = |cpu: Cpu| per_message(cpu.per_message(report.messages));
     let server = |cost: &ServerCost| ("server", cpu(cost.cpu()) + &memory(report, cost));
-    let mut costs = vec![("client", cpu(report.client_cpu))];
+    let mut costs = Vec::new();
+    costs.extend(report.client_cpu.map(|client| ("client", cpu(client))));
     costs.extend(report.server_cost.as_ref().map(server));
     costs
 }
@@ -165,10 +172,12 @@ fn per_message(cpu: Cpu) -> String {
 
 fn memory(report: &Report, cost: &ServerCost) -> String {
     match (cost.bytes_per_connection.own, cost.bytes_per_connection.kernel) {
-        (Some(own), Some(kernel)) if report.connections.opened >= MIN_CONNECTIONS => {
+        _ if report.connections.opened < MIN_CONNECTIONS => String::new(),
+        (Some(own), Some(kernel)) => {
             format!("; memory per connection {own:.0} B, and {kernel:.0} B in the kernel")
         }
-        _ => String::new(),
+        (Some(own), None) => format!("; memory per connection {own:.0} B"),
+        (None, _) => String::new(),
     }
 }
 
@@ -178,15 +187,16 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
     let used =
         |cpu: Cpu| if report.seconds < MIN_SECONDS { 0.0 } else { cpu.total() / report.seconds };
     // A server whose cost is not known is taken to use as much as the client.
-    let server = report.server_cost.as_ref().map_or(report.client_cpu, ServerCost::cpu);
-    let share = used(report.client_cpu.plus(server)) / report.environment.cpus as f64;
+    let client = report.client_cpu.unwrap_or_default();
+    let server = report.server_cost.as_ref().map_or(client, ServerCost::cpu);
+    let share = used(client.plus(server)) / report.environment.cpus as f64;
     if report.environment.shares_cpus && share > BUSY_TOGETHER {
         notes.push(format!(
             "client and server share {} CPUs: each lacks what the other uses",
             report.environment.cpus
         ));
     }
-    let busy = used(report.client_cpu) / report.plan.threads as f64;
+    let busy = used(client) / report.plan.threads as f64;
     if busy > BUSY {
         notes.push(format!(
             "the client's threads were busy {:.0} % of the time: it may be the bottleneck",
@@ -198,6 +208,13 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
             "{} of the messages that were due were not sent in time, and are in no percentile: \
              the load was lower than planned",
             report.unsent
+        ));
+    }
+    if report.not_closed > 0 {
+        notes.push(format!(
+            "{} connections were not closed by the server within a second after their last \
+             reply; --close strict makes that an error",
+            report.not_closed
         ));
     }
     notes
