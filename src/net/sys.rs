@@ -205,6 +205,12 @@ pub(crate) fn descriptor_limit() -> io::Result<libc::rlimit> {
     Ok(unsafe { limit.assume_init() })
 }
 
+/// A limit in 64 bits: some targets have 32 of them.
+#[allow(clippy::useless_conversion, reason = "`rlim_t` has 32 bits on some targets")]
+pub(crate) fn wide(limit: libc::rlim_t) -> u64 {
+    limit.into()
+}
+
 pub(crate) fn set_descriptor_limit(limit: &libc::rlimit) -> io::Result<()> {
     // SAFETY: `limit` is read only.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) }).map(drop)

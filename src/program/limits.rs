@@ -14,7 +14,7 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
         limit.rlim_cur = limit.rlim_max;
         sys::set_descriptor_limit(&limit)?;
     }
-    Ok(limit.rlim_cur)
+    Ok(sys::wide(limit.rlim_cur))
 }
 
 /// Descriptors for the standard streams, for a log file before and after it is reopened,
@@ -23,7 +23,7 @@ const RESERVE: u64 = 32;
 
 /// Returns how many descriptors a process needs for this many connections and `others`.
 pub fn descriptors_needed(connections: usize, others: usize) -> u64 {
-    RESERVE + (connections + others) as u64
+    RESERVE + connections as u64 + others as u64
 }
 
 /// Returns how many connections the descriptor limit allows, if the process needs `others`
@@ -32,7 +32,7 @@ pub fn descriptors_needed(connections: usize, others: usize) -> u64 {
 /// # Errors
 /// The kernel refuses to read the limit.
 pub fn connections_possible(others: usize) -> io::Result<usize> {
-    let limit = sys::descriptor_limit()?.rlim_cur;
+    let limit = sys::wide(sys::descriptor_limit()?.rlim_cur);
     let left = limit.saturating_sub(descriptors_needed(0, others));
     Ok(usize::try_from(left).unwrap_or(usize::MAX))
 }
