@@ -14,6 +14,8 @@ use std::time::Duration;
 
 pub(crate) use libc::epoll_event;
 
+use crate::net::address::plain;
+
 /// Turns the `-1` of a system call into the error it left in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -154,7 +156,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
     let address = address
         .as_socket()
         .ok_or_else(|| io::Error::other("accepted a socket that is not of the internet"))?;
-    Ok((socket, address))
+    Ok((socket, plain(address)))
 }
 
 /// The kernel's number of the calling thread, as `ps -L` shows it.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use crate::net::address::Ip;
 use crate::net::connection::Tally;
 use crate::wire::reason::Reason;
 
@@ -28,7 +29,7 @@ pub(crate) struct Closed {
 
 /// The acceptor, which is thread `thread`, accepted a connection.
 pub(crate) fn opened(fd: RawFd, peer: SocketAddr, thread: i32) {
-    let (ip, port) = (peer.ip(), peer.port());
+    let (ip, port) = (Ip(peer), peer.port());
     log::info!(target: TARGET, "new connection fd={fd},ip={ip},port={port}, thread id is {thread}.");
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn closed(closed: &Closed) {
         target: TARGET,
         "connection close fd={fd},ip={},port={} is {thread}. \
          open={:.3}s messages={messages} in={received}B out={sent}B reason={}",
-        peer.ip(),
+        Ip(*peer),
         peer.port(),
         closed.open.as_secs_f64(),
         closed.reason.as_str(),

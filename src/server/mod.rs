@@ -19,7 +19,7 @@ mod workers;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -46,7 +46,8 @@ pub use stats::{AcceptorStats, ReactorStats, Stats};
 /// How a server is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address to listen on. With port 0 the kernel chooses a port.
+    /// The address to listen on. With port 0 the kernel chooses a port. On `::` clients are
+    /// served over IPv6 and IPv4.
     pub address: SocketAddr,
     /// How many reactors there are, each a thread; at least one. Connection k belongs to
     /// reactor k mod this number.
@@ -305,9 +306,20 @@ fn listen(config: &Config) -> io::Result<TcpListener> {
     let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
     socket.set_tcp_keepalive(&keepalive.with_retries(retries))?;
     socket.set_tcp_user_timeout(user_timeout(config.timeouts.write))?;
+    if config.address.ip() == Ipv6Addr::UNSPECIFIED {
+        serve_ipv4_too(&socket)?;
+    }
     socket.bind(&config.address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Has a socket that listens on all IPv6 addresses listen on all IPv4 addresses as well,
+/// whatever `net.ipv6.bindv6only` is.
+fn serve_ipv4_too(socket: &Socket) -> io::Result<()> {
+    socket.set_only_v6(false).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot serve IPv4 there (IPV6_V6ONLY): {error}"))
+    })
 }
 
 /// The kernel takes milliseconds in an `int`.

@@ -147,7 +147,9 @@ impl Cli {
             workers: self.workers,
             framing: self.framing.framing(),
             max_message: self.max_message,
-            max_connections: self.max_connections.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+            max_connections: self
+                .max_connections
+                .map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
             timeouts: Timeouts {
                 message: self.frame_timeout.0,
                 write: self.write_timeout.0,
