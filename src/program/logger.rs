@@ -57,8 +57,10 @@ impl Logger {
             dropped_reported: 0,
         };
         thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&queue, &inbox))?;
-        let env = env_logger::Env::default().default_filter_or("info");
-        let filter = env_logger::Builder::from_env(env).build();
+        // An empty variable is one that is not set.
+        let selected = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+        let selected = selected.as_deref().unwrap_or("info");
+        let filter = env_logger::Builder::new().parse_filters(selected).build();
         log::set_max_level(filter.filter());
         log::set_boxed_logger(Box::new(ChannelLog {
             filter,

@@ -1,5 +1,5 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! signals as values, units on the command line, limits and CPU time of a process.
+//! signals as values, units and variables of the command line, limits and CPU time of a process.
 
 pub mod cpu;
 #[cfg(feature = "program")]
@@ -12,3 +12,5 @@ pub mod logger;
 pub mod signals;
 #[cfg(feature = "program")]
 pub mod units;
+#[cfg(feature = "program")]
+pub mod variables;
