@@ -1,7 +1,7 @@
 //! Opens connections, at the planned rate and from the planned sources.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -74,10 +74,10 @@ impl Opener {
 }
 
 /// Starts to connect a non-blocking socket.
-fn connect(target: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Failure> {
+fn connect(target: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Failure> {
     let socket = socket(target).map_err(Failure::Connect)?;
-    if let Some(ip) = source {
-        bind(&socket, ip).map_err(|error| Failure::Source(ip, error))?;
+    if let Some(source) = source {
+        bind(&socket, source).map_err(|error| Failure::Source(source, error))?;
     }
     match socket.connect(&target.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
@@ -96,7 +96,7 @@ fn socket(target: SocketAddr) -> io::Result<Socket> {
 
 /// The kernel chooses the port on connecting. A port that it chose on binding could not
 /// be used for another peer.
-fn bind(socket: &Socket, ip: IpAddr) -> io::Result<()> {
+fn bind(socket: &Socket, source: SocketAddr) -> io::Result<()> {
     sys::choose_port_on_connecting(socket.as_fd())?;
-    socket.bind(&SocketAddr::new(ip, 0).into())
+    socket.bind(&source.into())
 }

@@ -11,6 +11,8 @@ pub mod limits;
 pub mod logger;
 pub mod signals;
 #[cfg(feature = "program")]
+pub mod target;
+#[cfg(feature = "program")]
 pub mod units;
 #[cfg(feature = "program")]
 pub mod variables;

@@ -1,5 +1,6 @@
 //! `client`: the load client that verifies every byte.
 
+mod address;
 mod cli;
 mod local;
 mod meter;
@@ -15,12 +16,14 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use address::plan_for_answering;
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::print_error;
 use reactor_server::load::Plan;
 use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
 use reactor_server::program::signals::Signals;
+use reactor_server::program::target::Target;
 use report::{Report, text};
 use run::{INTERRUPTED, Run};
 
@@ -29,8 +32,8 @@ const CONDITION_MET: u8 = 3;
 
 fn main() -> ExitCode {
     let result = match Task::parse_or_exit() {
-        Task::Load(args) if args.check => preflight::check(&args),
-        Task::Load(args) => load(&args),
+        Task::Load(args, target) if args.check => preflight::check(&args, &target),
+        Task::Load(args, target) => load(&args, &target),
         Task::Report(args) => report(&args),
     };
     result.unwrap_or_else(|error| {
@@ -39,13 +42,14 @@ fn main() -> ExitCode {
     })
 }
 
-/// `client IP PORT`: runs a load.
-fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
+/// `client TARGET`: runs a load.
+fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     // Before the load, so that its results are not lost if this fails; and before signals are
     // blocked, because a named pipe has it wait for a reader.
     let mut output = output::open(args.results.output.as_deref())?;
+    // Before signals are blocked, because it may have to wait for the network.
+    let wanted = plan_for_answering(args, target)?;
     let signals = Signals::block().context("cannot block signals")?;
-    let wanted = args.plan();
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
     let mut report = Run::start(args, &plan, signals)?.finish()?;

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use procfs::{Current, Meminfo};
 use reactor_server::load::{MAX_CONNECTING, Plan, port_range};
 use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
+use reactor_server::program::target::Target;
 use serde::Serialize;
 
+use crate::address::plan_for_first;
 use crate::cli::LoadArgs;
 use crate::local::is_local;
 use crate::output;
@@ -31,9 +33,9 @@ const SMALL: usize = 64 * 1024;
 
 /// Prints how much of each resource is needed and available. The exit code is 0 if all
 /// suffice, and 1 if not.
-pub(crate) fn check(args: &LoadArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     let mut output = output::open(args.results.output.as_deref())?;
-    let plan = args.plan();
+    let plan = plan_for_first(args, target)?;
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
     let text = if args.results.json {
@@ -60,7 +62,7 @@ impl Need {
 
 fn needs(plan: &Plan) -> Vec<Need> {
     // A server on this machine has the other end of each connection.
-    let ends = if is_local(plan.target.ip()) { 2 } else { 1 };
+    let ends = if is_local(plan.target) { 2 } else { 1 };
     let connections = plan.connections as u64;
     let mut needs = vec![descriptors(plan), open_files(connections * ends), ports(plan)];
     needs.extend(memory(plan, ends));

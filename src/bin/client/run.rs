@@ -178,7 +178,7 @@ fn server_cost(server: &Readings, outcome: &Outcome, host: &str) -> anyhow::Resu
 fn share_cpus(plan: &Plan, client: &Readings, server: Option<&Readings>) -> bool {
     server
         .and_then(|server| client.meter.shares_cpus_with(&server.meter).ok())
-        .unwrap_or_else(|| is_local(plan.target.ip()))
+        .unwrap_or_else(|| is_local(plan.target))
 }
 
 /// The first signal to end stops the load, whose report is still printed. A second one ends

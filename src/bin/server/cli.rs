@@ -1,6 +1,6 @@
 //! The command line of `server`, and the configuration that it describes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use clap::error::{Error, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::help::env_in_long_help_only;
+use reactor_server::program::target::{self, Host, Target};
 use reactor_server::program::units::{self, Timeout};
+use reactor_server::program::variables::{self, Parsed};
 use reactor_server::{Config, Echo, Timeouts};
 
 const THREADS: &str = "Threads";
@@ -25,9 +27,13 @@ const LIMITS: &str = "Limits";
 #[derive(Debug, Parser)]
 #[command(name = "server", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// IPv4 or IPv6 address to listen on
+    /// Address to listen on, with or without the port
+    ///
+    /// It is an IPv4 or IPv6 address or a name: 0.0.0.0, [::1]:9009, fe80::1%eth0, localhost:9009.
+    /// On :: the server accepts IPv6 and IPv4.
     #[arg(value_name = "IP", default_value = "127.0.0.1", env = "SERVER_IP")]
-    ip: IpAddr,
+    #[arg(value_parser = target::host_and_port)]
+    ip: (Host, Option<u16>),
     /// Port to listen on; 0 lets the kernel choose one
     ///
     /// The address with the chosen port is printed to standard output.
@@ -108,6 +114,10 @@ pub(crate) struct Cli {
     /// The environment variable RUST_LOG selects what is logged.
     #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE")]
     pub(crate) log_file: Option<PathBuf>,
+
+    /// What to know of variables that are ignored.
+    #[arg(skip)]
+    pub(crate) warnings: Vec<String>,
 }
 
 const BUSY_POLL: &str = "\
@@ -132,17 +142,34 @@ impl Cli {
     }
 
     fn try_parse_with(command: &mut Command) -> Result<Cli, Error> {
-        let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(std::env::args_os())?)?;
-        match cli.framing.prefix_conflict(&cli.reply_prefix) {
-            Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
+        let words: Vec<_> = std::env::args_os().collect();
+        let Parsed { matches, warnings } = variables::parse(command, &words)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.warnings = warnings;
+        let has_two_ports =
+            cli.ip.1.is_some() && matches.value_source("port") == matches.value_source("ip");
+        let conflict = match has_two_ports {
+            true => Some("[IP] and [PORT] both have a port: omit one of them"),
+            false => cli.framing.prefix_conflict(&cli.reply_prefix),
+        };
+        match conflict {
+            Some(text) => {
+                Err(variables::error(command, &matches, ErrorKind::ArgumentConflict, text))
+            }
             None => Ok(cli),
         }
     }
 
-    pub(crate) fn config(&self) -> Config {
+    /// Where to listen.
+    pub(crate) fn target(&self) -> Target {
+        let (host, port) = &self.ip;
+        Target { host: host.clone(), port: port.unwrap_or(self.port) }
+    }
+
+    pub(crate) fn config(&self, address: SocketAddr) -> Config {
         let default = Config::default();
         Config {
-            address: SocketAddr::new(self.ip, self.port),
+            address,
             io_threads: self.io_threads.unwrap_or(default.io_threads),
             workers: self.workers,
             framing: self.framing.framing(),
@@ -167,7 +194,7 @@ impl Cli {
 
     /// Whether the kernel chooses the port.
     pub(crate) fn has_any_port(&self) -> bool {
-        self.port == 0
+        self.target().port == 0
     }
 
     /// The name of the framing.

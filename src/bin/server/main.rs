@@ -4,11 +4,12 @@ mod cli;
 mod counters;
 
 use std::io::{self, Write};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use cli::Cli;
 use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
@@ -50,19 +51,19 @@ fn bind(cli: &Cli) -> anyhow::Result<Server<Echo>> {
     if let Err(error) = raise_descriptor_limit() {
         log::warn!("cannot raise the limit of open descriptors: {error}");
     }
-    let config = cli.config();
-    let Config { address, io_threads, workers, max_connections, .. } = config;
-    let server = Server::bind(config, cli.handler())
-        .with_context(|| format!("cannot listen on {address}"))?;
+    cli.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    let (server, config) = listen(cli)?;
+    let Config { io_threads, workers, max_connections, .. } = config;
     let (address, most) = (server.local_addr(), server.max_connections());
     if max_connections.is_some_and(|wanted| most < wanted) {
         log::warn!("the limit of open descriptors (ulimit -n) allows {most} connections, not more");
     }
     log::info!(
         "listening on {address} io-threads={io_threads} workers={workers} framing={} \
-         max-connections={most} pid={}",
+         max-connections={most} pid={}{}",
         cli.framing(),
         std::process::id(),
+        if address.ip() == Ipv6Addr::UNSPECIFIED { " families=ipv6,ipv4" } else { "" },
     );
     if let Some(warning) = too_many_threads(io_threads, cpus()) {
         log::warn!("{warning}");
@@ -72,6 +73,40 @@ fn bind(cli: &Cli) -> anyhow::Result<Server<Echo>> {
         let _ = writeln!(io::stdout(), "listening on {address}");
     }
     Ok(server)
+}
+
+/// Listens on the first address of the host that this machine has. (That a port is in use is
+/// an error: the next address of `localhost` would be another server's.)
+fn listen(cli: &Cli) -> anyhow::Result<(Server<Echo>, Config)> {
+    let target = cli.target();
+    let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
+    let mut result = Err(anyhow!("{} has no address", target.host));
+    for address in addresses {
+        let config = cli.config(address);
+        match Server::bind(config.clone(), cli.handler()) {
+            Ok(server) => return Ok((server, config)),
+            Err(error) => {
+                result = Err(cannot_listen(address, &error));
+                if !matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)) {
+                    break;
+                }
+            }
+        }
+    }
+    result
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
+    let hint = match error.raw_os_error() {
+        Some(libc::EAFNOSUPPORT) => "; this kernel has no such addresses",
+        Some(libc::EADDRNOTAVAIL) if address.is_ipv6() => {
+            "; it is no address of this machine, or IPv6 is disabled \
+             (net.ipv6.conf.all.disable_ipv6)"
+        }
+        Some(libc::EADDRNOTAVAIL) => "; it is no address of this machine",
+        _ => "",
+    };
+    anyhow!("cannot listen on {address}: {error}{hint}")
 }
 
 /// A warning if there are more I/O threads than the CPUs can use.

@@ -10,5 +10,7 @@ mod rates;
 mod runs;
 mod signals;
 mod swapped_replies;
+mod targets;
 mod usage;
+mod variables;
 mod wrong_replies;

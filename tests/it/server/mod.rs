@@ -1,5 +1,6 @@
 //! The server: the library in this process, and the program `server`.
 
+mod addresses;
 mod busy_poll;
 mod codec;
 mod drain;
@@ -8,4 +9,5 @@ mod handler;
 mod program;
 mod round_robin;
 mod slow_and_hostile;
+mod variables;
 mod workers;

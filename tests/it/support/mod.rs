@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod fake_server;
+pub(crate) mod namespace;
 pub(crate) mod running;
 pub(crate) mod server;
 pub(crate) mod streams;
