@@ -58,7 +58,7 @@ pub fn is_given(matches: &ArgMatches, argument: &str) -> bool {
 }
 
 /// Returns whether an argument has its value from an environment variable.
-pub fn is_from_variable(matches: &ArgMatches, argument: &str) -> bool {
+fn is_from_variable(matches: &ArgMatches, argument: &str) -> bool {
     matches.value_source(argument) == Some(ValueSource::EnvVariable)
 }
 
@@ -70,10 +70,10 @@ pub fn error(command: &mut Command, matches: &ArgMatches, kind: ErrorKind, text:
         text.contains(word) && is_from_variable(matches, arg.get_id().as_str())
     };
     let named = command.get_arguments().filter(is_named).filter_map(Variable::of);
-    let origins: Vec<_> = named.map(|it| format!("{} in the environment", it.setting())).collect();
-    match &origins[..] {
+    let settings: Vec<_> = named.map(|it| it.setting()).collect();
+    match &settings[..] {
         [] => command.error(kind, text),
-        origins => command.error(kind, format!("{text} ({})", origins.join(", "))),
+        all => command.error(kind, format!("{text} ({} in the environment)", all.join(" and "))),
     }
 }
 

@@ -98,7 +98,7 @@ fn listen(cli: &Cli) -> anyhow::Result<(Server<Echo>, Config)> {
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> anyhow::Error {
     let hint = match error.raw_os_error() {
-        Some(libc::EAFNOSUPPORT) => "; this kernel has no such addresses",
+        Some(libc::EAFNOSUPPORT) if address.is_ipv6() => "; this kernel has no IPv6",
         Some(libc::EADDRNOTAVAIL) if address.is_ipv6() => {
             "; it is no address of this machine, or IPv6 is disabled \
              (net.ipv6.conf.all.disable_ipv6)"
