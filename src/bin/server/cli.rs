@@ -28,9 +28,7 @@ const LIMITS: &str = "Limits";
 #[command(name = "server", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     /// Address to listen on, with or without the port
-    ///
-    /// It is an IPv4 or IPv6 address or a name: 0.0.0.0, [::1]:9009, fe80::1%eth0, localhost:9009.
-    /// On :: the server accepts IPv6 and IPv4.
+    #[arg(long_help = IP)]
     #[arg(value_name = "IP", default_value = "127.0.0.1", env = "SERVER_IP")]
     #[arg(value_parser = target::host_and_port)]
     ip: (Host, Option<u16>),
@@ -119,6 +117,12 @@ pub(crate) struct Cli {
     #[arg(skip)]
     pub(crate) warnings: Vec<String>,
 }
+
+const IP: &str = "\
+Address to listen on, with or without the port
+
+It is an IPv4 or IPv6 address or a name: 0.0.0.0, [::1]:9009, fe80::1%eth0, localhost:9009. On :: \
+the server accepts IPv6 and IPv4.";
 
 const BUSY_POLL: &str = "\
 Busy-poll this long before blocking, while it pays and a CPU is free

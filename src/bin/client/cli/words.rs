@@ -12,10 +12,7 @@ use super::values;
 #[derive(Debug, Args)]
 pub(super) struct Words {
     /// Server: HOST:PORT, or HOST and PORT as two words
-    ///
-    /// HOST is a name or an address: localhost:9009, 127.0.0.1:9009, [::1]:9009,
-    /// [fe80::1%eth0]:9009. Of a name with several addresses, the client uses the first that
-    /// accepts a connection.
+    #[arg(long_help = TARGET)]
     #[arg(value_name = "TARGET", value_parser = target::host_and_port, env = "CLIENT_IP")]
     target: Option<(Host, Option<u16>)>,
     /// Port of the server, if TARGET has none
@@ -36,6 +33,12 @@ pub(super) struct Meaning {
     pub(super) connections: Option<usize>,
     pub(super) per_second: Option<u64>,
 }
+
+const TARGET: &str = "\
+Server: HOST:PORT, or HOST and PORT as two words
+
+HOST is a name or an address: localhost:9009, 127.0.0.1:9009, [::1]:9009, [fe80::1%eth0]:9009. \
+Of a name with several addresses, the client uses the first that accepts a connection.";
 
 const NO_TARGET: &str = "\
 the client needs a server. Start one and give its address:
