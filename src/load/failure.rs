@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
+
+use crate::net::address::Ip;
 
 /// Why a connection failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The source address cannot be used.
-    Source(IpAddr, io::Error),
+    Source(SocketAddr, io::Error),
     Connect(io::Error),
     /// No local port is free.
     NoPort(io::Error),
@@ -33,10 +35,13 @@ const TO_ITSELF: &str = "the kernel connected the client to itself";
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Source(ip, error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            Failure::Source(source, error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                let ip = Ip(*source);
                 write!(f, "cannot connect from {ip}: {error}; it is no address of this machine")
             }
-            Failure::Source(ip, error) => write!(f, "cannot connect from {ip}: {error}"),
+            Failure::Source(source, error) => {
+                write!(f, "cannot connect from {}: {error}", Ip(*source))
+            }
             Failure::NoPort(error) => write!(f, "cannot connect: {error}; {NO_PORTS}"),
             Failure::ToItself(port) => {
                 write!(f, "cannot connect: nobody listens on port {port}: {TO_ITSELF}")

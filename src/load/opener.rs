@@ -154,15 +154,14 @@ impl Opener {
 }
 
 /// Starts to connect a non-blocking socket.
-fn connect(target: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Failure> {
+fn connect(target: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Failure> {
     let socket = socket(target).map_err(Failure::Connect)?;
     set_options(&socket, source.is_some());
-    if let Some(ip) = source {
-        let address = SocketAddr::new(ip, 0).into();
-        socket.bind(&address).map_err(|error| match error.kind() {
+    if let Some(source) = source {
+        socket.bind(&source.into()).map_err(|error| match error.kind() {
             // The kernel chose a port on binding, because it cannot do so later.
             io::ErrorKind::AddrInUse => Failure::NoPort(error),
-            _ => Failure::Source(ip, error),
+            _ => Failure::Source(source, error),
         })?;
     }
     match socket.connect(&target.into()) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::ops::RangeInclusive;
 
 /// The source addresses of connections, which use them in turn.
@@ -16,6 +16,8 @@ pub struct Sources(Vec<Span>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     first: IpAddr,
+    /// The number of the interface that a link-local address belongs to, or 0.
+    scope: u32,
     count: u64,
 }
 
@@ -39,8 +41,22 @@ impl Sources {
             _ => None,
         };
         let count = count.and_then(|count| u64::try_from(count).ok());
-        self.0.extend(count.map(|count| Span { first, count }));
+        self.0.extend(count.map(|count| Span { first, scope: 0, count }));
         count.is_some()
+    }
+
+    /// One address, with its scope.
+    pub fn one(address: SocketAddr) -> Sources {
+        let scope = match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(address) => address.scope_id(),
+        };
+        Sources(vec![Span { first: address.ip(), scope, count: 1 }])
+    }
+
+    /// Adds other sources after these.
+    pub fn append(&mut self, others: &Sources) {
+        self.0.extend_from_slice(&others.0);
     }
 
     /// The sources of a load that names none. All of 127.0.0.0/8 is this machine, so a
@@ -54,7 +70,7 @@ impl Sources {
             IpAddr::V4(ip) if ip.is_loopback() && count > 1 => {
                 let place = RandomState::new().hash_one(std::process::id()) as u32 % (1 << 16);
                 let first = Ipv4Addr::from(0x7f01_0000 + (place << 7));
-                Sources(vec![Span { first: first.into(), count: count as u64 }])
+                Sources(vec![Span { first: first.into(), scope: 0, count: count as u64 }])
             }
             _ => Sources::any(),
         }
@@ -70,8 +86,8 @@ impl Sources {
         self.0.iter().all(|span| span.first.is_ipv4() == target.is_ipv4())
     }
 
-    /// The source of connection `number`.
-    pub(crate) fn nth(&self, number: u64) -> Option<IpAddr> {
+    /// The source of connection `number`, with port 0.
+    pub fn nth(&self, number: u64) -> Option<SocketAddr> {
         let mut index = number.checked_rem(self.count())?;
         for span in &self.0 {
             if index < span.count {
@@ -84,11 +100,11 @@ impl Sources {
 }
 
 impl Span {
-    fn at(&self, index: u64) -> IpAddr {
+    fn at(&self, index: u64) -> SocketAddr {
         let address = number(self.first) + u128::from(index);
         match self.first {
-            IpAddr::V4(_) => Ipv4Addr::from(address as u32).into(),
-            IpAddr::V6(_) => Ipv6Addr::from(address).into(),
+            IpAddr::V4(_) => (Ipv4Addr::from(address as u32), 0).into(),
+            IpAddr::V6(_) => SocketAddrV6::new(address.into(), 0, 0, self.scope).into(),
         }
     }
 }
@@ -124,7 +140,8 @@ mod tests {
         assert_eq!(sources.nth(7), None);
         assert!(sources.add(ip("127.0.0.254"), ip("127.0.1.1")));
         assert!(sources.add(ip("10.0.0.1"), ip("10.0.0.1")));
-        let used: Vec<_> = (0..6).filter_map(|number| sources.nth(number)).collect();
+        let used: Vec<_> =
+            (0..6).filter_map(|number| sources.nth(number)).map(|it| it.ip()).collect();
         let expected = ["127.0.0.254", "127.0.0.255", "127.0.1.0", "127.0.1.1", "10.0.0.1"];
         assert_eq!(used[..5], expected.map(ip));
         assert_eq!(used[5], used[0]);
@@ -147,7 +164,7 @@ mod tests {
         let ports = port_range().unwrap_or(DEFAULT_PORTS).count();
         assert!(many.count() as usize * ports / 2 >= 1_000_000);
         let last = many.nth(many.count() - 1).expect("one");
-        assert!(many.nth(0).is_some_and(|ip| ip.is_loopback()) && last.is_loopback());
+        assert!(many.nth(0).is_some_and(|it| it.ip().is_loopback()) && last.ip().is_loopback());
         assert!(Sources::automatic(local, 1, true).count() > 1);
         let far = SocketAddr::new(ip("192.0.2.1"), 9009);
         assert_eq!(Sources::automatic(far, 1_000_000, true), Sources::any());

@@ -4,6 +4,7 @@
 //! other threads reach a loop through its mailbox, and a [`Slab`] names by a [`Token`]
 //! what the loop owns.
 
+pub(crate) mod address;
 pub(crate) mod bet;
 pub(crate) mod buffer;
 pub(crate) mod busy_poll;

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 pub(crate) use libc::epoll_event;
 
+use crate::net::address::plain;
+
 /// Turns the `-1` of a system call into the error it left in `errno`.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -219,7 +221,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
     let address = address
         .as_socket()
         .ok_or_else(|| io::Error::other("accepted a socket that is not of the internet"))?;
-    Ok((socket, address))
+    Ok((socket, plain(address)))
 }
 
 /// How many connections wait to be accepted. A sandbox may not say.
@@ -285,6 +287,12 @@ pub(crate) fn descriptor_limit() -> io::Result<libc::rlimit> {
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) })?;
     // SAFETY: the call succeeded, so the limit is written.
     Ok(unsafe { limit.assume_init() })
+}
+
+/// A limit in 64 bits: some targets have 32 of them.
+#[allow(clippy::useless_conversion, reason = "`rlim_t` has 32 bits on some targets")]
+pub(crate) fn wide(limit: libc::rlim_t) -> u64 {
+    limit.into()
 }
 
 pub(crate) fn set_descriptor_limit(limit: &libc::rlimit) -> io::Result<()> {

@@ -14,7 +14,7 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
         limit.rlim_cur = limit.rlim_max;
         sys::set_descriptor_limit(&limit)?;
     }
-    Ok(limit.rlim_cur)
+    Ok(sys::wide(limit.rlim_cur))
 }
 
 /// Descriptors for the standard streams, for a log file before and after it is reopened,
@@ -23,7 +23,7 @@ const RESERVE: u64 = 32;
 
 /// Returns how many descriptors a process needs for this many connections and `others`.
 pub fn descriptors_needed(connections: usize, others: usize) -> u64 {
-    RESERVE + (connections + others) as u64
+    RESERVE + connections as u64 + others as u64
 }
 
 /// The limit of descriptors where the kernel refuses to read it, as it may in a sandbox: the
@@ -34,7 +34,7 @@ const UNKNOWN: u64 = 1 << 20;
 /// Returns how many connections the descriptor limit allows, if the process needs `others`
 /// descriptors besides.
 pub fn connections_possible(others: usize) -> usize {
-    let limit = sys::descriptor_limit().map_or(UNKNOWN, |limit| limit.rlim_cur);
+    let limit = sys::descriptor_limit().map_or(UNKNOWN, |limit| sys::wide(limit.rlim_cur));
     let left = limit.saturating_sub(descriptors_needed(0, others));
     usize::try_from(left).unwrap_or(usize::MAX)
 }

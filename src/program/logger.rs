@@ -70,8 +70,10 @@ impl Logger {
         let counts = Arc::<Counts>::default();
         let writer = Writer::open(path, queue, inbox, Arc::clone(&counts))?;
         thread::start("log".to_owned(), 1, move || writer.run())?;
-        let env = env_logger::Env::default().default_filter_or("info");
-        let filter = env_logger::Builder::from_env(env).build();
+        // An empty variable is one that is not set.
+        let selected = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+        let selected = selected.as_deref().unwrap_or("info");
+        let filter = env_logger::Builder::new().parse_filters(selected).build();
         log::set_max_level(filter.filter());
         let log = ChannelLog { filter, lines, counts: Arc::clone(&counts) };
         log::set_boxed_logger(Box::new(log)).map_err(io::Error::other)?;

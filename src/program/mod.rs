@@ -1,6 +1,6 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! streams that are written whole, signals as values, units on the command line, text of others
-//! made printable, limits and CPU time of a process, threads by name.
+//! streams that are written whole, signals as values, units, targets and variables of the command
+//! line, text of others made printable, limits and CPU time of a process, threads by name.
 
 pub mod cause;
 pub mod cpu;
@@ -17,6 +17,10 @@ pub mod printable;
 pub mod signals;
 #[cfg(feature = "program")]
 pub mod stream;
+#[cfg(feature = "program")]
+pub mod target;
 pub mod thread;
 #[cfg(feature = "program")]
 pub mod units;
+#[cfg(feature = "program")]
+pub mod variables;

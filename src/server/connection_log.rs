@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use crate::net::address::Ip;
 use crate::net::connection::Tally;
 use crate::wire::reason::Reason;
 
@@ -61,7 +62,7 @@ impl ConnectionLog {
     }
 
     fn opened(self, fd: RawFd, peer: SocketAddr) {
-        let (ip, port, thread) = (peer.ip(), peer.port(), self.acceptor);
+        let (ip, port, thread) = (Ip(peer), peer.port(), self.acceptor);
         log::info!(
             target: TARGET,
             "new connection fd={fd},ip={ip},port={port}, thread id is {thread}."
@@ -79,7 +80,7 @@ impl ConnectionLog {
             target: TARGET,
             "connection close fd={fd},ip={},port={} is {thread}. \
              open={:.3}s messages={messages} in={received}B out={sent}B reason={}",
-            peer.ip(),
+            Ip(*peer),
             peer.port(),
             closed.open.as_secs_f64(),
             closed.reason.as_str(),

@@ -22,7 +22,7 @@ mod workers;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +50,8 @@ pub use stats::{AcceptorStats, ReactorStats, Stats};
 /// How a server is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address to listen on. With port 0 the kernel chooses a port.
+    /// The address to listen on. With port 0 the kernel chooses a port. On `::` clients are
+    /// served over IPv6 and IPv4.
     pub address: SocketAddr,
     /// How many reactors there are, each a thread; at least one. Connection k belongs to
     /// reactor k mod this number.
@@ -295,6 +296,17 @@ fn bind_socket(config: &Config) -> io::Result<TcpListener> {
     for warning in options.iter().filter_map(SocketOption::warning) {
         log::warn!("{warning}");
     }
+    if config.address.ip() == Ipv6Addr::UNSPECIFIED {
+        serve_ipv4_too(&socket)?;
+    }
     socket.bind(&config.address.into())?;
     Ok(socket.into())
+}
+
+/// Has a socket that listens on all IPv6 addresses listen on all IPv4 addresses as well,
+/// whatever `net.ipv6.bindv6only` is.
+fn serve_ipv4_too(socket: &Socket) -> io::Result<()> {
+    socket.set_only_v6(false).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot serve IPv4 there (IPV6_V6ONLY): {error}"))
+    })
 }

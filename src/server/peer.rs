@@ -1,10 +1,11 @@
 //! A connection of the server: the state it is in, and the transitions between states.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use crate::net::address::Address;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Tick;
 use crate::net::connection::{Connection, Received, Tally};
@@ -34,9 +35,7 @@ pub(crate) struct Peer<S, T = TcpStream> {
     /// What epoll was last told to watch for.
     watched: Option<Interest>,
     deadline: Deadline,
-    /// Address and port of the peer apart: 12 bytes smaller than a socket address.
-    ip: IpAddr,
-    port: u16,
+    address: Address,
     /// When it was accepted, in nanoseconds since the server was made.
     opened: u64,
     /// Given back when the connection is dropped.
@@ -154,7 +153,7 @@ impl<S, T: Socket> Peer<S, T> {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
+        self.address.into()
     }
 
     /// What its close line says, `now` being in nanoseconds since the server was made.
@@ -187,8 +186,7 @@ impl<S, T: Socket> Peer<S, T> {
             sent_early: false,
             watched: None,
             deadline: Deadline::default(),
-            ip: newcomer.address.ip(),
-            port: newcomer.address.port(),
+            address: newcomer.address.into(),
             opened: newcomer.opened,
             _seat: newcomer.seat,
         }

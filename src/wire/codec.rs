@@ -127,7 +127,8 @@ impl Codec {
 
 /// The message of `body` bytes between a head and a tail, if `bytes` contain all of it.
 fn whole(bytes: &[u8], head: usize, body: usize, tail: usize) -> Option<Frame<'_>> {
-    let length = head + body + tail;
+    // Where addresses have 32 bits, a message of 4 GiB is never whole.
+    let length = body.checked_add(head + tail)?;
     let frame = bytes.get(..length)?;
     Some(Frame { body: &frame[head..head + body], length })
 }

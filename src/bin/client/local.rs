@@ -1,8 +1,9 @@
 //! Which addresses belong to this machine.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 
 /// Whether an address is one of this machine's: a socket can be bound to no other.
-pub(crate) fn is_local(address: IpAddr) -> bool {
-    UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
+pub(crate) fn is_local(mut address: SocketAddr) -> bool {
+    address.set_port(0);
+    UdpSocket::bind(address).is_ok()
 }

@@ -1,5 +1,6 @@
 //! `client`: the load client that verifies every byte.
 
+mod address;
 mod cli;
 mod local;
 mod memory;
@@ -15,6 +16,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use address::plan_for_answering;
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::Output;
@@ -23,6 +25,7 @@ use reactor_server::program::limits::{connections_possible, raise_descriptor_lim
 use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
+use reactor_server::program::target::Target;
 use report::{Report, text};
 use run::{INTERRUPTED, Run};
 use serde_json::Value;
@@ -33,8 +36,8 @@ const CONDITION_MET: u8 = 3;
 fn main() -> ExitCode {
     survive_file_size_limit();
     let result = match Task::parse_or_exit() {
-        Task::Load(args) if args.check => preflight::check(&args),
-        Task::Load(args) => load(&args),
+        Task::Load(args, target) if args.check => preflight::check(&args, &target),
+        Task::Load(args, target) => load(&args, &target),
         Task::Report(args) => report(&args),
     };
     result.unwrap_or_else(|error| {
@@ -43,13 +46,14 @@ fn main() -> ExitCode {
     })
 }
 
-/// `client IP PORT`: runs a load.
-fn load(args: &LoadArgs) -> anyhow::Result<ExitCode> {
+/// `client TARGET`: runs a load.
+fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     // Before the load, so that its results are not lost if this fails; and before signals are
     // blocked, because a named pipe has it wait for a reader.
     let mut output = Output::open(args.results.output.as_deref())?;
+    // Before signals are blocked, because it may have to wait for the network.
+    let wanted = plan_for_answering(args, target)?;
     let signals = Signals::block().context("cannot block signals")?;
-    let wanted = args.plan();
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
     if !args.is_quiet() {

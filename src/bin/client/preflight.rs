@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use reactor_server::load::{Close, MAX_CONNECTING, Plan, port_range};
 use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
+use reactor_server::program::target::Target;
 use serde::Serialize;
 
+use crate::address::plan_for_first;
 use crate::cli::LoadArgs;
 use crate::local::is_local;
 use crate::memory;
@@ -35,9 +37,9 @@ const SMALL: usize = 64 * 1024;
 
 /// Prints how much of each resource is needed and available. The exit code is 0 if all
 /// suffice, and 1 if not.
-pub(crate) fn check(args: &LoadArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     let mut output = Output::open(args.results.output.as_deref())?;
-    let plan = args.plan();
+    let plan = plan_for_first(args, target)?;
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
     let text = if args.results.json {
@@ -73,7 +75,7 @@ impl Need {
 
 fn needs(plan: &Plan) -> Vec<Need> {
     // A server on this machine has the other end of each connection.
-    let ends = if is_local(plan.target.ip()) { 2 } else { 1 };
+    let ends = if is_local(plan.target) { 2 } else { 1 };
     let connections = plan.connections as u64;
     let mut needs =
         vec![descriptors(plan), open_files(connections * ends), ports(plan), memory(plan, ends)];

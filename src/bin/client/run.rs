@@ -223,7 +223,7 @@ fn share_cpus(plan: &Plan, client: Option<&Readings>, server: Option<&Readings>)
     client
         .zip(server)
         .and_then(|(client, server)| client.meter.shares_cpus_with(&server.meter).ok())
-        .unwrap_or_else(|| is_local(plan.target.ip()))
+        .unwrap_or_else(|| is_local(plan.target))
 }
 
 /// Starts a thread that handles signals once it receives the control of the load. The first

@@ -1,6 +1,6 @@
 //! The command line of `server`, and the configuration that it describes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::help::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
+use reactor_server::program::target::{self, Host, Target};
 use reactor_server::program::units::{self, Timeout};
+use reactor_server::program::variables::{self, Parsed};
 use reactor_server::{Config, Echo, LogConnections, Timeouts};
 
 const THREADS: &str = "Threads";
@@ -27,9 +29,11 @@ const LIMITS: &str = "Limits";
 #[derive(Debug, Parser)]
 #[command(name = "server", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// IPv4 or IPv6 address to listen on
+    /// Address to listen on, with or without the port
+    #[arg(long_help = IP)]
     #[arg(value_name = "IP", default_value = "127.0.0.1", env = "SERVER_IP")]
-    ip: IpAddr,
+    #[arg(value_parser = target::host_and_port)]
+    ip: (Host, Option<u16>),
     /// Port to listen on; 0 lets the kernel choose one
     ///
     /// The address with the chosen port is printed to standard output.
@@ -119,6 +123,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = LogFlag::All)]
     #[arg(env = "SERVER_LOG_CONNECTIONS")]
     log_connections: LogFlag,
+
+    /// What to know of variables that are ignored.
+    #[arg(skip)]
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Which connections are logged, as it is named on the command line.
@@ -129,6 +137,12 @@ enum LogFlag {
     /// Connections that sent at least one byte.
     Used,
 }
+
+const IP: &str = "\
+Address to listen on, with or without the port
+
+It is an IPv4 or IPv6 address or a name: 0.0.0.0, [::1]:9009, fe80::1%eth0, localhost:9009. On :: \
+the server accepts IPv6 and IPv4.";
 
 const BUSY_POLL: &str = "\
 Busy-poll this long before blocking, while it pays and a CPU is free
@@ -153,22 +167,41 @@ impl Cli {
     }
 
     fn try_parse_with(command: &mut Command) -> Result<Cli, Error> {
-        let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(std::env::args_os())?)?;
-        match cli.framing.prefix_conflict(&cli.reply_prefix) {
-            Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
+        let words: Vec<_> = std::env::args_os().collect();
+        let Parsed { matches, warnings } = variables::parse(command, &words)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.warnings = warnings;
+        let has_two_ports =
+            cli.ip.1.is_some() && matches.value_source("port") == matches.value_source("ip");
+        let conflict = match has_two_ports {
+            true => Some("[IP] and [PORT] both have a port: omit one of them"),
+            false => cli.framing.prefix_conflict(&cli.reply_prefix),
+        };
+        match conflict {
+            Some(text) => {
+                Err(variables::error(command, &matches, ErrorKind::ArgumentConflict, text))
+            }
             None => Ok(cli),
         }
     }
 
-    pub(crate) fn config(&self) -> Config {
+    /// Where to listen.
+    pub(crate) fn target(&self) -> Target {
+        let (host, port) = &self.ip;
+        Target { host: host.clone(), port: port.unwrap_or(self.port) }
+    }
+
+    pub(crate) fn config(&self, address: SocketAddr) -> Config {
         let default = Config::default();
         Config {
-            address: SocketAddr::new(self.ip, self.port),
+            address,
             io_threads: self.io_threads.unwrap_or(default.io_threads),
             workers: self.workers,
             framing: self.framing.framing(),
             max_message: self.max_message,
-            max_connections: self.max_connections.map(|most| most as usize),
+            max_connections: self
+                .max_connections
+                .map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
             timeouts: Timeouts {
                 message: self.frame_timeout.0,
                 write: self.write_timeout.0,
@@ -190,7 +223,7 @@ impl Cli {
 
     /// Whether the kernel chooses the port.
     pub(crate) fn has_any_port(&self) -> bool {
-        self.port == 0
+        self.target().port == 0
     }
 
     /// The name of the framing.

@@ -4,10 +4,11 @@ mod cli;
 mod counters;
 
 use std::io::{self, Write};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use cli::Cli;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
@@ -49,8 +50,11 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
 }
 
 fn serve(cli: &Cli, signals: Signals, logger: &Logger) -> anyhow::Result<Ending> {
-    let config = cli.config();
-    let server = bind(&config, cli.handler())?;
+    cli.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    if let Err(error) = raise_descriptor_limit() {
+        log::warn!("cannot raise the limit of open descriptors: {error}");
+    }
+    let (server, config) = bind(cli)?;
     let handle = server.handle();
     handle_signals(signals, handle.clone(), logger.clone()).map_err(with_limits)?;
     // From here on nothing can fail for want of a resource.
@@ -60,17 +64,42 @@ fn serve(cli: &Cli, signals: Signals, logger: &Logger) -> anyhow::Result<Ending>
     Ok(ending?)
 }
 
-fn bind(config: &Config, handler: Echo) -> anyhow::Result<Server<Echo>> {
-    if let Err(error) = raise_descriptor_limit() {
-        log::warn!("cannot raise the limit of open descriptors: {error}");
-    }
-    Server::bind(config.clone(), handler).map_err(|error| match NotStarted::of(&error) {
-        Some(_) => with_limits(error).into(),
-        None => {
-            let context = format!("cannot listen on {}", config.address);
-            anyhow::Error::new(with_limits(error)).context(context)
+/// Binds to the first address of the host that this machine has. (That a port is in use is
+/// an error: the next address of `localhost` would be another server's.)
+fn bind(cli: &Cli) -> anyhow::Result<(Server<Echo>, Config)> {
+    let target = cli.target();
+    let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
+    let mut result = Err(anyhow!("{} has no address", target.host));
+    for address in addresses {
+        let config = cli.config(address);
+        match Server::bind(config.clone(), cli.handler()) {
+            Ok(server) => return Ok((server, config)),
+            Err(error) => {
+                let code = error.raw_os_error();
+                result = Err(cannot_bind(address, error));
+                if !matches!(code, Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)) {
+                    break;
+                }
+            }
         }
-    })
+    }
+    result
+}
+
+fn cannot_bind(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    if NotStarted::of(&error).is_some() {
+        return with_limits(error).into();
+    }
+    let hint = match error.raw_os_error() {
+        Some(libc::EAFNOSUPPORT) if address.is_ipv6() => "; this kernel has no IPv6",
+        Some(libc::EADDRNOTAVAIL) if address.is_ipv6() => {
+            "; it is no address of this machine, or IPv6 is disabled \
+             (net.ipv6.conf.all.disable_ipv6)"
+        }
+        Some(libc::EADDRNOTAVAIL) => "; it is no address of this machine",
+        _ => "",
+    };
+    anyhow!("cannot listen on {address}: {}{hint}", with_limits(error))
 }
 
 /// Says that the server listens, which is true from now on: all threads run.
@@ -82,9 +111,10 @@ fn announce(server: &Server<Echo>, cli: &Cli, config: &Config) {
     }
     log::info!(
         "listening on {address} io-threads={io_threads} workers={workers} framing={} \
-         max-connections={most} pid={}",
+         max-connections={most} pid={}{}",
         cli.framing(),
         std::process::id(),
+        if address.ip() == Ipv6Addr::UNSPECIFIED { " families=ipv6,ipv4" } else { "" },
     );
     if let Some(warning) = too_many_threads(io_threads, cpus()) {
         log::warn!("{warning}");

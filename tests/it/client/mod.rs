@@ -16,6 +16,8 @@ mod runs;
 mod sandbox;
 mod signals;
 mod swapped_replies;
+mod targets;
 mod usage;
+mod variables;
 mod without_proc;
 mod wrong_replies;

@@ -1,5 +1,6 @@
 //! The server: the library in this process, and the program `server`.
 
+mod addresses;
 mod busy_poll;
 mod codec;
 mod drain;
@@ -13,4 +14,5 @@ mod sandbox;
 mod slow_and_hostile;
 mod threads;
 mod urgent_data;
+mod variables;
 mod workers;

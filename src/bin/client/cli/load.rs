@@ -1,18 +1,19 @@
 //! The command line of a load, and the plan that it describes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, Parser};
 use reactor_server::load::{Close, Plan, Sources, Verify};
 use reactor_server::program::framing::FramingFlag;
-use reactor_server::program::units;
+use reactor_server::program::target::Target;
+use reactor_server::program::{units, variables};
 
 use super::results::ResultArgs;
 use super::values;
+use super::words::{Meaning, Words};
 
 const CONNECTIONS: &str = "Connections";
 const MESSAGES: &str = "Messages";
@@ -31,20 +32,10 @@ const RESULTS: &str = "Results";
 /// any case.
 #[derive(Debug, Parser)]
 #[command(name = "client", version, max_term_width = 100, after_help = EXAMPLES)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true, override_usage = USAGE)]
 pub(crate) struct LoadArgs {
-    /// IPv4 or IPv6 address of the server
-    #[arg(value_name = "IP", value_parser = values::address, env = "CLIENT_IP")]
-    ip: IpAddr,
-    /// Port of the server
-    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), env = "CLIENT_PORT")]
-    port: u16,
-    /// Same as --connections
-    #[arg(value_name = "CONNECTIONS", value_parser = values::connections)]
-    connections_positional: Option<usize>,
-    /// Same as --connect-rate
-    #[arg(value_name = "PER_SECOND", value_parser = units::positive)]
-    per_second: Option<u64>,
+    #[command(flatten)]
+    words: Words,
     /// Check that descriptors, ports and memory suffice, and exit
     ///
     /// The client connects nowhere. It names each limit that is too low, and how to raise it.
@@ -80,7 +71,7 @@ pub(crate) struct LoadArgs {
     /// ports than one address has, the client uses many addresses of 127.0.0.0/8.
     #[arg(long, value_name = "IP or A-B", value_parser = values::source, value_delimiter = ',')]
     #[arg(env = "CLIENT_SOURCE", help_heading = CONNECTIONS)]
-    source: Vec<(IpAddr, IpAddr)>,
+    source: Vec<Sources>,
     /// Threads that share the connections
     ///
     /// Each thread has its own epoll.
@@ -162,42 +153,53 @@ pub(crate) struct LoadArgs {
     quiet: bool,
 }
 
+const USAGE: &str = "\
+client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
+       client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
+       client report [OPTIONS] <FILE>...";
+
 const EXAMPLES: &str = "\
 Examples:
   100 connections for 10 seconds, as fast as the server replies:
-    client 127.0.0.1 9009 -c 100 -d 10s
+    client localhost:9009 -c 100 -d 10s
   50,000 messages per second, and exit code 3 if the latency is too high:
-    client 127.0.0.1 9009 --rate 50k --warmup 1s -d 10s --fail-if 'p99>5ms'
+    client localhost:9009 --rate 50k --warmup 1s -d 10s --fail-if 'p99>5ms'
   20,000 connections, 100 per second, held open for a minute:
-    client 127.0.0.1 9009 20000 100 --hold 1m";
+    client 127.0.0.1:9009 20000 100 --hold 1m";
 
 impl LoadArgs {
-    /// Checks that the flags make sense together.
+    /// Reads the words, checks that they and the flags make sense together, and returns the
+    /// server as well.
     ///
     /// # Errors
     /// A usage error that says which do not.
     pub(crate) fn checked(
-        self,
+        mut self,
         command: &mut Command,
         matches: &ArgMatches,
-    ) -> Result<LoadArgs, Error> {
-        let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
-        match self.conflict(given) {
-            Some(conflict) => Err(command.error(ErrorKind::ArgumentConflict, conflict)),
-            None => Ok(self),
+    ) -> Result<(LoadArgs, Target), Error> {
+        let given = |name: &str| variables::is_given(matches, name);
+        let meaning = self.words.meaning(given("port")).map_err(|problem| {
+            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
+        })?;
+        if let Some(conflict) = self.conflict(&meaning, given) {
+            return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, conflict));
         }
+        self.connections = meaning.connections.unwrap_or(self.connections);
+        self.connect_rate = meaning.per_second.or(self.connect_rate);
+        Ok((self, meaning.target))
     }
 
     /// What does not make sense together, if anything.
-    fn conflict(&self, given: impl Fn(&str) -> bool) -> Option<&'static str> {
-        let twice = |one, other| given(one) && given(other);
-        if twice("connections_positional", "connections") {
+    fn conflict(&self, words: &Meaning, given: impl Fn(&str) -> bool) -> Option<&'static str> {
+        if words.connections.is_some() && given("connections") {
             return Some("CONNECTIONS and --connections are the same: give one of them");
         }
-        if twice("per_second", "connect_rate") {
+        if words.per_second.is_some() && given("connect_rate") {
             return Some("PER_SECOND and --connect-rate are the same: give one of them");
         }
-        if !self.sources().match_family(self.ip) {
+        // The addresses of a name are not known yet.
+        if words.target.host.ip().is_some_and(|ip| !self.sources().match_family(ip)) {
             return Some("--source and the server's address must both be IPv4 or both be IPv6");
         }
         let is_silent = self.hold.is_some() && self.messages.is_none() && self.duration.is_none();
@@ -210,18 +212,16 @@ impl LoadArgs {
         self.framing.prefix_conflict(&self.reply_prefix)
     }
 
-    pub(crate) fn plan(&self) -> Plan {
-        let target = SocketAddr::new(self.ip, self.port);
-        let connections = self.connections_positional.unwrap_or(self.connections);
+    pub(crate) fn plan(&self, target: SocketAddr) -> Plan {
         let sources = if self.source.is_empty() {
-            Sources::automatic(target, connections, self.reconnect_every.is_some())
+            Sources::automatic(target, self.connections, self.reconnect_every.is_some())
         } else {
             self.sources()
         };
         Plan {
             target,
             sources,
-            connections,
+            connections: self.connections,
             threads: self.threads,
             messages: self.messages.or(self.default_messages()),
             duration: self.duration,
@@ -234,7 +234,7 @@ impl LoadArgs {
             framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),
             verify: self.verify,
-            connect_rate: self.per_second.or(self.connect_rate),
+            connect_rate: self.connect_rate,
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             close: self.close,
@@ -251,9 +251,7 @@ impl LoadArgs {
 
     fn sources(&self) -> Sources {
         let mut sources = Sources::any();
-        for &(first, last) in &self.source {
-            sources.add(first, last);
-        }
+        self.source.iter().for_each(|more| sources.append(more));
         sources
     }
 

@@ -4,6 +4,7 @@ mod load;
 mod report;
 mod results;
 mod values;
+mod words;
 
 use std::env;
 
@@ -11,6 +12,9 @@ use clap::{Command, CommandFactory, Error, FromArgMatches};
 use reactor_server::program::help::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
+use reactor_server::program::stream::print_error;
+use reactor_server::program::target::Target;
+use reactor_server::program::variables::{self, Parsed};
 
 pub(crate) use load::LoadArgs;
 pub(crate) use report::ReportArgs;
@@ -19,7 +23,8 @@ pub(crate) use results::ResultArgs;
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Task {
-    Load(Box<LoadArgs>),
+    /// A load on this server.
+    Load(Box<LoadArgs>, Target),
     Report(ReportArgs),
 }
 
@@ -36,14 +41,19 @@ impl Task {
     }
 
     fn parse_report(command: &mut Command) -> Result<Task, Error> {
-        let matches = command.try_get_matches_from_mut(env::args_os().skip(1))?;
+        let words: Vec<_> = env::args_os().skip(1).collect();
+        let matches = variables::parse(command, &words)?.matches;
         ReportArgs::from_arg_matches(&matches).map(Task::Report)
     }
 
     fn parse_load(command: &mut Command) -> Result<Task, Error> {
-        let matches = command.try_get_matches_from_mut(env::args_os())?;
-        let args = LoadArgs::from_arg_matches(&matches)?.checked(command, &matches)?;
-        Ok(Task::Load(Box::new(args)))
+        let words: Vec<_> = env::args_os().collect();
+        let Parsed { matches, warnings } = variables::parse(command, &words)?;
+        let args = LoadArgs::from_arg_matches(&matches)?;
+        let warnings = warnings.iter().filter(|_| !args.is_quiet());
+        warnings.for_each(|warning| print_error(&format!("warning: {warning}")));
+        let (args, target) = args.checked(command, &matches)?;
+        Ok(Task::Load(Box::new(args), target))
     }
 }
 

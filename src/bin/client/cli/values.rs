@@ -1,13 +1,8 @@
 //! Values of flags, as people write them.
 
-use std::net::IpAddr;
-
 use reactor_server::load::Sources;
+use reactor_server::program::target::{self, Target};
 use reactor_server::program::units;
-
-pub(super) fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| "expected an IP address, such as 127.0.0.1 or ::1".to_owned())
-}
 
 /// Messages carry the number of their connection in 32 bits.
 pub(super) fn connections(text: &str) -> Result<usize, String> {
@@ -38,14 +33,28 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
     }
 }
 
-/// An address, or the first and the last address of a range.
-pub(super) fn source(text: &str) -> Result<(IpAddr, IpAddr), String> {
+/// An address, with or without a scope, or the first and the last address of a range.
+pub(super) fn source(text: &str) -> Result<Sources, String> {
+    if text.contains('%') {
+        return scoped_source(text);
+    }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let address =
         |text: &str| text.trim().parse().map_err(|_| format!("{text:?} is no IP address"));
     let (first, last) = (address(first)?, address(last)?);
-    match Sources::any().add(first, last) {
-        true => Ok((first, last)),
+    let mut sources = Sources::any();
+    match sources.add(first, last) {
+        true => Ok(sources),
         false => Err(format!("{first} to {last} is no range of addresses")),
     }
+}
+
+/// The system knows the number of a scope, and its name may contain a `-`.
+fn scoped_source(text: &str) -> Result<Sources, String> {
+    let (host, None) = target::host_and_port(text)? else {
+        return Err(format!("{text:?} has a port, which the kernel chooses"));
+    };
+    let addresses = Target { host, port: 0 }.addresses().unwrap_or_default();
+    let address = addresses.first().ok_or(format!("{text:?} is no address of this machine"))?;
+    Ok(Sources::one(*address))
 }
