@@ -2,7 +2,7 @@
 //!
 //! Lines go into a channel, and one thread writes them. While it cannot, because nobody reads
 //! the pipe or the disk is full, it keeps what it has and tries again, and the channel fills
-//! up. Lines beyond [`BYTES`] are dropped and counted, and the log says how many.
+//! up. Lines beyond 40 MB are dropped and counted, and the log says how many.
 
 use std::io;
 use std::path::{Path, PathBuf};
