@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reactor_server::{Config, Framing, Handler, Reason, Reply, Server};
+use reactor_server::{Config, ConnectionId, Framing, Handler, Reason, Reply, Server};
 
 /// Counts lines.
 struct Count;
@@ -28,7 +28,7 @@ struct Counted {
 impl Handler for Count {
     type Session = Counted;
 
-    fn opened(&self, peer: SocketAddr) -> Counted {
+    fn opened(&self, _: ConnectionId, peer: SocketAddr, _: &mut Reply<'_>) -> Counted {
         Counted { peer, lines: 0, bytes: 0 }
     }
 

@@ -36,7 +36,7 @@
 //! | folder | what it is |
 //! |---|---|
 //! | `net/` | the event loop and its parts: epoll, mailboxes, slots, timers, buffers, and every `unsafe` block |
-//! | `wire/` | what a message is: framing, the [`Handler`] trait, replies |
+//! | `wire/` | what a message is: framing, replies |
 //! | `program/` | what programs share: a log that never blocks, signals, units, limits |
 //! | `server/` | acceptor, reactors, workers: the way of a message stands in `server/visit.rs` |
 //! | `load/` | the load generator, which uses `net/` and `wire/` as the server does |
@@ -63,6 +63,7 @@ pub use net::{
     Buffer, Connection, Counter, Event, Events, Interest, Poll, Received, Slab, Tally, Token,
 };
 pub use server::{
-    AcceptorStats, Config, Ending, Handle, LogConnections, ReactorStats, Server, Stats, Timeouts,
+    AcceptorStats, Config, ConnectionId, Echo, Ending, Handle, Handler, LogConnections,
+    ReactorStats, Reply, Server, Stats, Timeouts,
 };
-pub use wire::{Codec, Echo, Frame, Framing, Handler, Reason, Reply, TooLong};
+pub use wire::{Codec, Frame, Framing, Reason, TooLong};

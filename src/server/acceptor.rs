@@ -15,22 +15,12 @@ use crate::net::sys;
 use crate::net::token::Token;
 use crate::server::connection_log::{ConnectionLog, LogConnections};
 use crate::server::mail::{Mail, Newcomer};
+use crate::server::notice::Notice;
 use crate::server::round_robin::RoundRobin;
 use crate::server::seats::{Seat, Seats};
 use crate::server::shortage::{Cause, Shortage};
 use crate::server::stats::Stats;
 use crate::wire::reason::Reason;
-
-/// All that the acceptor can be told.
-#[derive(Debug)]
-pub(crate) enum Notice {
-    /// Accept no more, and have the reactors answer what arrived.
-    Drain,
-    /// End now.
-    Stop,
-    /// A thread ended, as it should or not.
-    Ended(io::Result<()>),
-}
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::server::handler::{Handler, Reply};
 use crate::wire::codec::{Codec, TooLong};
-use crate::wire::handler::{Handler, Reply};
 use crate::wire::reason::Reason;
 use crate::wire::replies::Replies;
 
@@ -28,7 +28,7 @@ pub(crate) enum Verdict {
     /// A worker has the bytes.
     Submitted,
     /// The connection must end.
-    Failed(Reason),
+    End(Reason),
 }
 
 /// How many bytes of replies are sent before more are made. What a connection holds unsent
@@ -60,20 +60,23 @@ pub(crate) fn handle<H: Handler>(
         while replies.len() <= OUTPUT_FULL {
             match codec.decode(&input[handled.consumed..], searched) {
                 Ok(None) => return Verdict::NeedMore,
-                Err(TooLong) => return Verdict::Failed(Reason::TooLong),
+                Err(TooLong) => return Verdict::End(Reason::TooLong),
                 Ok(Some(frame)) => {
                     let place = handled.consumed..handled.consumed + frame.length;
                     handled.consumed = place.end;
                     handled.messages += 1;
                     let mut reply = Reply::new(codec, place, replies.reborrow());
                     handler.message(session, frame.body, &mut reply);
+                    if reply.closes() {
+                        return Verdict::End(Reason::Close);
+                    }
                 }
             }
             searched = 0;
         }
         Verdict::OutputFull
     });
-    handled.verdict = verdict.unwrap_or(Verdict::Failed(Reason::Panic));
+    handled.verdict = verdict.unwrap_or(Verdict::End(Reason::Panic));
     handled
 }
 

@@ -2,10 +2,13 @@
 
 mod acceptor;
 mod budget;
+mod connection_id;
 mod connection_log;
+mod handler;
 mod handling;
 mod listener_options;
 mod mail;
+mod notice;
 mod patience;
 mod peer;
 mod phase;
@@ -33,9 +36,9 @@ use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::socket_option::SocketOption;
 use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
-use crate::wire::handler::Handler;
-use acceptor::{Acceptor, Notice};
+use acceptor::Acceptor;
 use mail::Mail;
+use notice::Notice;
 use reactor::Reactor;
 use seats::Seats;
 use shared::Shared;
@@ -43,7 +46,9 @@ use threads::Threads;
 use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 
 pub use acceptor::Ending;
+pub use connection_id::ConnectionId;
 pub use connection_log::LogConnections;
+pub use handler::{Echo, Handler, Reply};
 pub use patience::Timeouts;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 

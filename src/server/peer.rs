@@ -172,17 +172,15 @@ impl<S, T: Socket> Peer<S, T> {
 
 /// The transitions from one state to the next.
 impl<S, T: Socket> Peer<S, T> {
-    /// A peer that both sides may send to. Without a session, at whose opening the handler
-    /// panicked, it is over.
-    pub(crate) fn new(newcomer: Newcomer<T>, session: Option<S>) -> Peer<S, T> {
-        let phase = session.as_ref().map_or(Phase::Over(Reason::Panic), |_| Phase::Open);
+    /// A peer without a session. If the handler panics and makes none, it is over.
+    pub(crate) fn new(newcomer: Newcomer<T>) -> Peer<S, T> {
         Peer {
             connection: Connection::new(newcomer.socket),
             unhandled: Buffer::default(),
-            session,
+            session: None,
             messages: 0,
             turn: Turn::Reactor,
-            phase,
+            phase: Phase::Over(Reason::Panic),
             sent_early: false,
             watched: None,
             deadline: Deadline::default(),
@@ -303,6 +301,11 @@ impl<S, T: Socket> Peer<S, T> {
         self.end_input(reason);
     }
 
+    /// The handler made its session: both sides may send from now on.
+    pub(crate) fn open(&mut self, session: S) {
+        (self.session, self.phase) = (Some(session), Phase::Open);
+    }
+
     /// Goes on to the next phase, once everything that was read is answered and sent.
     pub(crate) fn advance(&mut self) -> io::Result<()> {
         let Phase::Finishing(reason) = self.phase else { return Ok(()) };
@@ -310,8 +313,7 @@ impl<S, T: Socket> Peer<S, T> {
             return Ok(());
         }
         if reason.peer_has_finished() {
-            let is_cut = self.has_unhandled();
-            self.phase = Phase::Over(if is_cut { Reason::Truncated } else { reason });
+            self.phase = Phase::Over(if self.has_unhandled() { Reason::Truncated } else { reason });
             return Ok(());
         }
         self.unhandled.clear();

@@ -12,13 +12,13 @@ use crate::net::slab::Slab;
 use crate::net::socket::Socket;
 use crate::net::sys;
 use crate::net::token::Token;
+use crate::server::handler::Handler;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::patience::{Check, Patience, Timeouts};
 use crate::server::peer::Peer;
 use crate::server::shared::Shared;
 use crate::server::visit::{Scratch, Visit};
 use crate::server::workers::Job;
-use crate::wire::handler::Handler;
 use crate::wire::reason::Reason;
 
 /// One I/O thread. It alone owns its connections and all that belongs to them.
@@ -103,11 +103,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     fn adopt(&mut self, newcomer: Newcomer<T>) {
         self.shared.stats().opened.add(1);
         self.shared.log = newcomer.log;
-        let address = newcomer.address;
-        let session = self.shared.call(|handler| handler.opened(address));
-        let token = self.peers.insert(Peer::new(newcomer, session));
-        // Nothing is done with it yet, but it is watched from now on.
-        self.visit(token, |_, _| Ok(()));
+        let token = self.peers.insert(Peer::new(newcomer));
+        self.visit(token, |visit, scratch| visit.open(scratch));
     }
 
     /// A worker is done with a job, which carries the replies and the session back.

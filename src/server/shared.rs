@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::net::token::Token;
 use crate::server::budget::Budget;
 use crate::server::connection_log::ConnectionLog;
+use crate::server::handler::Handler;
 use crate::server::handling::{Handled, Verdict, contained};
 use crate::server::phase::Turn;
 use crate::server::read_again::ReadAgain;
 use crate::server::stats::{ReactorStats, Stats};
 use crate::server::workers::{Job, Workers};
 use crate::wire::codec::Codec;
-use crate::wire::handler::Handler;
 use crate::wire::reason::Reason;
 
 /// What a reactor lends to each of its visits.
@@ -54,7 +54,7 @@ impl<H: Handler> Shared<H> {
     /// Counts what was handled, inline or by a worker.
     pub(crate) fn count(&self, handled: &Handled) {
         self.stats().messages.add(handled.messages);
-        if handled.verdict == Verdict::Failed(Reason::Panic) {
+        if handled.verdict == Verdict::End(Reason::Panic) {
             self.stats().panics.add(1);
         }
     }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::net::mailbox::Mailbox;
 use crate::program::thread;
-use crate::server::acceptor::Notice;
+use crate::server::notice::Notice;
 
 /// The threads of a server. Each notifies the acceptor when it ends. They are joined when
 /// this is dropped, so they must have been told to end by then.

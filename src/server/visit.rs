@@ -8,12 +8,13 @@ use crate::net::connection::{SCRATCH, Tally};
 use crate::net::poll::Event;
 use crate::net::socket::Socket;
 use crate::net::token::Token;
+use crate::server::connection_id::ConnectionId;
+use crate::server::handler::{Handler, Reply};
 use crate::server::handling::{Handled, OUTPUT_FULL, Verdict, handle};
 use crate::server::patience::Waiting;
 use crate::server::peer::{Arrival, Peer};
 use crate::server::shared::Shared;
 use crate::server::workers::Job;
-use crate::wire::handler::Handler;
 use crate::wire::reason::Reason;
 use crate::wire::replies::ReplyBuffer;
 
@@ -53,6 +54,19 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
     ) -> Visit<'a, H, T> {
         let before = (peer.tally(), peer.held());
         Visit { token, peer, shared, before }
+    }
+
+    /// The peer is new: the handler makes its session, and may speak first.
+    pub(crate) fn open(&mut self, scratch: &mut Scratch) -> io::Result<()> {
+        let id = ConnectionId { reactor: self.shared.reactor, token: self.token };
+        let address = self.peer.address();
+        let mut replies = scratch.replies.replies_to(&[]);
+        let mut reply = Reply::new(&self.shared.codec, 0..0, replies.reborrow());
+        let opened = self.shared.call(|handler| handler.opened(id, address, &mut reply));
+        let verdict = if reply.closes() { Verdict::End(Reason::Close) } else { Verdict::NeedMore };
+        let Some(session) = opened else { return Ok(()) };
+        self.peer.open(session);
+        self.conclude(&Handled::nothing(verdict), replies.as_slice()).map(drop)
     }
 
     /// Epoll reports the peer. The way of a message begins here: [`read`](Visit::read),
@@ -158,7 +172,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
             done += handled.consumed;
             match self.conclude(&handled, replies.as_slice())? {
                 Verdict::OutputFull => {}
-                Verdict::Failed(_) => return Ok(input.len()),
+                Verdict::End(_) => return Ok(input.len()),
                 Verdict::NeedMore | Verdict::Submitted | Verdict::NoJob => break,
             }
         }
@@ -174,7 +188,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         if !replies.is_empty() {
             self.peer.send(replies)?;
             if !self.notify_sent() {
-                verdict = Verdict::Failed(Reason::Panic);
+                verdict = Verdict::End(Reason::Panic);
             }
         }
         match verdict {
@@ -184,7 +198,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
                 self.shared.stats().waits.add(1);
                 self.peer.wait_for_job();
             }
-            Verdict::Failed(reason) => self.peer.give_up(reason),
+            Verdict::End(reason) => self.peer.give_up(reason),
         }
         Ok(verdict)
     }

@@ -5,9 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::net::token::Token;
+use crate::server::handler::Handler;
 use crate::server::handling::{Handled, OUTPUT_FULL, Verdict, handle};
 use crate::wire::codec::{Codec, TooLong};
-use crate::wire::handler::Handler;
 use crate::wire::reason::Reason;
 use crate::wire::replies::ReplyBuffer;
 
@@ -74,7 +74,7 @@ impl<S> Workers<S> {
     ) -> Handled {
         match codec.decode(bytes, searched) {
             Ok(None) => return Handled::nothing(Verdict::NeedMore),
-            Err(TooLong) => return Handled::nothing(Verdict::Failed(Reason::TooLong)),
+            Err(TooLong) => return Handled::nothing(Verdict::End(Reason::TooLong)),
             Ok(Some(_)) => {}
         }
         let Some(mut job) = self.free_job() else {

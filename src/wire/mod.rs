@@ -1,10 +1,8 @@
-//! What a message is: how it is framed, what handles it, and what is replied.
+//! What a message is: how it is framed, what is replied, and why a connection ended.
 
 pub(crate) mod codec;
-pub(crate) mod handler;
 pub(crate) mod reason;
 pub(crate) mod replies;
 
 pub use codec::{Codec, Frame, Framing, TooLong};
-pub use handler::{Echo, Handler, Reply};
 pub use reason::Reason;

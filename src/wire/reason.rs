@@ -24,6 +24,8 @@ pub enum Reason {
     IdleTimeout,
     /// The handler panicked.
     Panic,
+    /// The server closed it: [`Reply::close`](crate::Reply::close) was called.
+    Close,
     /// The server drained.
     Drain,
     /// The server was told to stop at once, or its time to drain was over.
@@ -32,7 +34,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Eof,
         Reason::Truncated,
         Reason::Reset,
@@ -42,6 +44,7 @@ impl Reason {
         Reason::WriteTimeout,
         Reason::IdleTimeout,
         Reason::Panic,
+        Reason::Close,
         Reason::Drain,
         Reason::Stop,
     ];
@@ -58,6 +61,7 @@ impl Reason {
             Reason::WriteTimeout => "write-timeout",
             Reason::IdleTimeout => "idle-timeout",
             Reason::Panic => "panic",
+            Reason::Close => "close",
             Reason::Drain => "drain",
             Reason::Stop => "stop",
         }

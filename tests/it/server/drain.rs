@@ -8,7 +8,7 @@ use crate::support::eventually;
 use crate::support::running::{Running, config};
 use crate::support::streams::{fill, frame, noise, read_to_end};
 use crossbeam_channel::bounded;
-use reactor_server::{Config, Ending, Framing, Handler, Reason, Reply};
+use reactor_server::{Config, ConnectionId, Ending, Framing, Handler, Reason, Reply};
 
 /// Waits until the server's kernel has acknowledged all that was sent.
 pub(super) fn wait_until_acknowledged(server: &Running) {
@@ -128,7 +128,7 @@ struct Stuck(crossbeam_channel::Receiver<()>, crossbeam_channel::Sender<()>);
 impl Handler for Stuck {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), _: &[u8], _: &mut Reply<'_>) {
         let _ = self.1.send(());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::running::{Running, config};
 use crate::support::streams::{frame, read_to_end, round_trip};
 use crossbeam_channel::{Sender, unbounded};
-use reactor_server::{Config, Framing, Handler, Reason, Reply};
+use reactor_server::{Config, ConnectionId, Framing, Handler, Reason, Reply};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
@@ -31,7 +31,7 @@ impl Recorder {
 impl Handler for Recorder {
     type Session = u32;
 
-    fn opened(&self, _: SocketAddr) -> u32 {
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) -> u32 {
         self.record(Call::Opened);
         0
     }
@@ -96,7 +96,7 @@ struct Verbose;
 impl Handler for Verbose {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), message: &[u8], reply: &mut Reply<'_>) {
         (0..100).for_each(|_| reply.send(&[message]));
@@ -128,7 +128,7 @@ struct Mixed;
 impl Handler for Mixed {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), message: &[u8], reply: &mut Reply<'_>) {
         for letter in message {
@@ -174,7 +174,7 @@ struct Fragile;
 impl Handler for Fragile {
     type Session = Vec<u8>;
 
-    fn opened(&self, _: SocketAddr) -> Vec<u8> {
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) -> Vec<u8> {
         Vec::new()
     }
 

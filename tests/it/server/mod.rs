@@ -9,6 +9,7 @@ mod full;
 mod handler;
 mod log;
 mod program;
+mod push;
 mod round_robin;
 mod sandbox;
 mod slow_and_hostile;

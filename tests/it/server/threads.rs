@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use reactor_server::program::thread::NotStarted;
-use reactor_server::{Config, Framing, Handler, Reply, Server};
+use reactor_server::{Config, ConnectionId, Framing, Handler, Reply, Server};
 
 use crate::support::client::CLIENT;
 use crate::support::running::config;
@@ -23,7 +23,7 @@ struct Held {
 
 impl Handler for Held {
     type Session = ();
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
     fn message(&self, (): &mut (), _: &[u8], _: &mut Reply<'_>) {}
 }
 

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use reactor_server::{Config, Ending, Framing, Handler, Reply};
+use reactor_server::{Config, ConnectionId, Ending, Framing, Handler, Reply};
 use socket2::SockRef;
 
 use super::drain::wait_until_acknowledged;
@@ -58,7 +58,7 @@ struct Held {
 impl Handler for Held {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), _: &[u8], reply: &mut Reply<'_>) {
         if self.arrived.try_send(()).is_ok() {

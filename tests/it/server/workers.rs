@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use reactor_server::{Config, Echo, Framing, Handler, Reason, Reply, Timeouts};
+use reactor_server::{Config, ConnectionId, Echo, Framing, Handler, Reason, Reply, Timeouts};
 use socket2::SockRef;
 
 use crate::support::eventually;
@@ -22,7 +22,7 @@ struct Uneven;
 impl Handler for Uneven {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), message: &[u8], reply: &mut Reply<'_>) {
         let sum: u32 = message.iter().map(|&byte| u32::from(byte)).sum();
@@ -66,7 +66,7 @@ const MUCH: &[u8] = b"much";
 impl Handler for Gate {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), message: &[u8], reply: &mut Reply<'_>) {
         if message == MUCH {
@@ -268,7 +268,7 @@ struct Panicky {
 impl Handler for Panicky {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {
         self.sessions.fetch_add(1, SeqCst);
     }
 

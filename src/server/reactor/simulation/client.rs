@@ -158,6 +158,7 @@ impl Client {
                 late.is_some_and(|late| over(late.at - self.message_begun(&late), timeouts.message))
             }
             Reason::IdleTimeout => late.is_some_and(|late| over(late.silence, timeouts.idle)),
+            Reason::Close => false,
             Reason::Drain | Reason::Stop => true,
         };
         if just { Ok(()) } else { Err("for no reason".into()) }

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use super::dialogue::{HUGE, LONG, PREFIX};
 use crate::net::clock::scripted::now;
-use crate::wire::handler::{Handler, Reply};
+use crate::server::connection_id::ConnectionId;
+use crate::server::handler::{Handler, Reply};
 use crate::wire::reason::Reason;
 
 /// Answers as the first byte of each message asks for, panics where it is told to, and
@@ -50,7 +51,7 @@ impl ScriptedHandler {
 impl Handler for ScriptedHandler {
     type Session = u16;
 
-    fn opened(&self, peer: SocketAddr) -> u16 {
+    fn opened(&self, _: ConnectionId, peer: SocketAddr, _: &mut Reply<'_>) -> u16 {
         self.panic_at(peer.port(), Moment::Opened);
         self.opened.fetch_add(1, Relaxed);
         peer.port()

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::server::connection_id::ConnectionId;
 use crate::wire::codec::Codec;
 use crate::wire::reason::Reason;
 use crate::wire::replies::Replies;
@@ -22,8 +23,12 @@ pub trait Handler: Send + Sync + 'static {
     /// What is remembered of one connection; `()` for nothing.
     type Session: Send + 'static;
 
-    /// A connection was opened.
-    fn opened(&self, peer: SocketAddr) -> Self::Session;
+    /// A connection was opened. `id` names it from now on, `peer` is the address of its
+    /// other end, and `reply` takes what the server says first: nothing, or messages that
+    /// are sent before all replies.
+    ///
+    /// This runs on a reactor, also with workers.
+    fn opened(&self, id: ConnectionId, peer: SocketAddr, reply: &mut Reply<'_>) -> Self::Session;
 
     /// A message arrived. `reply` takes the answers: none, one or more.
     ///
@@ -53,18 +58,19 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-/// Takes the replies to one message, framed as the connection is.
+/// Takes the replies to one message, or what is said first, framed as the connection is.
 #[derive(Debug)]
 pub struct Reply<'a> {
     codec: &'a Codec,
     /// Where the message stands in the input, with its framing.
     place: Range<usize>,
     replies: Replies<'a>,
+    closes: bool,
 }
 
 impl<'a> Reply<'a> {
     pub(crate) fn new(codec: &'a Codec, place: Range<usize>, replies: Replies<'a>) -> Reply<'a> {
-        Reply { codec, place, replies }
+        Reply { codec, place, replies, closes: false }
     }
 
     /// Sends one message, made of `parts` one after the other.
@@ -74,9 +80,20 @@ impl<'a> Reply<'a> {
 
     /// Sends the message back as it arrived. It is sent from where it was read, without a
     /// copy, if there are no workers and every message of that read is answered by one call
-    /// of this.
+    /// of this. In [`Handler::opened`] there is no message, and nothing is sent.
     pub fn echo(&mut self) {
         self.replies.repeat(self.place.clone());
+    }
+
+    /// Closes the connection when everything that was replied, before and after this call,
+    /// is sent. Messages that arrived behind this one are not handled.
+    pub fn close(&mut self) {
+        self.closes = true;
+    }
+
+    /// Returns whether the connection must be closed.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes
     }
 }
 
@@ -92,7 +109,7 @@ pub struct Echo {
 impl Handler for Echo {
     type Session = ();
 
-    fn opened(&self, _: SocketAddr) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), message: &[u8], reply: &mut Reply<'_>) {
         if !self.work.is_zero() {
