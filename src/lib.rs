@@ -64,6 +64,6 @@ pub use net::{
 };
 pub use server::{
     AcceptorStats, Config, ConnectionId, Echo, Ending, Handle, Handler, LogConnections,
-    ReactorStats, Reply, Server, Stats, Timeouts,
+    ReactorStats, Reply, SendError, Server, Stats, Timeouts, To, WhenFull,
 };
 pub use wire::{Codec, Frame, Framing, Reason, TooLong};

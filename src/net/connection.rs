@@ -101,6 +101,16 @@ impl<S: Read + Write> Connection<S> {
         Ok(())
     }
 
+    /// Keeps bytes behind all that were sent before, for the next [`flush`](Connection::flush).
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.unsent.append(bytes);
+    }
+
+    /// Takes back what was kept.
+    pub(crate) fn take_unsent(&mut self) -> Buffer {
+        std::mem::take(&mut self.unsent)
+    }
+
     /// Sends what was kept, or as much of it as the kernel takes.
     ///
     /// # Errors

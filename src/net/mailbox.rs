@@ -139,6 +139,11 @@ impl<T> Inbox<T> {
         if self.waker.acknowledge() { self.queue.len() } else { 0 }
     }
 
+    /// Leaves the rest of the mail for the thread's next turn, before which it does not sleep.
+    pub(crate) fn leave_rest(&self) {
+        self.waker.wake();
+    }
+
     /// The next message.
     pub(crate) fn take(&self) -> Option<T> {
         self.queue.try_recv().ok()

@@ -14,12 +14,12 @@ use crate::net::poll::{Events, Interest};
 use crate::net::sys;
 use crate::net::token::Token;
 use crate::server::connection_log::{ConnectionLog, LogConnections};
+use crate::server::handle::Handle;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::notice::Notice;
 use crate::server::round_robin::RoundRobin;
 use crate::server::seats::{Seat, Seats};
 use crate::server::shortage::{Cause, Shortage};
-use crate::server::stats::Stats;
 use crate::wire::reason::Reason;
 
 /// How a server ended.
@@ -55,7 +55,7 @@ pub(crate) struct Acceptor<S> {
     /// How many threads have not ended.
     running: usize,
     log: ConnectionLog,
-    stats: Arc<Stats>,
+    server: Handle,
 }
 
 /// Why nothing is accepted for a while.
@@ -102,7 +102,7 @@ impl<S> Acceptor<S> {
         mailboxes: Vec<Mailbox<Mail<S>>>,
         drain_timeout: Duration,
         which: LogConnections,
-        stats: Arc<Stats>,
+        server: Handle,
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
@@ -125,7 +125,7 @@ impl<S> Acceptor<S> {
             end_by,
             running,
             log,
-            stats,
+            server,
         })
     }
 
@@ -186,7 +186,7 @@ impl<S> Acceptor<S> {
                             self.catching_up = false;
                             return Ok(());
                         }
-                        AcceptError::Retry => self.stats.acceptor.retries.add(1),
+                        AcceptError::Retry => self.server.stats().acceptor.retries.add(1),
                         AcceptError::Exhausted => return self.pause_while_exhausted(&error),
                         AcceptError::OurMistake => return Err(error),
                     }
@@ -200,8 +200,8 @@ impl<S> Acceptor<S> {
 
     fn deal(&mut self, socket: OwnedFd, address: SocketAddr, seat: Seat) {
         self.log.accepted(socket.as_raw_fd(), address);
-        let opened = self.stats.nanoseconds();
-        self.stats.count_accept(opened);
+        let opened = self.server.stats().nanoseconds();
+        self.server.stats().count_accept(opened);
         if self.catching_up {
             self.shortages().for_each(Shortage::count_accepted);
         }
@@ -216,14 +216,14 @@ impl<S> Acceptor<S> {
         if self.seats.has_free() {
             return Ok(());
         }
-        self.stats.acceptor.full.add(1);
+        self.server.stats().acceptor.full.add(1);
         let begins = self.full.pause(Instant::now(), Cause::Full(self.seats.limit()));
         self.pause(Pause::Full, begins)
     }
 
     fn pause_while_exhausted(&mut self, error: &io::Error) -> io::Result<()> {
         self.seats.await_free();
-        self.stats.acceptor.exhausted.add(1);
+        self.server.stats().acceptor.exhausted.add(1);
         let (now, cause) = (Instant::now(), Cause::Exhausted(error.to_string()));
         let begins = self.exhausted.pause(now, cause);
         self.pause(Pause::Exhausted(now + PAUSE), begins)
@@ -313,13 +313,14 @@ impl<S> Acceptor<S> {
 
     /// Has the reactors reset their connections, and waits for them to end, this long at most.
     fn stop(&mut self, grace: Duration) {
+        self.server.end();
         self.listener = None;
         self.end_by = Some(Instant::now() + grace);
         self.mailboxes.iter().for_each(|mailbox| mailbox.send(Mail::Stop));
     }
 
     fn ending(&self) -> Ending {
-        match self.stats.closed_for(Reason::Stop) {
+        match self.server.stats().closed_for(Reason::Stop) {
             0 => Ending::Drained,
             _ => Ending::Forced,
         }

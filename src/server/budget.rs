@@ -31,6 +31,12 @@ impl Budget {
         if self.is_spent() { REDUCED_READ } else { SCRATCH }
     }
 
+    /// How much of what is pushed to it one connection may hold: while the budget is spent as
+    /// little as it may read.
+    pub(crate) fn push_room(&self) -> usize {
+        self.read_size()
+    }
+
     /// Returns whether reads are reduced.
     pub(crate) fn is_spent(&self) -> bool {
         self.held >= self.most

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::server::connection_id::ConnectionId;
-use crate::wire::codec::Codec;
+use crate::server::handle::Handle;
 use crate::wire::reason::Reason;
 use crate::wire::replies::Replies;
 
@@ -36,7 +36,7 @@ pub trait Handler: Send + Sync + 'static {
     /// until it returns.
     fn message(&self, session: &mut Self::Session, message: &[u8], reply: &mut Reply<'_>);
 
-    /// The kernel took all replies that were given so far.
+    /// The kernel took all that was replied, and all that was pushed, so far.
     fn sent(&self, session: &mut Self::Session) {
         let _ = session;
     }
@@ -61,7 +61,7 @@ pub trait Handler: Send + Sync + 'static {
 /// Takes the replies to one message, or what is said first, framed as the connection is.
 #[derive(Debug)]
 pub struct Reply<'a> {
-    codec: &'a Codec,
+    server: &'a Handle,
     /// Where the message stands in the input, with its framing.
     place: Range<usize>,
     replies: Replies<'a>,
@@ -69,13 +69,16 @@ pub struct Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    pub(crate) fn new(codec: &'a Codec, place: Range<usize>, replies: Replies<'a>) -> Reply<'a> {
-        Reply { codec, place, replies, closes: false }
+    pub(crate) fn new(server: &'a Handle, place: Range<usize>, replies: Replies<'a>) -> Reply<'a> {
+        Reply { server, place, replies, closes: false }
     }
 
     /// Sends one message, made of `parts` one after the other.
+    ///
+    /// # Panics
+    /// With a [`Framing::Len32`](crate::Framing::Len32) message of 4 GiB or more.
     pub fn send(&mut self, parts: &[&[u8]]) {
-        self.codec.encode(parts, self.replies.made());
+        self.server.codec().encode(parts, self.replies.made());
     }
 
     /// Sends the message back as it arrived. It is sent from where it was read, without a
@@ -89,6 +92,11 @@ impl<'a> Reply<'a> {
     /// is sent. Messages that arrived behind this one are not handled.
     pub fn close(&mut self) {
         self.closes = true;
+    }
+
+    /// The handle of the server, to send to other connections, or later to this one.
+    pub fn handle(&self) -> &'a Handle {
+        self.server
     }
 
     /// Returns whether the connection must be closed.

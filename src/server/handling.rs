@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::server::handle::Handle;
 use crate::server::handler::{Handler, Reply};
-use crate::wire::codec::{Codec, TooLong};
+use crate::wire::codec::TooLong;
 use crate::wire::reason::Reason;
 use crate::wire::replies::Replies;
 
@@ -48,7 +49,7 @@ impl Handled {
 /// The first `searched` bytes of the input hold no whole message. A reactor calls this
 /// inline, a worker for a job.
 pub(crate) fn handle<H: Handler>(
-    codec: &Codec,
+    server: &Handle,
     handler: &H,
     session: &mut H::Session,
     mut searched: usize,
@@ -58,14 +59,14 @@ pub(crate) fn handle<H: Handler>(
     let mut handled = Handled::nothing(Verdict::NeedMore);
     let verdict = contained(|| {
         while replies.len() <= OUTPUT_FULL {
-            match codec.decode(&input[handled.consumed..], searched) {
+            match server.codec().decode(&input[handled.consumed..], searched) {
                 Ok(None) => return Verdict::NeedMore,
                 Err(TooLong) => return Verdict::End(Reason::TooLong),
                 Ok(Some(frame)) => {
                     let place = handled.consumed..handled.consumed + frame.length;
                     handled.consumed = place.end;
                     handled.messages += 1;
-                    let mut reply = Reply::new(codec, place, replies.reborrow());
+                    let mut reply = Reply::new(server, place, replies.reborrow());
                     handler.message(session, frame.body, &mut reply);
                     if reply.closes() {
                         return Verdict::End(Reason::Close);

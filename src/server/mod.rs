@@ -4,6 +4,7 @@ mod acceptor;
 mod budget;
 mod connection_id;
 mod connection_log;
+mod handle;
 mod handler;
 mod handling;
 mod listener_options;
@@ -12,6 +13,7 @@ mod notice;
 mod patience;
 mod peer;
 mod phase;
+mod push;
 mod reactor;
 mod read_again;
 mod round_robin;
@@ -38,7 +40,6 @@ use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
 use acceptor::Acceptor;
 use mail::Mail;
-use notice::Notice;
 use reactor::Reactor;
 use seats::Seats;
 use shared::Shared;
@@ -48,8 +49,10 @@ use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 pub use acceptor::Ending;
 pub use connection_id::ConnectionId;
 pub use connection_log::LogConnections;
+pub use handle::{Handle, SendError, To};
 pub use handler::{Echo, Handler, Reply};
 pub use patience::Timeouts;
+pub use push::WhenFull;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 
 /// How a server is set up.
@@ -113,36 +116,8 @@ pub struct Server<H: Handler> {
     // Dropped before the threads, which it tells to end.
     acceptor: Acceptor<H::Session>,
     threads: Threads,
-    mailbox: Mailbox<Notice>,
     busy_poll: BusyPoll,
-    stats: Arc<Stats>,
-}
-
-/// Controls a server from any thread, and reads its figures.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    acceptor: Mailbox<Notice>,
-    stats: Arc<Stats>,
-}
-
-impl Handle {
-    /// Has the server accept no more connections, answer what arrived, close, and return
-    /// from [`Server::run`].
-    pub fn drain(&self) {
-        self.acceptor.send(Notice::Drain);
-    }
-
-    /// Has the server reset all connections and return from [`Server::run`], without
-    /// waiting for a handler that has not returned. Workers may still call the handler then,
-    /// for the messages they have.
-    pub fn stop(&self) {
-        self.acceptor.send(Notice::Stop);
-    }
-
-    /// What was counted so far.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
+    handle: Handle,
 }
 
 impl<H: Handler> Server<H> {
@@ -162,7 +137,9 @@ impl<H: Handler> Server<H> {
             (0..config.io_threads).map(|_| EventLoop::new()).collect();
         let (reactors, mailboxes): (Vec<_>, Vec<_>) = event_loops?.into_iter().unzip();
         let seats = Seats::new(most, mailbox.waker());
-        let stats = Arc::new(Stats::new(config.io_threads));
+        let codec = Codec::new(config.framing.clone(), config.max_message);
+        let all = Box::new(mailboxes.clone());
+        let handle = Handle::new(mailbox.clone(), all, config.io_threads, codec);
         let acceptor = Acceptor::new(
             event_loop,
             listener,
@@ -170,12 +147,12 @@ impl<H: Handler> Server<H> {
             mailboxes.clone(),
             config.drain_timeout,
             config.log_connections,
-            Arc::clone(&stats),
+            handle.clone(),
         )?;
         let free_cpus = FreeCpus::of(cpus());
         let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
-        let threads = Threads::new(mailbox.clone(), config.workers + config.io_threads);
-        let mut server = Server { address, acceptor, threads, mailbox, busy_poll, stats };
+        let threads = Threads::new(mailbox, config.workers + config.io_threads);
+        let mut server = Server { address, acceptor, threads, busy_poll, handle };
         server.start_threads(&config, Arc::new(handler), reactors, mailboxes, &free_cpus)?;
         server.acceptor.listen()?;
         Ok(server)
@@ -191,28 +168,27 @@ impl<H: Handler> Server<H> {
         free_cpus: &Arc<FreeCpus>,
     ) -> io::Result<()> {
         let Config { timeouts, tick, .. } = *config;
-        let codec = Arc::new(Codec::new(config.framing.clone(), config.max_message));
         let (jobs, queue) = crossbeam_channel::bounded(JOBS_PER_REACTOR * reactors.len());
         let (running, all_running) = crossbeam_channel::unbounded();
         for number in 0..config.workers {
             let (queue, mailboxes, running) = (queue.clone(), mailboxes.clone(), running.clone());
-            let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
+            let (server, handler) = (self.handle.clone(), Arc::clone(&handler));
             self.threads.spawn(format!("worker-{number}"), move || {
                 let send_back = |job: Box<Job<_>>| mailboxes[job.reactor].send(Mail::Finish(job));
                 threads::notify(running);
-                work(&queue, &codec, &*handler, send_back);
+                work(&queue, &server, &*handler, send_back);
                 Ok(())
             })?;
         }
         for (number, event_loop) in reactors.into_iter().enumerate() {
-            let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
+            let (server, handler) = (self.handle.clone(), Arc::clone(&handler));
             let workers =
                 (config.workers > 0).then(|| Workers::new(jobs.clone(), number, JOBS_PER_REACTOR));
-            let (budget, stats) = (HELD / config.io_threads, Arc::clone(&self.stats));
+            let budget = HELD / config.io_threads;
             let busy_poll = BusyPoll::new(Duration::ZERO, config.busy_poll, Arc::clone(free_cpus));
             let running = running.clone();
             self.threads.spawn(format!("io-{number}"), move || {
-                let shared = Shared::new(codec, handler, workers, budget, number, stats);
+                let shared = Shared::new(server, handler, workers, budget, number);
                 let reactor = Reactor::new(event_loop, shared, timeouts, tick);
                 threads::notify(running);
                 reactor.run(busy_poll)
@@ -234,7 +210,7 @@ impl<H: Handler> Server<H> {
 
     /// A handle that controls it while it runs.
     pub fn handle(&self) -> Handle {
-        Handle { acceptor: self.mailbox.clone(), stats: Arc::clone(&self.stats) }
+        self.handle.clone()
     }
 
     /// Serves until it is told to end. The calling thread is the acceptor.

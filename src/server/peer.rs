@@ -1,5 +1,8 @@
 //! A connection of the server: the state it is in, and the transitions between states.
 
+mod progress;
+mod pushes;
+
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -18,6 +21,8 @@ use crate::server::patience::{Check, Deadline, Patience, Waiting};
 use crate::server::phase::{Phase, Turn};
 use crate::server::seats::Seat;
 use crate::wire::reason::Reason;
+use progress::{progress, unacknowledged};
+pub(crate) use pushes::Pushed;
 
 /// A connection of the server, with all that its reactor knows of it.
 #[derive(Debug)]
@@ -95,9 +100,10 @@ impl<S, T: Socket> Peer<S, T> {
         self.turn
     }
 
-    /// Returns whether replies wait for the kernel to take them.
+    /// Returns whether anything waits for the kernel to take it. What waits for a worker's
+    /// replies does not.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.connection.has_unsent()
+        self.turn != Turn::Worker && self.connection.has_unsent()
     }
 
     /// Why it is over, if it is.
@@ -355,25 +361,6 @@ impl<S, T: Socket> Peer<S, T> {
         let progress = || progress(waiting, self.messages, &self.connection);
         patience.take_report(&mut self.deadline, waiting, progress, now)
     }
-}
-
-/// The progress of a peer with what is waited for: a number that grows.
-///
-/// What the peer acknowledged counts, not what the kernel took: the kernel asks for more only
-/// once a third of its buffer is free, and until then a slow reader would seem to be none.
-fn progress<T: Socket>(waiting: Waiting, messages: u64, connection: &Connection<T>) -> u64 {
-    let Tally { received, sent } = connection.tally();
-    let acknowledged = || sent.saturating_sub(unacknowledged(connection));
-    match waiting {
-        Waiting::Worker => 0,
-        Waiting::Message => messages,
-        Waiting::Room | Waiting::LastAck | Waiting::Fin => acknowledged(),
-        Waiting::Anything => received + acknowledged(),
-    }
-}
-
-fn unacknowledged<T: Socket>(connection: &Connection<T>) -> u64 {
-    connection.socket().unacknowledged().unwrap_or(0).into()
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use crate::net::token::Token;
 use crate::server::handler::Handler;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::patience::{Check, Patience, Timeouts};
-use crate::server::peer::Peer;
+use crate::server::peer::{Peer, Pushed};
+use crate::server::push::{Push, Recipients, What, WhenFull};
 use crate::server::shared::Shared;
 use crate::server::visit::{Scratch, Visit};
 use crate::server::workers::Job;
@@ -30,6 +31,10 @@ pub(crate) struct Reactor<H: Handler, T = TcpStream> {
     patience: Patience,
     /// The peers that the timer wheel reports; kept for its memory.
     reported: Vec<Token>,
+    /// The peers that something is pushed to; kept for its memory.
+    recipients: Vec<Token>,
+    /// The peers that something was pushed to in this turn, and must be sent.
+    pushed: Vec<Token>,
     ticker: Option<Ticker>,
     /// When it ends at the latest, once it was told to end.
     end_by: Option<Tick>,
@@ -43,6 +48,10 @@ struct Ticker {
     next: Tick,
 }
 
+/// How many pushes a reactor does before it reads from its connections again. That takes it
+/// some milliseconds, if it is that many.
+const PUSHES: usize = 64 * 1024;
+
 impl<H: Handler, T: Socket> Reactor<H, T> {
     /// A reactor without connections, for the thread that calls this.
     pub(crate) fn new(
@@ -53,9 +62,21 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     ) -> Reactor<H, T> {
         let patience = Patience::new(timeouts);
         let ticker = tick.map(|every| Ticker { every, next: patience.now().after(every) });
-        let (peers, reported, end_by) = Default::default();
+        let (peers, reported, recipients, pushed, end_by) = Default::default();
         let (scratch, thread) = (Scratch::new(), sys::thread_id());
-        Reactor { event_loop, peers, shared, scratch, patience, reported, ticker, end_by, thread }
+        Reactor {
+            event_loop,
+            peers,
+            shared,
+            scratch,
+            patience,
+            reported,
+            recipients,
+            pushed,
+            ticker,
+            end_by,
+            thread,
+        }
     }
 
     /// Serves until it has drained or was told to stop.
@@ -84,15 +105,22 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     }
 
     fn read_mail(&mut self) {
+        let mut pushes = 0;
         for _ in 0..self.event_loop.inbox.acknowledge() {
+            if pushes >= PUSHES {
+                self.event_loop.inbox.leave_rest();
+                break;
+            }
             match self.event_loop.inbox.take() {
                 Some(Mail::Adopt(newcomer)) => self.adopt(newcomer),
                 Some(Mail::Finish(job)) => self.finish_job(job),
+                Some(Mail::Push(push)) => pushes += self.push(push),
                 Some(Mail::Drain(by)) => self.drain(self.patience.at(by)),
                 Some(Mail::Stop) => self.stop(),
                 None => break,
             }
         }
+        self.send_pushed();
         // Jobs that returned are free for the peers that wait for one.
         while let Some(token) = self.shared.next_waiting() {
             self.visit(token, |visit, scratch| visit.take_job(scratch));
@@ -116,6 +144,67 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             None => self.shared.discard_late_job(&mut job),
         }
         self.shared.recycle(job);
+    }
+
+    /// Sends to connections, or closes them. Returns how many those were.
+    fn push(&mut self, push: Push) -> usize {
+        let cost = push.cost();
+        let mut recipients = std::mem::take(&mut self.recipients);
+        match push.to {
+            Recipients::One(token) => recipients.push(token),
+            Recipients::Many(tokens) => recipients.extend(tokens),
+            Recipients::All { but } => {
+                recipients.extend(self.peers.tokens().filter(|&token| Some(token) != but));
+            }
+        }
+        let count = recipients.len();
+        for token in recipients.drain(..) {
+            match (&push.what, self.peers.get_mut(token)) {
+                (_, None) => self.shared.stats().pushes_late.add(1),
+                (What::Send(message, when_full), Some(_)) => {
+                    self.push_message(token, message, *when_full);
+                }
+                (What::Close, Some(_)) => self.visit(token, |visit, _| visit.close()),
+            }
+        }
+        self.recipients = recipients;
+        self.shared.server.arrived(self.shared.reactor, cost);
+        count
+    }
+
+    /// Has a peer keep a message, which is sent at the end of this turn with all others for
+    /// that peer. If it has no room, what was pushed in this turn is sent first.
+    fn push_message(&mut self, token: Token, message: &[u8], when_full: WhenFull) {
+        let mut pushed = Pushed::Late;
+        if let Some(peer) = self.peers.get_mut(token) {
+            pushed = self.shared.push(peer, message);
+            if pushed == Pushed::Full && peer.has_untried() {
+                self.visit(token, |visit, _| visit.send_pushed());
+                pushed = match self.peers.get_mut(token) {
+                    Some(peer) => self.shared.push(peer, message),
+                    None => Pushed::Late,
+                };
+            }
+        }
+        let stats = self.shared.stats();
+        match (&pushed, when_full) {
+            (Pushed::First | Pushed::Behind, _) => stats.pushed.add(1),
+            (Pushed::Late, _) => stats.pushes_late.add(1),
+            (Pushed::Full, WhenFull::Drop) => stats.pushes_dropped.add(1),
+            (Pushed::Full, WhenFull::Close) => self.close(token, Reason::PushFull),
+        }
+        if pushed == Pushed::First {
+            self.pushed.push(token);
+        }
+    }
+
+    /// Sends what was pushed in this turn, to each peer with one system call.
+    fn send_pushed(&mut self) {
+        let mut pushed = std::mem::take(&mut self.pushed);
+        for token in pushed.drain(..) {
+            self.visit(token, |visit, _| visit.send_pushed());
+        }
+        self.pushed = pushed;
     }
 
     /// Visits a peer, if it still exists. `act` is what is done with it. Then the peer is

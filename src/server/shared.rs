@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use crate::net::socket::Socket;
 use crate::net::token::Token;
 use crate::server::budget::Budget;
 use crate::server::connection_log::ConnectionLog;
+use crate::server::handle::Handle;
 use crate::server::handler::Handler;
 use crate::server::handling::{Handled, Verdict, contained};
+use crate::server::peer::{Peer, Pushed};
 use crate::server::phase::Turn;
 use crate::server::read_again::ReadAgain;
 use crate::server::stats::{ReactorStats, Stats};
 use crate::server::workers::{Job, Workers};
-use crate::wire::codec::Codec;
 use crate::wire::reason::Reason;
 
 /// What a reactor lends to each of its visits.
 pub(crate) struct Shared<H: Handler> {
-    pub(crate) codec: Arc<Codec>,
+    pub(crate) server: Handle,
     pub(crate) handler: Arc<H>,
     /// The way to the workers; without it messages are handled inline.
     pub(crate) workers: Option<Workers<H::Session>>,
@@ -25,21 +27,19 @@ pub(crate) struct Shared<H: Handler> {
     pub(crate) reactor: usize,
     /// As the acceptor has it.
     pub(crate) log: ConnectionLog,
-    stats: Arc<Stats>,
 }
 
 impl<H: Handler> Shared<H> {
     pub(crate) fn new(
-        codec: Arc<Codec>,
+        server: Handle,
         handler: Arc<H>,
         workers: Option<Workers<H::Session>>,
         budget: usize,
         reactor: usize,
-        stats: Arc<Stats>,
     ) -> Shared<H> {
         let (budget, read_again) = (Budget::new(budget), ReadAgain::new());
         let log = ConnectionLog::default();
-        Shared { codec, handler, workers, budget, read_again, reactor, log, stats }
+        Shared { server, handler, workers, budget, read_again, reactor, log }
     }
 
     /// Calls the handler. A panic in it ends here, is counted, and returns `None`.
@@ -78,6 +78,18 @@ impl<H: Handler> Shared<H> {
         }
     }
 
+    /// Has the peer keep a message that is pushed to it, if there is room.
+    pub(crate) fn push<T: Socket>(
+        &mut self,
+        peer: &mut Peer<H::Session, T>,
+        message: &[u8],
+    ) -> Pushed {
+        let held = peer.held();
+        let pushed = peer.push(message, self.budget.push_room());
+        self.budget.account(held, peer.held());
+        pushed
+    }
+
     /// Takes back a job that returned, to be used again.
     pub(crate) fn recycle(&mut self, job: Box<Job<H::Session>>) {
         if let Some(workers) = &mut self.workers {
@@ -106,11 +118,11 @@ impl<H: Handler> Shared<H> {
 
     /// What this reactor counts.
     pub(crate) fn stats(&self) -> &ReactorStats {
-        &self.stats.reactors[self.reactor]
+        &self.all_stats().reactors[self.reactor]
     }
 
     /// What the whole server counts.
     pub(crate) fn all_stats(&self) -> &Stats {
-        &self.stats
+        self.server.stats()
     }
 }

@@ -49,6 +49,13 @@ pub struct ReactorStats {
     pub waits: Counter,
     /// Reads that were reduced because the connections held too much.
     pub reduced_reads: Counter,
+    /// Messages pushed to connections that had room for them.
+    pub pushed: Counter,
+    /// Messages not pushed to connections that had no room for them.
+    pub pushes_dropped: Counter,
+    /// Messages not pushed, and closes not done, because the connection was closed or about
+    /// to close.
+    pub pushes_late: Counter,
     /// When the last connection was closed, in nanoseconds since the server was made.
     pub(crate) last_closed: Counter,
 }

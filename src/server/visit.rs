@@ -13,6 +13,7 @@ use crate::server::handler::{Handler, Reply};
 use crate::server::handling::{Handled, OUTPUT_FULL, Verdict, handle};
 use crate::server::patience::Waiting;
 use crate::server::peer::{Arrival, Peer};
+use crate::server::phase::Turn;
 use crate::server::shared::Shared;
 use crate::server::workers::Job;
 use crate::wire::reason::Reason;
@@ -61,7 +62,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         let id = ConnectionId { reactor: self.shared.reactor, token: self.token };
         let address = self.peer.address();
         let mut replies = scratch.replies.replies_to(&[]);
-        let mut reply = Reply::new(&self.shared.codec, 0..0, replies.reborrow());
+        let mut reply = Reply::new(&self.shared.server, 0..0, replies.reborrow());
         let opened = self.shared.call(|handler| handler.opened(id, address, &mut reply));
         let verdict = if reply.closes() { Verdict::End(Reason::Close) } else { Verdict::NeedMore };
         let Some(session) = opened else { return Ok(()) };
@@ -157,15 +158,17 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
     ) -> io::Result<usize> {
         let mut done = 0;
         while self.peer.may_be_answered() {
-            let Shared { codec, handler, workers, .. } = &mut *self.shared;
+            let Shared { server, handler, workers, .. } = &mut *self.shared;
             let (rest, session) = (&input[done..], self.peer.session());
             // The replies carry the input: they may repeat it.
             let mut replies = buffer.replies_to(rest);
             let handled = match workers {
-                Some(workers) => workers.submit(self.token, session, codec, rest, searched),
+                Some(workers) => {
+                    workers.submit(self.token, session, server.codec(), rest, searched)
+                }
                 None => {
                     let session = session.as_mut().expect("a peer without one is over");
-                    handle(codec, &**handler, session, searched, &mut replies)
+                    handle(server, &**handler, session, searched, &mut replies)
                 }
             };
             searched = 0;
@@ -203,13 +206,36 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         Ok(verdict)
     }
 
-    /// Writes replies that were kept, then goes on with the messages behind them.
+    /// Writes what was kept, then goes on with the messages behind it.
     fn write(&mut self, scratch: &mut Scratch) -> io::Result<()> {
+        self.flush()?;
+        self.answer_unhandled(0, scratch)
+    }
+
+    /// Writes what was kept.
+    fn flush(&mut self) -> io::Result<()> {
         self.peer.flush()?;
         if !self.notify_sent() {
             self.peer.give_up(Reason::Panic);
         }
-        self.answer_unhandled(0, scratch)
+        Ok(())
+    }
+
+    /// Writes what was pushed. Nothing was unsent before that, so no message waits behind it.
+    pub(crate) fn send_pushed(&mut self) -> io::Result<()> {
+        if self.peer.has_untried() { self.flush() } else { Ok(()) }
+    }
+
+    /// The server closes the connection when all that was said is sent. It does not wait for a
+    /// job.
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        if !self.peer.close() {
+            self.shared.stats().pushes_late.add(1);
+        } else if self.peer.turn() == Turn::NoJob {
+            self.shared.forget(self.token, Turn::NoJob, Reason::Close);
+            self.peer.resume();
+        }
+        Ok(())
     }
 
     /// Tells the handler if the kernel took all replies. Returns `false` if it panics.
@@ -226,15 +252,19 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         self.answer_unhandled(0, scratch)
     }
 
-    /// The peer's job returned: sends the replies, and goes on with what the worker left.
+    /// The peer's job returned: sends the replies, and what was pushed meanwhile behind them.
+    /// Then goes on with what the worker left.
     pub(crate) fn finish_job(
         &mut self,
         job: &mut Job<H::Session>,
         scratch: &mut Scratch,
     ) -> io::Result<()> {
+        job.replies.extend_from_slice(self.peer.take_deferred().as_slice());
         self.peer.resume();
         *self.peer.session() = job.session.take();
-        self.peer.keep_unhandled(job.rest());
+        if !self.peer.is_closing() {
+            self.peer.keep_unhandled(job.rest());
+        }
         match self.conclude(&job.handled, &job.replies)? {
             Verdict::OutputFull => self.answer_unhandled(0, scratch),
             _ => Ok(()),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::net::token::Token;
+use crate::server::handle::Handle;
 use crate::server::handler::Handler;
 use crate::server::handling::{Handled, OUTPUT_FULL, Verdict, handle};
 use crate::wire::codec::{Codec, TooLong};
@@ -149,11 +150,11 @@ impl<S> Job<S> {
     }
 
     /// Handles its messages, as the worker that has it does.
-    pub(crate) fn run(&mut self, codec: &Codec, handler: &impl Handler<Session = S>) {
+    pub(crate) fn run(&mut self, server: &Handle, handler: &impl Handler<Session = S>) {
         let session = self.session.as_mut().expect("a job that is out has the session");
         let mut buffer = ReplyBuffer::from(std::mem::take(&mut self.replies));
         let mut replies = buffer.replies_to(&self.input);
-        self.handled = handle(codec, handler, session, 0, &mut replies);
+        self.handled = handle(server, handler, session, 0, &mut replies);
         self.replies = replies.into_vec();
     }
 
@@ -179,12 +180,12 @@ impl<S> Job<S> {
 /// What a worker does: run each job, and send it back to its reactor.
 pub(crate) fn work<H: Handler>(
     jobs: &Receiver<Box<Job<H::Session>>>,
-    codec: &Codec,
+    server: &Handle,
     handler: &H,
     send_back: impl Fn(Box<Job<H::Session>>),
 ) {
     for mut job in jobs {
-        job.run(codec, handler);
+        job.run(server, handler);
         send_back(job);
     }
 }

@@ -24,8 +24,12 @@ pub enum Reason {
     IdleTimeout,
     /// The handler panicked.
     Panic,
-    /// The server closed it: [`Reply::close`](crate::Reply::close) was called.
+    /// The server closed it: [`Reply::close`](crate::Reply::close) or
+    /// [`Handle::close`](crate::Handle::close) was called.
     Close,
+    /// The peer did not take what was pushed to it, and
+    /// [`WhenFull::Close`](crate::WhenFull::Close) was asked for.
+    PushFull,
     /// The server drained.
     Drain,
     /// The server was told to stop at once, or its time to drain was over.
@@ -34,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::Eof,
         Reason::Truncated,
         Reason::Reset,
@@ -45,6 +49,7 @@ impl Reason {
         Reason::IdleTimeout,
         Reason::Panic,
         Reason::Close,
+        Reason::PushFull,
         Reason::Drain,
         Reason::Stop,
     ];
@@ -62,6 +67,7 @@ impl Reason {
             Reason::IdleTimeout => "idle-timeout",
             Reason::Panic => "panic",
             Reason::Close => "close",
+            Reason::PushFull => "push-full",
             Reason::Drain => "drain",
             Reason::Stop => "stop",
         }
@@ -85,6 +91,6 @@ impl Reason {
     /// Returns whether the connection is closed by a RST, which throws away what is under way
     /// to the peer.
     pub(crate) fn resets(self) -> bool {
-        matches!(self, Reason::WriteTimeout | Reason::Stop)
+        matches!(self, Reason::WriteTimeout | Reason::PushFull | Reason::Stop)
     }
 }

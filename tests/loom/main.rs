@@ -135,3 +135,23 @@ fn a_wake_up_without_a_message_wakes_the_reader() {
         assert_eq!(received, 1);
     });
 }
+
+#[test]
+fn a_reader_that_leaves_mail_for_its_next_turn_reads_all_of_it() {
+    explore("two senders to a reader that takes one message a turn", || {
+        let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
+        let senders = [send(mailbox.clone(), [1, 2]), send(mailbox, [3])];
+        let mut received = Vec::new();
+        while received.len() < 3 {
+            event_loop.wait(&mut Events, None).expect("a wait");
+            let count = event_loop.inbox.acknowledge();
+            received.extend((count > 0).then(|| event_loop.inbox.take()).flatten());
+            if count > 1 {
+                event_loop.inbox.leave_rest();
+            }
+        }
+        join(senders);
+        received.sort();
+        assert_eq!(received, [1, 2, 3]);
+    });
+}

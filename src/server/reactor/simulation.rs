@@ -10,7 +10,9 @@ mod checker;
 mod client;
 mod dialogue;
 mod handler;
+mod pushes;
 mod rng;
+mod stream;
 mod wire;
 mod world;
 
@@ -24,16 +26,17 @@ use std::time::Duration;
 use super::Reactor;
 use crate::net::clock::scripted::advance;
 use crate::net::mailbox::EventLoop;
+use crate::server::handle::Handle;
 use crate::server::patience::Timeouts;
 use crate::server::seats::Seats;
 use crate::server::shared::Shared;
-use crate::server::stats::Stats;
 use crate::server::workers::Workers;
 use crate::wire::codec::{Codec, Framing};
 use checker::Checker;
 use client::{Behaviour, Client};
 use dialogue::{Dialogue, MAX_MESSAGE};
 use handler::{Moment, ScriptedHandler};
+use pushes::{Posted, Pushes};
 use rng::Rng;
 use wire::{Faults, Wire};
 use world::{Totals, World};
@@ -95,42 +98,46 @@ fn keep(seed: u64) {
 fn world(mut rng: Rng) -> World {
     let calm = rng.chance(500);
     let framing = framing(&mut rng);
+    let pushes = Arc::new(Pushes::new(framing.clone()));
     let expected: Vec<Client> =
-        (1..=rng.count(8)).map(|port| client(port as u16, &framing, calm, &mut rng)).collect();
+        (1..=rng.count(8)).map(|port| client(port as u16, &pushes, calm, &mut rng)).collect();
     let panics_at = expected
         .iter()
         .filter_map(|client| Some((client.port, client.panics_at?)))
         .collect::<HashMap<_, _>>();
+    let greetings = expected
+        .iter()
+        .filter_map(|client| Some((client.port, client.dialogue.greeting.clone()?)))
+        .collect::<HashMap<_, _>>();
     let raw = framing == Framing::Raw;
     let handler = Arc::new(ScriptedHandler {
         raw,
+        pushing: rng.chance(700),
+        pushes: Arc::clone(&pushes),
+        greetings,
         panics_at,
         panics: 0.into(),
         opened: 0.into(),
         ended: Default::default(),
     });
-    let codec = Arc::new(Codec::new(framing, MAX_MESSAGE));
+    let posted = Posted::default();
+    let (_, acceptor) = EventLoop::new().expect("an event loop");
+    let codec = Codec::new(framing, MAX_MESSAGE);
+    let server = Handle::new(acceptor, Box::new(posted.clone()), 1, codec);
     let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
     let seats = Seats::new(rng.count(8), mailbox.waker());
-    let stats = Arc::new(Stats::new(1));
     let timeouts = timeouts(calm, &mut rng);
     let jobs = rng.below(4);
     let (workers, queue) = crossbeam_channel::bounded(jobs);
     let workers = (jobs > 0).then(|| Workers::new(workers, 0, jobs));
     let budget = rng.pick(&[0, 0, 100, 100_000]);
-    let shared = Shared::new(
-        Arc::clone(&codec),
-        Arc::clone(&handler),
-        workers,
-        budget,
-        0,
-        Arc::clone(&stats),
-    );
+    let shared = Shared::new(server.clone(), Arc::clone(&handler), workers, budget, 0);
     let tick = rng.chance(100).then_some(Duration::from_millis(20));
     let reactor = Reactor::new(event_loop, shared, timeouts, tick);
     let drain_at = if calm { 5000 } else { rng.pick(&[30, 100, 300, 1000]) };
     let drain_at = rng.below(drain_at);
-    let checker = Checker { clients: Vec::new(), handler, seats, stats, timeouts, drain_by: None };
+    let checker =
+        Checker { clients: Vec::new(), handler, seats, server, pushes, timeouts, drain_by: None };
     let (mail, at_work) = Default::default();
     World {
         rng,
@@ -138,7 +145,7 @@ fn world(mut rng: Rng) -> World {
         mailbox,
         budget,
         mail,
-        codec,
+        posted,
         queue,
         at_work,
         expected,
@@ -165,7 +172,7 @@ fn timeouts(calm: bool, rng: &mut Rng) -> Timeouts {
     Timeouts { message, write, idle: time(&[0, 0, 200, 2000]) }
 }
 
-fn client(port: u16, framing: &Framing, calm: bool, rng: &mut Rng) -> Client {
+fn client(port: u16, pushes: &Arc<Pushes>, calm: bool, rng: &mut Rng) -> Client {
     let faults = Faults {
         short: rng.pick(&[0, 100, 500, 1000]),
         not_yet: rng.pick(&[0, 0, 100, 500]),
@@ -178,7 +185,14 @@ fn client(port: u16, framing: &Framing, calm: bool, rng: &mut Rng) -> Client {
     let moments = [Moment::Opened, Moment::Sent, Moment::Closed];
     let panics_at = rng.chance(60).then(|| rng.pick(&moments));
     let behaviour = if calm { patient(rng) } else { hostile(rng) };
-    Client::new(port, wire, Dialogue::new(framing, rng), behaviour, panics_at)
+    Client::new(
+        port,
+        wire,
+        Dialogue::new(&pushes.framing, rng),
+        behaviour,
+        panics_at,
+        Arc::clone(pushes),
+    )
 }
 
 /// Slow or fast, but in the end it sends and reads everything.

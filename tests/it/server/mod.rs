@@ -6,6 +6,7 @@ mod codec;
 mod drain;
 mod echo;
 mod full;
+mod greeting;
 mod handler;
 mod log;
 mod program;

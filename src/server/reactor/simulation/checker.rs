@@ -6,17 +6,21 @@ use std::time::Instant;
 
 use super::client::{Client, PRECISION};
 use super::handler::{Moment, ScriptedHandler};
+use super::pushes::Pushes;
 use crate::net::clock::scripted::now;
+use crate::net::counter::Counter;
+use crate::server::handle::Handle;
 use crate::server::patience::Timeouts;
 use crate::server::seats::Seats;
-use crate::server::stats::Stats;
+use crate::wire::reason::Reason;
 
 /// All that is checked once the server has ended.
 pub(super) struct Checker {
     pub(super) clients: Vec<Client>,
     pub(super) handler: Arc<ScriptedHandler>,
     pub(super) seats: Arc<Seats>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) server: Handle,
+    pub(super) pushes: Arc<Pushes>,
     pub(super) timeouts: Timeouts,
     /// When the drain had to be over, if the server was told to drain.
     pub(super) drain_by: Option<Instant>,
@@ -41,11 +45,12 @@ impl Checker {
             client.receive(usize::MAX)?;
         }
         self.clients.iter().try_for_each(|client| self.check_end(client))?;
-        Ok(self.clients.iter().map(|client| client.received).sum())
+        self.check_pushes()?;
+        Ok(self.clients.iter().map(|client| client.stream.replies).sum())
     }
 
     fn compare_counts(&self) -> Result<(), String> {
-        let stats = &self.stats.reactors[0];
+        let stats = &self.server.stats().reactors[0];
         let sum = |count: fn(&Client) -> u64| self.clients.iter().map(count).sum::<u64>();
         let (read, written) = (stats.received.get() + stats.discarded.get(), stats.sent.get());
         let came = self.clients.len() as u64;
@@ -54,7 +59,7 @@ impl Checker {
             ("written", written, sum(|client| client.wire.borrow().written)),
             ("panics", stats.panics.get(), self.panics(stats.panics.get())),
             ("opened", stats.opened.get(), came),
-            ("closed", self.stats.closed(), came),
+            ("closed", self.server.stats().closed(), came),
         ];
         match counts.iter().find(|(_, counted, truth)| counted != truth) {
             None => Ok(()),
@@ -62,6 +67,29 @@ impl Checker {
                 Err(format!("{what}: {counted} counted, {truth} in truth"))
             }
         }
+    }
+
+    /// Checks that what was pushed arrived or is counted.
+    fn check_pushes(&self) -> Result<(), String> {
+        let stats = &self.server.stats().reactors[0];
+        let [kept, dropped, late] =
+            [&stats.pushed, &stats.pushes_dropped, &stats.pushes_late].map(Counter::get);
+        let closed = self.server.stats().closed_for(Reason::PushFull);
+        let (counted, expected) = (kept + dropped + late + closed, self.pushes.counted());
+        if !expected.contains(&counted) {
+            return Err(format!("{counted} pushes are counted, not {expected:?}"));
+        }
+        let arrived: usize = self.clients.iter().map(|client| client.stream.pushed.len()).sum();
+        let is_cut = |client: &Client| client.is_broken() || client.wire.borrow().cut;
+        if arrived as u64 > kept || arrived as u64 != kept && !self.clients.iter().any(is_cut) {
+            return Err(format!("of {kept} pushed messages {arrived} arrived"));
+        }
+        if dropped == 0 {
+            for client in &self.clients {
+                client.stream.check_no_gaps(&self.pushes.reaching(client.port))?;
+            }
+        }
+        Ok(())
     }
 
     /// How many panics there were. One in a job that returned too late may not be counted.

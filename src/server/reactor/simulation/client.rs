@@ -2,14 +2,18 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::dialogue::{Dialogue, Ending};
 use super::handler::Moment;
+use super::pushes::Pushes;
 use super::rng::Rng;
+use super::stream::Stream;
 use super::wire::{Finish, Wire};
 use crate::net::clock::scripted::now;
 use crate::server::patience::Timeouts;
+use crate::server::push::WhenFull;
 use crate::wire::reason::Reason;
 
 /// The server's clock counts milliseconds.
@@ -27,7 +31,10 @@ pub(super) struct Client {
     pub(super) since: Instant,
     /// How many bytes were sent by which time.
     sent_at: Vec<(usize, Instant)>,
-    pub(super) received: usize,
+    pub(super) stream: Stream,
+    pub(super) pushes: Arc<Pushes>,
+    /// The server was told to close it.
+    pub(super) told_to_close: bool,
     /// How many bytes were sent when the server was told to drain.
     sent_at_drain: usize,
 }
@@ -54,8 +61,10 @@ impl Client {
         dialogue: Dialogue,
         behaviour: Behaviour,
         panics_at: Option<Moment>,
+        pushes: Arc<Pushes>,
     ) -> Client {
-        let (since, sent_at, received) = (now(), Vec::new(), 0);
+        let (since, sent_at) = (now(), Vec::new());
+        let (stream, told_to_close) = Default::default();
         Client {
             port,
             wire,
@@ -64,7 +73,9 @@ impl Client {
             panics_at,
             since,
             sent_at,
-            received,
+            stream,
+            pushes,
+            told_to_close,
             sent_at_drain: 0,
         }
     }
@@ -83,11 +94,7 @@ impl Client {
     pub(super) fn receive(&mut self, most: usize) -> Result<(), String> {
         let mut wire = self.wire.borrow_mut();
         let received = wire.take(most);
-        let expected = self.dialogue.replies.get(self.received..self.received + received.len());
-        if expected != Some(&received[..]) {
-            return Err(format!("wrong bytes after {} right ones: {received:?}", self.received));
-        }
-        self.received += received.len();
+        self.stream.take(&received, self.port, &self.dialogue, &self.pushes)?;
         if wire.server_finished.is_some() && wire.in_flight.is_empty() {
             wire.client_finished = true;
         }
@@ -158,7 +165,12 @@ impl Client {
                 late.is_some_and(|late| over(late.at - self.message_begun(&late), timeouts.message))
             }
             Reason::IdleTimeout => late.is_some_and(|late| over(late.silence, timeouts.idle)),
-            Reason::Close => false,
+            Reason::Close => self.told_to_close || self.dialogue.ending == Ending::Close,
+            // With nothing in flight it may be a worker that is slow.
+            Reason::PushFull => {
+                let reaching = self.pushes.reaching(self.port);
+                reaching.iter().any(|sent| sent.when_full == WhenFull::Close)
+            }
             Reason::Drain | Reason::Stop => true,
         };
         if just { Ok(()) } else { Err("for no reason".into()) }
@@ -173,15 +185,20 @@ impl Client {
 
     fn check_bytes(&self, reason: Reason, at: Instant, timeouts: &Timeouts) -> Result<(), String> {
         let wire = self.wire.borrow();
-        let broken = wire.client_reset || wire.client_gone || wire.failed.is_some();
         // What is in flight has as much time as any slow reader.
         let spent = at - wire.last_taken + PRECISION;
         let overdue = wire.cut && timeouts.write.is_some_and(|limit| spent >= limit);
         let owed = self.owed(reason);
-        if broken || overdue || self.received >= owed {
+        if self.is_broken() || overdue || self.stream.replies >= owed {
             return Ok(());
         }
-        Err(format!("{} of {owed} bytes came back", self.received))
+        Err(format!("{} of {owed} bytes came back", self.stream.replies))
+    }
+
+    /// Returns whether something happened to the connection after which bytes may be missing.
+    pub(super) fn is_broken(&self) -> bool {
+        let wire = self.wire.borrow();
+        wire.client_reset || wire.client_gone || wire.failed.is_some()
     }
 
     /// How many bytes it must have received, if it was closed for that reason.
@@ -191,6 +208,7 @@ impl Client {
         match reason {
             Reason::Eof | Reason::Truncated => self.dialogue.owed(wire.sent),
             Reason::TooLong => self.dialogue.replies.len(),
+            Reason::Close if !self.told_to_close => self.dialogue.replies.len(),
             Reason::Panic if self.panics_at.is_none() => self.dialogue.replies.len(),
             Reason::FrameTimeout | Reason::IdleTimeout => self.dialogue.owed(finished),
             Reason::Drain => self.dialogue.owed(self.sent_at_drain),

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
 use super::checker::Checker;
 use super::client::Client;
-use super::handler::ScriptedHandler;
+use super::handler::{Conversation, ScriptedHandler};
+use super::pushes::{LONGEST, Ports, Posted};
 use super::rng::Rng;
 use super::wire::ScriptedSocket;
 use crate::net::clock::scripted::{advance, now};
@@ -20,24 +20,25 @@ use crate::net::token::Token;
 use crate::server::budget::REDUCED_READ;
 use crate::server::connection_log::ConnectionLog;
 use crate::server::mail::{Mail, Newcomer};
+use crate::server::push::WhenFull;
 use crate::server::reactor::Reactor;
 use crate::server::workers::Job;
-use crate::wire::codec::Codec;
 
 /// Everything in one simulation.
 pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) reactor: Reactor<ScriptedHandler, ScriptedSocket>,
-    pub(super) mailbox: Mailbox<Mail<u16, ScriptedSocket>>,
+    pub(super) mailbox: Mailbox<Mail<Conversation, ScriptedSocket>>,
     /// How many bytes connections may hold before reads are reduced.
     pub(super) budget: usize,
     /// What other threads are about to send to the reactor.
-    pub(super) mail: VecDeque<Mail<u16, ScriptedSocket>>,
-    pub(super) codec: Arc<Codec>,
-    pub(super) queue: Receiver<Box<Job<u16>>>,
+    pub(super) mail: VecDeque<Mail<Conversation, ScriptedSocket>>,
+    /// What handles have sent.
+    pub(super) posted: Posted,
+    pub(super) queue: Receiver<Box<Job<Conversation>>>,
     /// The jobs that workers have taken.
     #[expect(clippy::vec_box, reason = "boxed they come, and boxed they go home")]
-    pub(super) at_work: Vec<Box<Job<u16>>>,
+    pub(super) at_work: Vec<Box<Job<Conversation>>>,
     /// The clients that have not connected yet.
     pub(super) expected: Vec<Client>,
     /// The clients that have connected, and all that is checked in the end.
@@ -70,6 +71,7 @@ impl World {
             let events = self.events();
             self.pass_time(events.is_empty());
             self.reactor.run_once(events.into_iter());
+            self.post();
             self.check_held()?;
             self.check_deadlines()?;
         }
@@ -84,6 +86,7 @@ impl World {
         for client in &mut self.checker.clients {
             client.act(&mut self.rng)?;
         }
+        self.push();
         self.work();
         let over =
             self.expected.is_empty() && self.reactor.peers.is_empty() && self.mail.is_empty();
@@ -103,7 +106,43 @@ impl World {
         client.since = now();
         let log = ConnectionLog::default();
         self.mail.push_back(Mail::Adopt(Newcomer { socket, address, opened: 0, log, seat }));
+        self.checker.pushes.note_connected(client.port);
         self.checker.clients.push(client);
+    }
+
+    /// Other threads send to connections or close them, and to some that are gone.
+    fn push(&mut self) {
+        let named = self.checker.pushes.named();
+        if !self.checker.handler.pushing || named.is_empty() || !self.rng.chance(200) {
+            return;
+        }
+        let port = self.rng.pick(&named);
+        let ports = match self.rng.below(6) {
+            0 => Ports::All,
+            1 => Ports::AllBut(port),
+            2 => Ports::Many((0..self.rng.below(4)).map(|_| self.rng.pick(&named)).collect()),
+            _ => Ports::Many(vec![port]),
+        };
+        let size = self.rng.pick(&[0, 1, 20, 100, 100, LONGEST - 100]);
+        let when_full = self.rng.pick(&[WhenFull::Drop, WhenFull::Drop, WhenFull::Close]);
+        // No client has such a port.
+        let sender = 100 + self.rng.below(3) as u16;
+        let server = &self.checker.server;
+        self.checker.pushes.send(server, (sender, 0), ports, size, when_full);
+        if self.rng.chance(5)
+            && let Some(id) = self.checker.pushes.id(port)
+            && server.close(id).is_ok()
+        {
+            self.checker.pushes.note_close();
+            let client = self.checker.clients.iter_mut().find(|client| client.port == port);
+            client.expect("it has connected").told_to_close = true;
+        }
+        self.post();
+    }
+
+    /// What was sent through handles is mail, from now on.
+    fn post(&mut self) {
+        self.mail.extend(self.posted.take().into_iter().map(Mail::Push));
     }
 
     /// The workers take jobs, finish some, or are slow.
@@ -113,7 +152,8 @@ impl World {
         }
         if !self.at_work.is_empty() && self.rng.chance(300) {
             let mut job = self.at_work.swap_remove(self.rng.below(self.at_work.len()));
-            job.run(&self.codec, &*self.checker.handler);
+            job.run(&self.checker.server, &*self.checker.handler);
+            self.post();
             self.mail.push_back(Mail::Finish(job));
         }
     }
@@ -123,6 +163,8 @@ impl World {
         let time = self.rng.pick(&[0, 50, 2000, 2000, 2000]);
         let by = now() + Duration::from_millis(time);
         self.checker.drain_by = Some(by);
+        // What was sent before is mail already. What is sent from now on is refused.
+        self.checker.server.drain();
         let stops = time == 0 && self.rng.chance(500);
         self.mail.push_back(if stops { Mail::Stop } else { Mail::Drain(by) });
     }
@@ -172,7 +214,8 @@ impl World {
             return Err(format!("{held} bytes are held, not {thought}"));
         }
         // One byte over the budget reduces all reads.
-        let bound = self.budget.min(1) * (self.budget + SCRATCH) + tokens.len() * REDUCED_READ;
+        let held_by_each = REDUCED_READ + REDUCED_READ.max(LONGEST);
+        let bound = self.budget.min(1) * (self.budget + SCRATCH) + tokens.len() * held_by_each;
         if self.checker.handler.raw && held > bound {
             return Err(format!("{held} bytes are held for {} peers", tokens.len()));
         }
