@@ -112,8 +112,11 @@ impl World {
 
     /// Other threads send to connections or close them, and to some that are gone.
     fn push(&mut self) {
+        if !self.checker.handler.pushing || !self.rng.chance(200) {
+            return;
+        }
         let named = self.checker.pushes.named();
-        if !self.checker.handler.pushing || named.is_empty() || !self.rng.chance(200) {
+        if named.is_empty() {
             return;
         }
         let port = self.rng.pick(&named);
