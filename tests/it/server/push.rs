@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::PATIENCE;
 use crate::support::running::{Running, config};
-use crate::support::streams::{frame, noise, read_frame, read_to_end};
+use crate::support::streams::{noise, read_frame, read_to_end};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use reactor_server::{
     Config, ConnectionId, Counter, Echo, Ending, Framing, Handler, ReactorStats, Reason, Reply,
@@ -313,31 +313,45 @@ fn what_is_left_for_another_turn_is_sent_in_it() {
 }
 
 #[test]
+fn a_burst_is_offered_to_the_kernel_before_a_member_is_full() {
+    let room = Members::start(Config { io_threads: 1, ..config(Framing::line()) });
+    let (mut busy, _) = room.join();
+    let (mut stream, id) = room.join();
+    room.hold(&mut busy);
+    // In one turn ten times what a connection may hold. The kernel has room for it.
+    let line = vec![b'x'; 60_000];
+    (0..10).for_each(|_| room.send(id, &line));
+    room.go_on.send(()).expect("it waits");
+    expect(&mut stream, &[&line[..], b"\n"].concat().repeat(10));
+}
+
+#[test]
 fn a_sender_that_is_faster_than_the_reactor_is_told() {
-    let room = Members::start(Config { io_threads: 2, ..config(Framing::Len32) });
-    let mut members: Vec<_> = (0..2).map(|_| room.join()).collect();
-    let ids: Vec<_> = members.iter().map(|&(_, id)| id).collect();
-    let stuck = &mut members[0].0;
-    stuck.write_all(&frame(b"wait")).expect("sent");
-    room.waits.recv_timeout(PATIENCE).expect("it waits");
-    // The reactor of the first member reads no mail now.
+    let room = Members::start(config(Framing::line()));
+    let (mut stuck, _) = room.join();
+    let (mut other, other_id) = room.join();
+    // It is dealt to the same reactor as the first.
+    let (gone, gone_id) = room.join();
+    drop(gone);
+    room.server.wait_until("the close", |stats| stats.closed() == 1);
+    room.hold(&mut stuck);
+    // That reactor reads no mail now.
     let message = noise(60_000);
     let send = |to: To<'_>| room.server.handle.send(to, &[&message], WhenFull::Close);
-    let sent = (0..1000).take_while(|_| send(To::One(ids[0])) == Ok(())).count();
-    assert_eq!(sent, 4 * 1024 * 1024 / (60_000 + 4 + 128));
+    let sent = (0..1000).take_while(|_| send(To::One(gone_id)) == Ok(())).count();
+    assert_eq!(sent, 4 * 1024 * 1024 / (60_000 + 1 + 128));
     // To all of them, or to none.
     assert_eq!(send(To::All), Err(SendError::Full));
-    assert_eq!(send(To::Many(&ids)), Err(SendError::Full));
-    assert_eq!(send(To::One(ids[1])), Ok(()));
-    assert!(read_frame(&mut members[1].0) == message);
+    assert_eq!(send(To::Many(&[other_id, gone_id])), Err(SendError::Full));
+    room.send(other_id, b"to the other reactor");
+    expect(&mut other, b"to the other reactor\n");
     room.go_on.send(()).expect("it waits");
-    assert_eq!(read_frame(&mut members[0].0), b"wait");
-    for _ in 0..sent {
-        assert!(read_frame(&mut members[0].0) == message);
-    }
+    expect(&mut stuck, b"wait\n");
+    room.server
+        .wait_until("all pushes", |stats| stats.sum(|reactor| &reactor.pushes_late) == sent as u64);
     // There is room again, and nothing was left of what was refused.
     room.send(To::All, b"again");
-    members.iter_mut().for_each(|(stream, _)| assert_eq!(read_frame(stream), b"again"));
+    [stuck, other].iter_mut().for_each(|stream| expect(stream, b"again\n"));
 }
 
 #[test]
