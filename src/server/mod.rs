@@ -3,6 +3,7 @@
 mod acceptor;
 mod budget;
 mod connection_log;
+mod ending;
 mod handling;
 mod listener_options;
 mod mail;
@@ -31,6 +32,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::socket_option::SocketOption;
+use crate::net::termination_signals::TerminationSignals;
 use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
 use crate::wire::handler::Handler;
@@ -42,8 +44,8 @@ use shared::Shared;
 use threads::Threads;
 use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 
-pub use acceptor::Ending;
 pub use connection_log::LogConnections;
+pub use ending::Ending;
 pub use patience::Timeouts;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 
@@ -77,6 +79,14 @@ pub struct Config {
     pub tick: Option<Duration>,
     /// Which connections have lines in the log.
     pub log_connections: LogConnections,
+    /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`] does, and a
+    /// second one stops it, as [`Handle::stop`] does; not by default.
+    ///
+    /// [`Server::bind`] then blocks these signals in the thread that calls it and in all that
+    /// it starts from then on. Call it before the program starts other threads: a signal that
+    /// reaches one of those ends the process at once. [`Server::run`] unblocks the signals in
+    /// its thread when it returns. At most one server of a process can have this.
+    pub drain_on_signals: bool,
 }
 
 impl Default for Config {
@@ -97,6 +107,7 @@ impl Default for Config {
             busy_poll: None,
             tick: None,
             log_connections: LogConnections::All,
+            drain_on_signals: false,
         }
     }
 }
@@ -149,6 +160,7 @@ impl<H: Handler> Server<H> {
     /// makes no sense.
     pub fn bind(config: Config, handler: H) -> io::Result<Server<H>> {
         check(&config)?;
+        let signals = config.drain_on_signals.then(TerminationSignals::block).transpose()?;
         let listener = bind_socket(&config)?;
         let address = listener.local_addr()?;
         let most = max_connections(&config)?;
@@ -158,7 +170,7 @@ impl<H: Handler> Server<H> {
         let (reactors, mailboxes): (Vec<_>, Vec<_>) = event_loops?.into_iter().unzip();
         let seats = Seats::new(most, mailbox.waker());
         let stats = Arc::new(Stats::new(config.io_threads));
-        let acceptor = Acceptor::new(
+        let mut acceptor = Acceptor::new(
             event_loop,
             listener,
             seats,
@@ -167,6 +179,7 @@ impl<H: Handler> Server<H> {
             config.log_connections,
             Arc::clone(&stats),
         )?;
+        signals.map(|signals| acceptor.end_on(signals)).transpose()?;
         let free_cpus = FreeCpus::of(cpus());
         let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
         let threads = Threads::new(mailbox.clone(), config.workers + config.io_threads);
@@ -269,7 +282,7 @@ fn check(config: &Config) -> io::Result<()> {
 /// How many connections there may be: as many as were asked for, as far as the epolls and
 /// wakers of all threads leave descriptors for them.
 fn max_connections(config: &Config) -> io::Result<usize> {
-    let needed = 2 * (config.io_threads + 1);
+    let needed = 2 * (config.io_threads + 1) + usize::from(config.drain_on_signals);
     let possible = connections_possible(needed);
     if possible == 0 {
         let problem = "the limit of open descriptors (ulimit -n) is too low for the threads alone";

@@ -28,7 +28,7 @@ pub struct ReactorStats {
     /// Connections taken over from the acceptor.
     pub opened: Counter,
     /// Connections closed, by [`Reason`].
-    pub closed: [Counter; Reason::ALL.len()],
+    pub(crate) closed: [Counter; Reason::ALL.len()],
     /// Connections reset on purpose.
     pub resets: Counter,
     /// Messages handled.

@@ -5,6 +5,6 @@ pub(crate) mod handler;
 pub(crate) mod reason;
 pub(crate) mod replies;
 
-pub use codec::{Codec, Frame, Framing, TooLong};
+pub use codec::Framing;
 pub use handler::{Echo, Handler, Reply};
 pub use reason::Reason;

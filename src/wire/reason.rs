@@ -5,6 +5,7 @@ use std::io;
 /// Why a connection was closed: `reason=` of the close line, and a counter each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Reason {
     /// The peer sent its FIN, and was answered.
     Eof,
@@ -32,7 +33,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: &'static [Reason] = &[
         Reason::Eof,
         Reason::Truncated,
         Reason::Reset,

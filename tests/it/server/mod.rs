@@ -11,6 +11,7 @@ mod log;
 mod program;
 mod round_robin;
 mod sandbox;
+mod signals;
 mod slow_and_hostile;
 mod threads;
 mod urgent_data;
