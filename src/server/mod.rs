@@ -50,6 +50,18 @@ pub use patience::Timeouts;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 
 /// How a server is set up.
+///
+/// ```
+/// use reactor_server::{Config, Framing, Timeouts};
+/// use std::time::Duration;
+///
+/// let default = Config::default();
+/// let idle = Some(Duration::from_secs(60));
+/// let timeouts = Timeouts { idle, ..default.timeouts };
+/// // A later version may have more fields, so the rest is always taken from the default.
+/// let config = Config { framing: Framing::Len32, timeouts, ..default };
+/// # assert_eq!(config.timeouts.write, Some(Duration::from_secs(30)));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address to listen on. With port 0 the kernel chooses a port. On `::` clients are
@@ -125,6 +137,9 @@ pub struct Server<H: Handler> {
 }
 
 /// Controls a server from any thread, and reads its figures.
+///
+/// Clones control the same server. No call waits for it. When the server has ended, its
+/// figures stay, and the other calls do nothing.
 #[derive(Debug, Clone)]
 pub struct Handle {
     acceptor: Mailbox<Notice>,
@@ -155,9 +170,9 @@ impl<H: Handler> Server<H> {
     /// Starts all threads and then listens, so that the kernel queues connections from now on.
     ///
     /// # Errors
-    /// The address is not available, descriptors are short, a thread cannot be started (see
-    /// [`NotStarted`](crate::program::thread::NotStarted)), or a number in the configuration
-    /// makes no sense.
+    /// The address is not available, descriptors are short, a thread cannot be started (the
+    /// error names it), or a number in the configuration makes no sense
+    /// ([`InvalidInput`](io::ErrorKind::InvalidInput)).
     pub fn bind(config: Config, handler: H) -> io::Result<Server<H>> {
         check(&config)?;
         let signals = config.drain_on_signals.then(TerminationSignals::block).transpose()?;
@@ -248,7 +263,7 @@ impl<H: Handler> Server<H> {
     /// Serves until it is told to end. The calling thread is the acceptor.
     ///
     /// # Errors
-    /// A thread failed by a mistake of ours.
+    /// A thread failed by a mistake of this crate. All connections are reset then.
     pub fn run(mut self) -> io::Result<Ending> {
         let ending = self.acceptor.run(self.threads.len(), self.busy_poll);
         if !matches!(ending, Ok(Ending::Drained)) {

@@ -2,7 +2,8 @@
 
 use std::io;
 
-/// Why a connection was closed: `reason=` of the close line, and a counter each.
+/// Why a connection was closed: `reason=` of the close line, and a counter each
+/// ([`Stats::closed_for`](crate::Stats::closed_for)). Later versions may have more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 #[non_exhaustive]
