@@ -8,7 +8,7 @@ mod mailbox;
 #[path = "../src/net/sync.rs"]
 mod sync;
 mod poll {
-    pub(crate) use reactor_server::{Events, Interest, Poll};
+    pub(crate) use reactor_server::parts::{Events, Interest, Poll};
 }
 mod sys {
     use rustix::event::{EventfdFlags, eventfd as new};
@@ -18,7 +18,7 @@ mod sys {
     }
 }
 mod token {
-    pub(crate) use reactor_server::Token;
+    pub(crate) use reactor_server::parts::Token;
 }
 
 use std::hint::black_box;
@@ -28,7 +28,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hdrhistogram::Histogram;
-use reactor_server::{Codec, Config, Echo, Events, Framing, Server, Slab};
+use reactor_server::parts::{Codec, Events, Slab};
+use reactor_server::{Config, Echo, Framing, Server};
 
 fn framing(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode 64 KiB of 24-byte messages");

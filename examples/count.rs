@@ -1,19 +1,20 @@
 //! A server with its own handler: it answers each line with the number of lines that the
-//! connection has sent, and prints the totals when the connection closes.
+//! connection has sent, and prints the totals when the connection closes. SIGTERM drains it.
 //!
 //! ```console
-//! $ cargo run --example count
-//! listening on 127.0.0.1:40215
-//! $ printf 'a\nbc\n' | nc -N 127.0.0.1 40215
+//! $ cargo run --release --example count -- 127.0.0.1 9009
+//! listening on 127.0.0.1:9009
+//! $ printf 'a\nbc\n' | nc -N 127.0.0.1 9009
 //! line 1 has 1 bytes
 //! line 2 has 2 bytes
 //! ```
 
-use std::io;
-use std::net::SocketAddr;
+use std::env;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use reactor_server::{Config, ConnectionId, Framing, Handler, Reason, Reply, Server};
+use reactor_server::{Config, ConnectionId, Ending, Framing, Handler, Reason, Reply, Server};
 
 /// Counts lines.
 struct Count;
@@ -54,10 +55,23 @@ impl Handler for Count {
     }
 }
 
-fn main() -> io::Result<()> {
-    let tick = Some(Duration::from_secs(60));
-    let config = Config { framing: Framing::line(), workers: 2, tick, ..Config::default() };
+fn main() -> Result<Ending, Box<dyn Error>> {
+    let config = Config {
+        address: address().ok_or("usage: count IP PORT")?,
+        workers: 2,
+        framing: Framing::line(),
+        tick: Some(Duration::from_secs(60)),
+        drain_on_signals: true,
+        ..Config::default()
+    };
     let server = Server::bind(config, Count)?;
     println!("listening on {}", server.local_addr());
-    server.run().map(drop)
+    Ok(server.run()?)
+}
+
+/// The address on the command line: `IP PORT`.
+fn address() -> Option<SocketAddr> {
+    let mut words = env::args().skip(1);
+    let (ip, port) = (words.next()?.parse::<IpAddr>().ok()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some((ip, port).into())
 }

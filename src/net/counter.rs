@@ -11,7 +11,7 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds to the number. Only the thread that owns the counter may call it.
-    pub fn add(&self, count: u64) {
+    pub(crate) fn add(&self, count: u64) {
         self.0.store(self.get().wrapping_add(count), Relaxed);
     }
 

@@ -1,8 +1,8 @@
 //! The event loop and its parts: what every thread with an epoll is made of.
 //!
-//! Nothing here knows of messages, servers or loads. Epoll is made safe by [`Poll`],
-//! other threads reach a loop through its mailbox, and a [`Slab`] names by a [`Token`]
-//! what the loop owns.
+//! Nothing here knows of messages, servers or loads. Epoll is made safe by [`Poll`](poll::Poll), other
+//! threads reach a loop through its mailbox, and a [`Slab`](slab::Slab) names by a
+//! [`Token`](token::Token) what the loop owns.
 
 pub(crate) mod address;
 pub(crate) mod bet;
@@ -18,12 +18,8 @@ pub(crate) mod socket;
 pub(crate) mod socket_option;
 pub(crate) mod sync;
 pub(crate) mod sys;
+pub(crate) mod termination_signals;
 pub(crate) mod timer_wheel;
 pub(crate) mod token;
 
-pub use buffer::Buffer;
-pub use connection::{Connection, Received, Tally};
 pub use counter::Counter;
-pub use poll::{Event, Events, Interest, Poll};
-pub use slab::Slab;
-pub use token::Token;

@@ -323,7 +323,7 @@ pub(crate) fn give_back_free_pages() {}
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_back_blocks_from(_: libc::c_int) {}
 
-/// A set of signals, for [`block_signals`] and [`wait_for_signal`].
+/// A set of signals.
 pub(crate) struct SignalSet(libc::sigset_t);
 
 impl SignalSet {
@@ -338,16 +338,38 @@ impl SignalSet {
         // SAFETY: `sigemptyset` cannot fail and has initialised it.
         SignalSet(unsafe { set.assume_init() })
     }
+
+    pub(crate) fn contains(&self, signal: libc::c_int) -> bool {
+        // SAFETY: the set is initialised, and read only.
+        unsafe { libc::sigismember(&self.0, signal) == 1 }
+    }
 }
 
-/// Blocks the set in the calling thread and in all that it starts from now on.
-pub(crate) fn block_signals(set: &SignalSet) -> io::Result<()> {
-    let none = std::ptr::null_mut();
-    // SAFETY: the set is read only, and the old mask may be a null pointer.
-    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set.0, none) } {
-        0 => Ok(()),
+/// Blocks the set in the calling thread and in all that it starts from now on. Returns what
+/// was blocked before.
+pub(crate) fn block_signals(set: &SignalSet) -> io::Result<SignalSet> {
+    change_blocked(libc::SIG_BLOCK, set)
+}
+
+/// Unblocks the set in the calling thread.
+pub(crate) fn unblock_signals(set: &SignalSet) -> io::Result<SignalSet> {
+    change_blocked(libc::SIG_UNBLOCK, set)
+}
+
+fn change_blocked(how: libc::c_int, set: &SignalSet) -> io::Result<SignalSet> {
+    let mut before = SignalSet::new(&[]);
+    // SAFETY: the set is read only, and `before` has room for what was blocked.
+    match unsafe { libc::pthread_sigmask(how, &set.0, &mut before.0) } {
+        0 => Ok(before),
         errno => Err(io::Error::from_raw_os_error(errno)),
     }
+}
+
+/// A descriptor that is readable while one of these (blocked) signals is pending.
+pub(crate) fn signalfd(set: &SignalSet) -> io::Result<File> {
+    // SAFETY: the set is read only, and -1 asks for a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    Ok(File::from(owned(check(fd)?)))
 }
 
 /// Whether a signal is ignored.

@@ -20,6 +20,8 @@ impl Token {
     pub const WAKE: Token = Token::new(0, 0);
     /// The listening socket.
     pub const LISTENER: Token = Token::new(0, 1);
+    /// The signals that ask the program to end.
+    pub const SIGNALS: Token = Token::new(0, 2);
 
     /// Generation 0 is kept for the constants above; a slab starts at 1.
     pub const fn new(generation: u32, slot: u32) -> Token {

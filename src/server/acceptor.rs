@@ -12,8 +12,10 @@ use crate::net::busy_poll::BusyPoll;
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::poll::{Events, Interest};
 use crate::net::sys;
+use crate::net::termination_signals::TerminationSignals;
 use crate::net::token::Token;
 use crate::server::connection_log::{ConnectionLog, LogConnections};
+use crate::server::ending::Ending;
 use crate::server::handle::Handle;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::notice::Notice;
@@ -22,16 +24,6 @@ use crate::server::seats::{Seat, Seats};
 use crate::server::shortage::{Cause, Shortage};
 use crate::wire::reason::Reason;
 
-/// How a server ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// No connection was reset: everything that had arrived was answered.
-    Drained,
-    /// Connections were reset: the server was told to stop at once, or the time to drain
-    /// was over.
-    Forced,
-}
-
 /// Accepts connections and deals them to the reactors. It never runs a handler's code.
 #[derive(Debug)]
 pub(crate) struct Acceptor<S> {
@@ -39,6 +31,8 @@ pub(crate) struct Acceptor<S> {
     /// Gone once the server drains.
     listener: Option<TcpListener>,
     watched: Option<Interest>,
+    /// The first of them drains, a second one stops.
+    signals: Option<TerminationSignals>,
     mailboxes: Vec<Mailbox<Mail<S>>>,
     round_robin: RoundRobin,
     seats: Arc<Seats>,
@@ -106,7 +100,7 @@ impl<S> Acceptor<S> {
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
-        let (running, pause, catching_up, end_by) = Default::default();
+        let (signals, running, pause, catching_up, end_by) = Default::default();
         let (full, exhausted) = Default::default();
         let round_robin = RoundRobin::new(mailboxes.len());
         let (listener, log) = (Some(listener), ConnectionLog { which, acceptor: sys::thread_id() });
@@ -114,6 +108,7 @@ impl<S> Acceptor<S> {
             event_loop,
             listener,
             watched,
+            signals,
             mailboxes,
             round_robin,
             seats,
@@ -132,6 +127,14 @@ impl<S> Acceptor<S> {
     /// Has the kernel queue connections from now on.
     pub(crate) fn listen(&self) -> io::Result<()> {
         self.listener.iter().try_for_each(|listener| SockRef::from(listener).listen(BACKLOG))
+    }
+
+    /// Drains at the first of these signals, and stops at a second one.
+    pub(crate) fn end_on(&mut self, signals: TerminationSignals) -> io::Result<()> {
+        let poll = &self.event_loop.poll;
+        poll.watch(&signals, Token::SIGNALS, &mut None, Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(())
     }
 
     /// How many connections may be open at once.
@@ -153,6 +156,7 @@ impl<S> Acceptor<S> {
             }
             busy_poll.wait(&self.event_loop, &mut events, self.timeout())?;
             self.read_mail()?;
+            self.read_signals(&events)?;
             if events.iter().any(|event| event.token() == Token::LISTENER) {
                 self.accept(BATCH)?;
             }
@@ -287,6 +291,19 @@ impl<S> Acceptor<S> {
                 Some(Notice::Stop) => self.stop(STOP),
                 Some(Notice::Ended(result)) => self.thread_ended(result)?,
                 None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_signals(&mut self, events: &Events) -> io::Result<()> {
+        if events.iter().all(|event| event.token() != Token::SIGNALS) {
+            return Ok(());
+        }
+        while self.signals.as_ref().is_some_and(TerminationSignals::take) {
+            match self.end_by {
+                None => self.drain()?,
+                Some(_) => self.stop(STOP),
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ mod acceptor;
 mod budget;
 mod connection_id;
 mod connection_log;
+mod ending;
 mod handle;
 mod handler;
 mod handling;
@@ -36,6 +37,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::socket_option::SocketOption;
+use crate::net::termination_signals::TerminationSignals;
 use crate::program::limits::{connections_possible, cpus};
 use crate::wire::codec::{Codec, Framing};
 use acceptor::Acceptor;
@@ -46,9 +48,9 @@ use shared::Shared;
 use threads::Threads;
 use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 
-pub use acceptor::Ending;
 pub use connection_id::ConnectionId;
 pub use connection_log::LogConnections;
+pub use ending::Ending;
 pub use handle::{Handle, SendError, To};
 pub use handler::{Echo, Handler, Reply};
 pub use patience::Timeouts;
@@ -56,6 +58,18 @@ pub use push::WhenFull;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 
 /// How a server is set up.
+///
+/// ```
+/// use reactor_server::{Config, Framing, Timeouts};
+/// use std::time::Duration;
+///
+/// let default = Config::default();
+/// let idle = Some(Duration::from_secs(60));
+/// let timeouts = Timeouts { idle, ..default.timeouts };
+/// // A later version may have more fields, so the rest is always taken from the default.
+/// let config = Config { framing: Framing::Len32, timeouts, ..default };
+/// # assert_eq!(config.timeouts.write, Some(Duration::from_secs(30)));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The address to listen on. With port 0 the kernel chooses a port. On `::` clients are
@@ -85,6 +99,14 @@ pub struct Config {
     pub tick: Option<Duration>,
     /// Which connections have lines in the log.
     pub log_connections: LogConnections,
+    /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`] does, and a
+    /// second one stops it, as [`Handle::stop`] does; not by default.
+    ///
+    /// [`Server::bind`] then blocks these signals in the thread that calls it and in all that
+    /// it starts from then on. Call it before the program starts other threads: a signal that
+    /// reaches one of those ends the process at once. [`Server::run`] unblocks the signals in
+    /// its thread when it returns. At most one server of a process can have this.
+    pub drain_on_signals: bool,
 }
 
 impl Default for Config {
@@ -105,6 +127,7 @@ impl Default for Config {
             busy_poll: None,
             tick: None,
             log_connections: LogConnections::All,
+            drain_on_signals: false,
         }
     }
 }
@@ -124,11 +147,12 @@ impl<H: Handler> Server<H> {
     /// Starts all threads and then listens, so that the kernel queues connections from now on.
     ///
     /// # Errors
-    /// The address is not available, descriptors are short, a thread cannot be started (see
-    /// [`NotStarted`](crate::program::thread::NotStarted)), or a number in the configuration
-    /// makes no sense.
+    /// The address is not available, descriptors are short, a thread cannot be started (the
+    /// error names it), or a number in the configuration makes no sense
+    /// ([`InvalidInput`](io::ErrorKind::InvalidInput)).
     pub fn bind(config: Config, handler: H) -> io::Result<Server<H>> {
         check(&config)?;
+        let signals = config.drain_on_signals.then(TerminationSignals::block).transpose()?;
         let listener = bind_socket(&config)?;
         let address = listener.local_addr()?;
         let most = max_connections(&config)?;
@@ -140,7 +164,7 @@ impl<H: Handler> Server<H> {
         let codec = Codec::new(config.framing.clone(), config.max_message);
         let all = Box::new(mailboxes.clone());
         let handle = Handle::new(mailbox.clone(), all, config.io_threads, codec);
-        let acceptor = Acceptor::new(
+        let mut acceptor = Acceptor::new(
             event_loop,
             listener,
             seats,
@@ -149,6 +173,7 @@ impl<H: Handler> Server<H> {
             config.log_connections,
             handle.clone(),
         )?;
+        signals.map(|signals| acceptor.end_on(signals)).transpose()?;
         let free_cpus = FreeCpus::of(cpus());
         let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
         let threads = Threads::new(mailbox, config.workers + config.io_threads);
@@ -216,7 +241,7 @@ impl<H: Handler> Server<H> {
     /// Serves until it is told to end. The calling thread is the acceptor.
     ///
     /// # Errors
-    /// A thread failed by a mistake of ours.
+    /// A thread failed by a mistake of this crate. All connections are reset then.
     pub fn run(mut self) -> io::Result<Ending> {
         let ending = self.acceptor.run(self.threads.len(), self.busy_poll);
         if !matches!(ending, Ok(Ending::Drained)) {
@@ -250,7 +275,7 @@ fn check(config: &Config) -> io::Result<()> {
 /// How many connections there may be: as many as were asked for, as far as the epolls and
 /// wakers of all threads leave descriptors for them.
 fn max_connections(config: &Config) -> io::Result<usize> {
-    let needed = 2 * (config.io_threads + 1);
+    let needed = 2 * (config.io_threads + 1) + usize::from(config.drain_on_signals);
     let possible = connections_possible(needed);
     if possible == 0 {
         let problem = "the limit of open descriptors (ulimit -n) is too low for the threads alone";

@@ -6,7 +6,8 @@ use crate::net::clock::{Clock, Stamp, Tick};
 use crate::net::timer_wheel::TimerWheel;
 use crate::net::token::Token;
 
-/// How long a peer may be slow, in each of the ways of being slow.
+/// How long a peer may be slow, in each of the ways of being slow; with `None` for ever. A peer
+/// that is slower is closed, with a [`Reason`](crate::Reason) of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// From the first byte of a message to its last.

@@ -28,7 +28,7 @@ pub struct ReactorStats {
     /// Connections taken over from the acceptor.
     pub opened: Counter,
     /// Connections closed, by [`Reason`].
-    pub closed: [Counter; Reason::ALL.len()],
+    pub(crate) closed: [Counter; Reason::ALL.len()],
     /// Connections reset on purpose.
     pub resets: Counter,
     /// Messages handled.
@@ -60,7 +60,10 @@ pub struct ReactorStats {
     pub(crate) last_closed: Counter,
 }
 
-/// What a whole server counts.
+/// What a whole server counts, from its start.
+///
+/// The threads count on while the figures are read, so those of one moment need not fit each
+/// other: a connection may be closed and not yet counted as such.
 #[derive(Debug)]
 pub struct Stats {
     started: Instant,

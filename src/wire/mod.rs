@@ -4,5 +4,5 @@ pub(crate) mod codec;
 pub(crate) mod reason;
 pub(crate) mod replies;
 
-pub use codec::{Codec, Frame, Framing, TooLong};
+pub use codec::Framing;
 pub use reason::Reason;

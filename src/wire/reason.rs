@@ -2,9 +2,11 @@
 
 use std::io;
 
-/// Why a connection was closed: `reason=` of the close line, and a counter each.
+/// Why a connection was closed: `reason=` of the close line, and a counter each
+/// ([`Stats::closed_for`](crate::Stats::closed_for)). Later versions may have more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Reason {
     /// The peer sent its FIN, and was answered.
     Eof,
@@ -38,7 +40,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: &'static [Reason] = &[
         Reason::Eof,
         Reason::Truncated,
         Reason::Reset,

@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use reactor_server::{Buffer, Codec, Connection, Framing, Received, Tally, TooLong};
+use reactor_server::Framing;
+use reactor_server::parts::{Buffer, Codec, Connection, Received, Tally, TooLong};
 
 /// The plan in the input.
 #[derive(Debug, Arbitrary)]

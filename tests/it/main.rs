@@ -6,6 +6,7 @@ mod reference_codec;
 mod splitmix;
 
 mod client;
+mod examples;
 mod server;
 mod support;
 mod unsafe_code;

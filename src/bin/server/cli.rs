@@ -214,6 +214,8 @@ impl Cli {
                 LogFlag::All => LogConnections::All,
                 LogFlag::Used => LogConnections::Used,
             },
+            // The program handles these signals together with SIGHUP and SIGUSR1.
+            drain_on_signals: false,
         }
     }
 

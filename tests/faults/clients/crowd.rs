@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use reactor_server::{Event, Interest};
+use reactor_server::parts::{Event, Interest};
 use socket2::{Domain, Socket, Type};
 
 use crate::clients::blocking::begin;

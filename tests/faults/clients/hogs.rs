@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use reactor_server::{Event, Interest};
+use reactor_server::parts::{Event, Interest};
 use socket2::SockRef;
 
 use crate::clients::blocking;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
-use reactor_server::{Event, Interest};
+use reactor_server::parts::{Event, Interest};
 
 use crate::clients::pool::{Client, Next, unless_blocked};
 

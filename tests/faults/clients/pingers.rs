@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use reactor_server::{Event, Interest};
+use reactor_server::parts::{Event, Interest};
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Result;
-use reactor_server::{Event, Events, Interest, Poll, Slab, Token};
+use reactor_server::parts::{Event, Events, Interest, Poll, Slab, Token};
 
 /// One of many clients, called when its socket is ready.
 pub(crate) trait Client {

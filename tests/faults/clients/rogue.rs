@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use reactor_server::{Event, Interest};
+use reactor_server::parts::{Event, Interest};
 use socket2::SockRef;
 
 use crate::clients::keyed_stream::fill;

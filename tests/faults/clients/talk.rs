@@ -6,8 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use reactor_server::parts::{Buffer, Event, Interest};
 use reactor_server::program::framing::FramingFlag;
-use reactor_server::{Buffer, Event, Interest};
 use socket2::SockRef;
 
 use crate::clients::keyed_stream::fill;

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, ensure};
+use reactor_server::parts::{Event, Interest};
 use reactor_server::program::limits::raise_descriptor_limit;
-use reactor_server::{Event, Interest};
 use socket2::SockRef;
 
 use crate::clients::blocking::{Answer, await_answer, begin_to_connect};

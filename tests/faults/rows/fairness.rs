@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use reactor_server::{Event, Interest};
+use reactor_server::parts::{Event, Interest};
 
 use crate::clients::blocking::connect;
 use crate::clients::pingers::Pingers;

@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use reactor_server::parts::{Event, Interest};
 use reactor_server::program::framing::FramingFlag;
-use reactor_server::{Event, Interest};
 
 use crate::clients::pool::{Client, Next, Pool};
 use crate::clients::rogue::Rogue;

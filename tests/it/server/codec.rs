@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::reference_codec::{self, Decoded};
 use proptest::prelude::*;
-use reactor_server::{Buffer, Codec, Framing, TooLong};
+use reactor_server::Framing;
+use reactor_server::parts::{Buffer, Codec, TooLong};
 
 /// Decodes the pieces one after the other, as a connection does.
 fn decode(codec: &Codec, pieces: &[&[u8]]) -> Decoded {

@@ -13,6 +13,7 @@ mod program;
 mod push;
 mod round_robin;
 mod sandbox;
+mod signals;
 mod slow_and_hostile;
 mod threads;
 mod urgent_data;

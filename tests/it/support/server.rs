@@ -47,8 +47,10 @@ impl ServerProcess {
     pub(crate) fn spawn(mut command: Command, log: PathBuf) -> ServerProcess {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let mut stdout = BufReader::new(child.stdout.take().expect("its output"));
+        stdout.read_line(&mut line).expect("a line");
+        // It may print more.
+        child.stdout = Some(stdout.into_inner());
         let address = line.trim().strip_prefix("listening on ").map(str::parse);
         let address = address.and_then(Result::ok).unwrap_or_else(|| panic!("{line:?}"));
         ServerProcess { child, address, log }

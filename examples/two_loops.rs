@@ -1,0 +1,192 @@
+//! The first step: an echo server that is one thread and one epoll, on the library's parts.
+//!
+//! Each echo takes two rounds of the loop. In the first the server reads, and has epoll watch
+//! for room to write instead; in the second it writes, and has epoll watch for bytes again:
+//! six system calls. The next step, `one_loop`, needs three. SIGTERM drains it.
+//!
+//! ```console
+//! $ cargo run --release --example two_loops -- 127.0.0.1 9009
+//! listening on 127.0.0.1:9009
+//! $ printf 'hello\n' | nc -N 127.0.0.1 9009
+//! hello
+//! ```
+//!
+//! What it lacks, and the server has: it ends when it is out of descriptors, and a peer may be
+//! slow for ever.
+
+use std::env;
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use reactor_server::parts::{Buffer, Events, Interest, Poll, Slab, TerminationSignals, Token};
+
+/// How many bytes are read at once.
+const SCRATCH: usize = 1024;
+
+/// How long a drain may take.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The loop, and all that it owns.
+struct EchoLoop {
+    poll: Poll,
+    signals: TerminationSignals,
+    /// Gone once the server drains.
+    listener: Option<TcpListener>,
+    peers: Slab<Peer>,
+    scratch: [u8; SCRATCH],
+    /// When it ends at the latest, once it drains.
+    end_by: Option<Instant>,
+}
+
+impl EchoLoop {
+    fn bind(address: SocketAddr) -> io::Result<EchoLoop> {
+        let (poll, signals) = (Poll::new()?, TerminationSignals::block()?);
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        poll.watch(&listener, Token::LISTENER, &mut None, Interest::READABLE)?;
+        poll.watch(&signals, Token::SIGNALS, &mut None, Interest::READABLE)?;
+        let (peers, scratch, end_by) = (Slab::default(), [0; SCRATCH], None);
+        Ok(EchoLoop { poll, signals, listener: Some(listener), peers, scratch, end_by })
+    }
+
+    /// Serves until a signal arrives, and then until the last connection is closed.
+    fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(32);
+        while self.listener.is_some() || !self.peers.is_empty() {
+            let left = self.end_by.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                break;
+            }
+            self.poll.wait(&mut events, left)?;
+            for event in events.iter() {
+                match event.token() {
+                    Token::LISTENER => self.accept()?,
+                    Token::SIGNALS => self.drain()?,
+                    token => self.visit(token),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts all connections that wait.
+    fn accept(&mut self) -> io::Result<()> {
+        while let Some(listener) = &self.listener {
+            let socket = match listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            socket.set_nonblocking(true)?;
+            let token = self.peers.insert(Peer::new(socket));
+            self.visit(token);
+        }
+        Ok(())
+    }
+
+    /// Gives a peer its turn, then has epoll watch it for what it needs next.
+    fn visit(&mut self, token: Token) {
+        // An earlier event of the same wait may have ended it.
+        let Some(peer) = self.peers.get_mut(token) else { return };
+        let is_draining = self.end_by.is_some();
+        let goes_on = peer.turn(&mut self.scratch, is_draining).and_then(|goes_on| {
+            let interest = peer.interest(is_draining);
+            self.poll.watch(&peer.socket, token, &mut peer.watched, interest)?;
+            Ok(goes_on)
+        });
+        // A mistake of a peer, or the end of its connection, ends that peer alone.
+        if !goes_on.unwrap_or(false) {
+            self.peers.remove(token);
+        }
+    }
+
+    /// Accepts no more, and has each peer answered what arrived. A second signal ends it.
+    fn drain(&mut self) -> io::Result<()> {
+        while self.signals.take() {
+            let is_second = self.end_by.is_some();
+            self.accept()?;
+            self.listener = None;
+            self.end_by = Some(Instant::now() + if is_second { Duration::ZERO } else { DRAIN });
+        }
+        let tokens: Vec<_> = self.peers.tokens().collect();
+        tokens.into_iter().for_each(|token| self.visit(token));
+        Ok(())
+    }
+}
+
+/// One connection.
+struct Peer {
+    socket: TcpStream,
+    /// What was read and is not sent back yet.
+    unsent: Buffer,
+    /// What epoll watches the socket for.
+    watched: Option<Interest>,
+    /// Our FIN was sent.
+    is_finished: bool,
+}
+
+impl Peer {
+    fn new(socket: TcpStream) -> Peer {
+        Peer { socket, unsent: Buffer::default(), watched: None, is_finished: false }
+    }
+
+    /// What it waits for: room to write, or bytes.
+    fn interest(&self, is_draining: bool) -> Interest {
+        match (self.unsent.is_empty(), is_draining && !self.is_finished) {
+            (false, _) => Interest::WRITABLE,
+            (true, false) => Interest::READABLE,
+            // A turn in any case: perhaps nothing more has arrived, and the FIN is due.
+            (true, true) => Interest::READABLE | Interest::WRITABLE,
+        }
+    }
+
+    /// Reads, or writes what was read. Returns whether the connection goes on.
+    fn turn(&mut self, scratch: &mut [u8], is_draining: bool) -> io::Result<bool> {
+        if !self.unsent.is_empty() {
+            let sent = unless_blocked(self.socket.write(self.unsent.as_slice()))?.unwrap_or(0);
+            self.unsent.consume(sent);
+            return Ok(true);
+        }
+        match unless_blocked(self.socket.read(scratch))? {
+            Some(0) => return Ok(false),
+            // Too late for an answer.
+            Some(_) if self.is_finished => {}
+            Some(count) => self.unsent.append(&scratch[..count]),
+            None if is_draining && !self.is_finished => {
+                self.socket.shutdown(Shutdown::Write)?;
+                self.is_finished = true;
+            }
+            None => {}
+        }
+        Ok(true)
+    }
+}
+
+/// What a non-blocking call returned, or `None` if it would block.
+fn unless_blocked<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let address = address().ok_or("usage: two_loops IP PORT")?;
+    let echo_loop = EchoLoop::bind(address)?;
+    if let Some(listener) = &echo_loop.listener {
+        println!("listening on {}", listener.local_addr()?);
+    }
+    Ok(echo_loop.run()?)
+}
+
+/// The address on the command line: `IP PORT`.
+fn address() -> Option<SocketAddr> {
+    let mut words = env::args().skip(1);
+    let (ip, port) = (words.next()?.parse::<IpAddr>().ok()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some((ip, port).into())
+}

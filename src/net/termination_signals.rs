@@ -1,0 +1,67 @@
+//! The signals that ask a program to end.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::net::sys::{self, SignalSet};
+
+/// `SIGTERM`, `SIGINT` and `SIGQUIT`, as a source for epoll, so that a loop learns of them as
+/// it learns of everything else.
+///
+/// They are blocked in the thread that makes this value and in all threads that it starts
+/// from then on: make it before any other thread is started. A thread with the signals
+/// unblocked would receive them instead, and they would end the process at once.
+///
+/// Dropped, it unblocks them again in the thread that drops it, and they do again what they
+/// did before.
+pub struct TerminationSignals {
+    /// Readable while one is pending.
+    pending: File,
+    /// Those that were not blocked before.
+    unblocked: SignalSet,
+}
+
+const SIGNALS: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
+
+impl TerminationSignals {
+    /// Blocks the signals.
+    ///
+    /// # Errors
+    /// Descriptors or memory are short, or a sandbox does not allow it.
+    pub fn block() -> io::Result<TerminationSignals> {
+        let signals = SignalSet::new(&SIGNALS);
+        let pending = sys::signalfd(&signals)?;
+        let before = sys::block_signals(&signals)?;
+        let unblocked: Vec<_> = SIGNALS.into_iter().filter(|&it| !before.contains(it)).collect();
+        Ok(TerminationSignals { pending, unblocked: SignalSet::new(&unblocked) })
+    }
+
+    /// Takes one that is pending. Returns whether there was one. It never waits.
+    pub fn take(&self) -> bool {
+        let mut signal = [0; size_of::<libc::signalfd_siginfo>()];
+        (&self.pending).read(&mut signal).is_ok_and(|count| count > 0)
+    }
+}
+
+impl Drop for TerminationSignals {
+    fn drop(&mut self) {
+        // A second one that arrived while the program was about to end must not kill it.
+        while self.take() {}
+        // It cannot fail with a set that was blocked.
+        let _ = sys::unblock_signals(&self.unblocked);
+    }
+}
+
+impl AsFd for TerminationSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pending.as_fd()
+    }
+}
+
+impl fmt::Debug for TerminationSignals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TerminationSignals").field("pending", &self.pending).finish_non_exhaustive()
+    }
+}
