@@ -138,20 +138,19 @@ fn a_wake_up_without_a_message_wakes_the_reader() {
 
 #[test]
 fn a_reader_that_leaves_mail_for_its_next_turn_reads_all_of_it() {
-    explore("two senders to a reader that takes one message a turn", || {
+    explore("one sender to a reader that takes one message a turn", || {
         let (event_loop, mailbox) = EventLoop::new().expect("a event_loop");
-        let senders = [send(mailbox.clone(), [1, 2]), send(mailbox, [3])];
+        let sender = send(mailbox, [1, 2]);
         let mut received = Vec::new();
-        while received.len() < 3 {
+        while received.len() < 2 {
             event_loop.wait(&mut Events, None).expect("a wait");
             let count = event_loop.inbox.acknowledge();
-            received.extend((count > 0).then(|| event_loop.inbox.take()).flatten());
+            received.extend((0..count.min(1)).filter_map(|_| event_loop.inbox.take()));
             if count > 1 {
                 event_loop.inbox.leave_rest();
             }
         }
-        join(senders);
-        received.sort();
-        assert_eq!(received, [1, 2, 3]);
+        sender.join().expect("it sent all");
+        assert_eq!(received, [1, 2]);
     });
 }
