@@ -17,18 +17,19 @@
 use std::env;
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use reactor_server::Ending;
 use reactor_server::parts::{
-    Connection, Events, Interest, Poll, Received, Slab, TerminationSignals, Token,
+    Connection, Events, Interest, Poll, Received, Slab, Socket, TerminationSignals, Token,
 };
 
 /// How many bytes are read at once.
 const SCRATCH: usize = 2048;
 
 /// How long a drain may take.
-const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// The loop, and all that it owns.
 struct EchoLoop {
@@ -54,12 +55,12 @@ impl EchoLoop {
     }
 
     /// Serves until a signal arrives, and then until the last connection is closed.
-    fn run(mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<Ending> {
         let mut events = Events::with_capacity(32);
         while self.listener.is_some() || !self.peers.is_empty() {
             let left = self.end_by.map(|end| end.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
-                break;
+                return Ok(Ending::Forced);
             }
             self.poll.wait(&mut events, left)?;
             for event in events.iter() {
@@ -70,7 +71,7 @@ impl EchoLoop {
                 }
             }
         }
-        Ok(())
+        Ok(Ending::Drained)
     }
 
     /// Accepts all connections that wait.
@@ -93,9 +94,8 @@ impl EchoLoop {
     fn visit(&mut self, token: Token) {
         // An earlier event of the same wait may have ended it.
         let Some(peer) = self.peers.get_mut(token) else { return };
-        let is_draining = self.end_by.is_some();
-        let goes_on = peer.turn(&mut self.scratch, is_draining).and_then(|goes_on| {
-            let interest = peer.interest(is_draining);
+        let goes_on = peer.turn(&mut self.scratch).and_then(|goes_on| {
+            let interest = peer.interest();
             self.poll.watch(peer.connection.socket(), token, &mut peer.watched, interest)?;
             Ok(goes_on)
         });
@@ -108,13 +108,21 @@ impl EchoLoop {
     /// Accepts no more, and has each peer answered what arrived. A second signal ends it.
     fn drain(&mut self) -> io::Result<()> {
         while self.signals.take() {
-            let is_second = self.end_by.is_some();
+            if self.end_by.is_some() {
+                self.end_by = Some(Instant::now());
+                return Ok(());
+            }
             self.accept()?;
             self.listener = None;
-            self.end_by = Some(Instant::now() + if is_second { Duration::ZERO } else { DRAIN });
+            self.end_by = Some(Instant::now() + DRAIN);
+            for token in self.peers.tokens().collect::<Vec<_>>() {
+                if let Some(peer) = self.peers.get_mut(token) {
+                    // A peer that has failed is removed by its turn.
+                    peer.left = Some(peer.connection.socket().arrived().unwrap_or(0) as usize);
+                }
+                self.visit(token);
+            }
         }
-        let tokens: Vec<_> = self.peers.tokens().collect();
-        tokens.into_iter().for_each(|token| self.visit(token));
         Ok(())
     }
 }
@@ -125,48 +133,50 @@ struct Peer {
     connection: Connection,
     /// What epoll watches the socket for.
     watched: Option<Interest>,
+    /// How many bytes are still answered, once the server drains.
+    left: Option<usize>,
     /// Our FIN was sent.
     is_finished: bool,
 }
 
 impl Peer {
     fn new(socket: TcpStream) -> Peer {
-        Peer { connection: Connection::new(socket), watched: None, is_finished: false }
+        Peer { connection: Connection::new(socket), watched: None, left: None, is_finished: false }
     }
 
-    /// What it waits for: bytes, or room for those that are left.
-    fn interest(&self, is_draining: bool) -> Interest {
-        match (self.connection.has_unsent(), is_draining && !self.is_finished) {
-            (true, _) => Interest::WRITABLE,
-            (false, false) => Interest::READABLE,
-            // A turn in any case: perhaps nothing more has arrived, and the FIN is due.
-            (false, true) => Interest::READABLE | Interest::WRITABLE,
-        }
+    /// What it waits for: room for what is not sent back yet, or bytes. A peer that takes no
+    /// replies is not read from.
+    fn interest(&self) -> Interest {
+        if self.connection.has_unsent() { Interest::WRITABLE } else { Interest::READABLE }
     }
 
     /// Echoes what arrived, after what is left. Returns whether the connection goes on.
-    fn turn(&mut self, scratch: &mut [u8], is_draining: bool) -> io::Result<bool> {
+    fn turn(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
         if self.connection.has_unsent() {
             self.connection.flush()?;
-            // A peer that takes no replies is not read from.
-            return Ok(true);
-        }
-        match self.connection.receive(scratch)? {
-            Received::Eof => return Ok(false),
-            // Too late for an answer.
-            Received::Bytes(_) if self.is_finished => {}
-            Received::Bytes(count) => self.connection.send(&scratch[..count])?,
-            Received::NotYet if is_draining && !self.is_finished => {
-                self.connection.socket().shutdown(Shutdown::Write)?;
-                self.is_finished = true;
+        } else if self.left != Some(0) {
+            let most = self.left.map_or(SCRATCH, |left| left.min(SCRATCH));
+            match self.connection.receive(&mut scratch[..most])? {
+                Received::Eof => return Ok(false),
+                Received::NotYet => {}
+                Received::Bytes(count) => {
+                    self.left = self.left.map(|left| left - count);
+                    self.connection.send(&scratch[..count])?;
+                }
             }
-            Received::NotYet => {}
+        } else if self.is_finished {
+            // Too late for an answer. Closed over unread bytes, the connection would be reset.
+            return Ok(self.connection.receive(scratch)? != Received::Eof);
+        }
+        if self.left == Some(0) && !self.connection.has_unsent() && !self.is_finished {
+            self.connection.socket().send_fin()?;
+            self.is_finished = true;
         }
         Ok(true)
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<Ending, Box<dyn Error>> {
     let address = address().ok_or("usage: one_loop IP PORT")?;
     let echo_loop = EchoLoop::bind(address)?;
     if let Some(listener) = &echo_loop.listener {

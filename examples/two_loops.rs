@@ -17,16 +17,19 @@
 use std::env;
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use reactor_server::parts::{Buffer, Events, Interest, Poll, Slab, TerminationSignals, Token};
+use reactor_server::Ending;
+use reactor_server::parts::{
+    Buffer, Events, Interest, Poll, Slab, Socket, TerminationSignals, Token,
+};
 
 /// How many bytes are read at once.
 const SCRATCH: usize = 1024;
 
 /// How long a drain may take.
-const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// The loop, and all that it owns.
 struct EchoLoop {
@@ -52,12 +55,12 @@ impl EchoLoop {
     }
 
     /// Serves until a signal arrives, and then until the last connection is closed.
-    fn run(mut self) -> io::Result<()> {
+    fn run(mut self) -> io::Result<Ending> {
         let mut events = Events::with_capacity(32);
         while self.listener.is_some() || !self.peers.is_empty() {
             let left = self.end_by.map(|end| end.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
-                break;
+                return Ok(Ending::Forced);
             }
             self.poll.wait(&mut events, left)?;
             for event in events.iter() {
@@ -68,7 +71,7 @@ impl EchoLoop {
                 }
             }
         }
-        Ok(())
+        Ok(Ending::Drained)
     }
 
     /// Accepts all connections that wait.
@@ -91,9 +94,8 @@ impl EchoLoop {
     fn visit(&mut self, token: Token) {
         // An earlier event of the same wait may have ended it.
         let Some(peer) = self.peers.get_mut(token) else { return };
-        let is_draining = self.end_by.is_some();
-        let goes_on = peer.turn(&mut self.scratch, is_draining).and_then(|goes_on| {
-            let interest = peer.interest(is_draining);
+        let goes_on = peer.turn(&mut self.scratch).and_then(|goes_on| {
+            let interest = peer.interest();
             self.poll.watch(&peer.socket, token, &mut peer.watched, interest)?;
             Ok(goes_on)
         });
@@ -106,13 +108,21 @@ impl EchoLoop {
     /// Accepts no more, and has each peer answered what arrived. A second signal ends it.
     fn drain(&mut self) -> io::Result<()> {
         while self.signals.take() {
-            let is_second = self.end_by.is_some();
+            if self.end_by.is_some() {
+                self.end_by = Some(Instant::now());
+                return Ok(());
+            }
             self.accept()?;
             self.listener = None;
-            self.end_by = Some(Instant::now() + if is_second { Duration::ZERO } else { DRAIN });
+            self.end_by = Some(Instant::now() + DRAIN);
+            for token in self.peers.tokens().collect::<Vec<_>>() {
+                if let Some(peer) = self.peers.get_mut(token) {
+                    // A peer that has failed is removed by its turn.
+                    peer.left = Some(peer.socket.arrived().unwrap_or(0) as usize);
+                }
+                self.visit(token);
+            }
         }
-        let tokens: Vec<_> = self.peers.tokens().collect();
-        tokens.into_iter().for_each(|token| self.visit(token));
         Ok(())
     }
 }
@@ -124,42 +134,45 @@ struct Peer {
     unsent: Buffer,
     /// What epoll watches the socket for.
     watched: Option<Interest>,
+    /// How many bytes are still answered, once the server drains.
+    left: Option<usize>,
     /// Our FIN was sent.
     is_finished: bool,
 }
 
 impl Peer {
     fn new(socket: TcpStream) -> Peer {
-        Peer { socket, unsent: Buffer::default(), watched: None, is_finished: false }
+        Peer { socket, unsent: Buffer::default(), watched: None, left: None, is_finished: false }
     }
 
-    /// What it waits for: room to write, or bytes.
-    fn interest(&self, is_draining: bool) -> Interest {
-        match (self.unsent.is_empty(), is_draining && !self.is_finished) {
-            (false, _) => Interest::WRITABLE,
-            (true, false) => Interest::READABLE,
-            // A turn in any case: perhaps nothing more has arrived, and the FIN is due.
-            (true, true) => Interest::READABLE | Interest::WRITABLE,
-        }
+    /// What it waits for: room for what is not sent back yet, or bytes. A peer that takes no
+    /// replies is not read from.
+    fn interest(&self) -> Interest {
+        if !self.unsent.is_empty() { Interest::WRITABLE } else { Interest::READABLE }
     }
 
     /// Reads, or writes what was read. Returns whether the connection goes on.
-    fn turn(&mut self, scratch: &mut [u8], is_draining: bool) -> io::Result<bool> {
+    fn turn(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
         if !self.unsent.is_empty() {
             let sent = unless_blocked(self.socket.write(self.unsent.as_slice()))?.unwrap_or(0);
             self.unsent.consume(sent);
-            return Ok(true);
-        }
-        match unless_blocked(self.socket.read(scratch))? {
-            Some(0) => return Ok(false),
-            // Too late for an answer.
-            Some(_) if self.is_finished => {}
-            Some(count) => self.unsent.append(&scratch[..count]),
-            None if is_draining && !self.is_finished => {
-                self.socket.shutdown(Shutdown::Write)?;
-                self.is_finished = true;
+        } else if self.left != Some(0) {
+            let most = self.left.map_or(SCRATCH, |left| left.min(SCRATCH));
+            match unless_blocked(self.socket.read(&mut scratch[..most]))? {
+                Some(0) => return Ok(false),
+                None => {}
+                Some(count) => {
+                    self.left = self.left.map(|left| left - count);
+                    self.unsent.append(&scratch[..count]);
+                }
             }
-            None => {}
+        } else if self.is_finished {
+            // Too late for an answer. Closed over unread bytes, the connection would be reset.
+            return Ok(unless_blocked(self.socket.read(scratch))? != Some(0));
+        }
+        if self.left == Some(0) && self.unsent.is_empty() && !self.is_finished {
+            self.socket.send_fin()?;
+            self.is_finished = true;
         }
         Ok(true)
     }
@@ -175,7 +188,7 @@ fn unless_blocked<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<Ending, Box<dyn Error>> {
     let address = address().ok_or("usage: two_loops IP PORT")?;
     let echo_loop = EchoLoop::bind(address)?;
     if let Some(listener) = &echo_loop.listener {

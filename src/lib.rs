@@ -135,7 +135,7 @@ pub use wire::{Framing, Reason};
 /// |---|---|
 /// | [`Poll`](parts::Poll), [`Events`](parts::Events), [`Event`](parts::Event), [`Interest`](parts::Interest) | epoll made safe |
 /// | [`Slab`](parts::Slab), [`Token`](parts::Token) | what a loop owns, and the names that epoll knows it by |
-/// | [`Connection`](parts::Connection), [`Received`](parts::Received), [`Tally`](parts::Tally), [`Buffer`](parts::Buffer) | a socket, and bytes that wait |
+/// | [`Socket`](parts::Socket), [`Connection`](parts::Connection), [`Received`](parts::Received), [`Tally`](parts::Tally), [`Buffer`](parts::Buffer) | a socket, and bytes that wait |
 /// | [`Codec`](parts::Codec), [`Frame`](parts::Frame), [`TooLong`](parts::TooLong) | where a message ends |
 /// | [`TerminationSignals`](parts::TerminationSignals) | SIGTERM, as a source for epoll |
 #[cfg(feature = "parts")]
@@ -144,6 +144,7 @@ pub mod parts {
     pub use crate::net::connection::{Connection, Received, Tally};
     pub use crate::net::poll::{Event, Events, Interest, Poll};
     pub use crate::net::slab::Slab;
+    pub use crate::net::socket::Socket;
     pub use crate::net::termination_signals::TerminationSignals;
     pub use crate::net::token::Token;
     pub use crate::wire::codec::{Codec, Frame, TooLong};

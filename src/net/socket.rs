@@ -10,7 +10,7 @@ use socket2::SockRef;
 use crate::net::sys;
 
 /// A non-blocking stream socket: the kernel's, or in a test a scripted one.
-pub(crate) trait Socket: Read + Write + AsFd {
+pub trait Socket: Read + Write + AsFd {
     /// How many bytes arrived and were not read yet.
     fn arrived(&self) -> io::Result<u32>;
 

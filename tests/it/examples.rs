@@ -4,9 +4,10 @@
 //! `cargo build --examples`.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use rustix::process::Signal;
 
@@ -73,6 +74,25 @@ fn the_single_threaded_examples_send_back_every_byte_to_a_peer_that_reads_late()
         let server = start(name);
         let bytes = noise(8 * 1024 * 1024);
         assert!(round_trip(server.connect(), bytes.clone()) == bytes, "{name}");
+    }
+}
+
+#[test]
+fn a_single_threaded_example_drains_although_its_peer_goes_on_sending() {
+    for name in ["one_loop", "two_loops"] {
+        let mut server = start(name);
+        let mut stream = server.connect();
+        let mut writer = stream.try_clone().expect("a second handle");
+        // Until the connection is shut down.
+        let lines = LINES.repeat(100_000);
+        let sender = thread::spawn(move || while writer.write_all(&lines).is_ok() {});
+        stream.read_exact(&mut [0; LINES.len()]).expect("an echo");
+        server.signal(Signal::TERM);
+        let echoed = read_to_end(&mut stream);
+        assert!(echoed.chunks(LINES.len()).all(|chunk| LINES.starts_with(chunk)), "{name}");
+        stream.shutdown(Shutdown::Both).expect("a connection");
+        sender.join().expect("no panic");
+        assert_eq!(server.exit_code(), Some(0), "{name}");
     }
 }
 
