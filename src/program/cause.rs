@@ -46,11 +46,10 @@ const MAPPINGS: u64 = 6;
 /// The limits that do not leave room for this many threads, as far as is known.
 fn limits_of_threads(wanted: u64) -> Vec<Limit> {
     let status = read("/proc/self/status");
-    // The kernel counts the threads of the user in all containers, so how many there are is
-    // not known here.
+    // The kernel counts the threads of the user in all containers, so how many there are, and
+    // whether it is short, is not known here.
     let of_user = limit_of_process("ulimit -u", "processes").filter(|_| !is_exempt(&status));
-    let mut limits = Vec::from_iter(of_user);
-    limits.extend(limit_of_cgroup(Path::new("/"), wanted));
+    let mut limits = Vec::from_iter(limit_of_cgroup(Path::new("/"), wanted));
     let loads = read("/proc/loadavg");
     let all_threads = loads.split([' ', '/']).nth(4).and_then(|text| text.parse().ok());
     let memory = field(&status, "VmSize:").and_then(|size| size.parse().ok());
@@ -64,7 +63,8 @@ fn limits_of_threads(wanted: u64) -> Vec<Limit> {
     limits.extend(counted.into_iter().filter_map(|(limit, used, more)| {
         limit.filter(|limit| used.is_some_and(|used| used + more > limit.value))
     }));
-    limits
+    // Where another limit explains the error, this one would only distract.
+    if limits.is_empty() { Vec::from_iter(of_user) } else { limits }
 }
 
 fn in_kib(limit: Limit) -> Limit {
@@ -84,8 +84,13 @@ fn setting(name: &'static str) -> Option<Limit> {
     Some(Limit { name, value, note: "" })
 }
 
-/// Returns whether the process may start more threads than `ulimit -u`.
+/// Returns whether the process may start more threads than `ulimit -u`. In a user namespace of
+/// its own it may not, whatever its capabilities there.
 fn is_exempt(status: &str) -> bool {
+    const ALL_USERS: [&str; 3] = ["0", "0", "4294967295"];
+    if !read("/proc/self/uid_map").split_whitespace().eq(ALL_USERS) {
+        return false;
+    }
     const CAP_SYS_ADMIN: u64 = 1 << 21;
     const CAP_SYS_RESOURCE: u64 = 1 << 24;
     let capabilities = field(status, "CapEff:").map(|text| u64::from_str_radix(text, 16));

@@ -183,7 +183,8 @@ fn descriptor_named(path: &Path, dash: RawFd) -> Option<RawFd> {
             "/dev/stdout" => return Some(STDOUT),
             "/dev/stderr" => return Some(STDERR),
             name => {
-                let folders = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"];
+                let own = format!("/proc/{}/fd/", std::process::id());
+                let folders = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/", &own];
                 let number = folders.iter().find_map(|folder| name.strip_prefix(folder));
                 if let Some(number) = number {
                     return number.parse().ok();
@@ -200,4 +201,10 @@ fn descriptor_named(path: &Path, dash: RawFd) -> Option<RawFd> {
 pub fn print_error(line: &str) {
     let line = printable(line) + "\n";
     let _ = Stream::stderr().and_then(|mut stderr| stderr.write_all(line.as_bytes()));
+}
+
+/// As [`print_error`], but gives up if there is no room within this time.
+pub fn print_error_within(line: &str, time: Duration) {
+    let line = printable(line) + "\n";
+    let _ = Stream::stderr().and_then(|mut it| it.write_within(line.as_bytes(), Some(time)));
 }

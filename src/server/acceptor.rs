@@ -53,8 +53,8 @@ pub(crate) struct Acceptor<S> {
     round_robin: RoundRobin,
     seats: Arc<Seats>,
     pause: Option<Pause>,
-    /// Accepting goes on, and what is accepted had to wait.
-    catching_up: bool,
+    /// Accepting goes on after this pause, and what is accepted had to wait.
+    catching_up: Option<Pause>,
     /// Of seats.
     full: Shortage,
     /// Of descriptors or memory.
@@ -193,7 +193,7 @@ impl<S> Acceptor<S> {
                     drop(seat);
                     match accept_error(&error) {
                         AcceptError::NotYet => {
-                            self.catching_up = false;
+                            self.catching_up = None;
                             return Ok(());
                         }
                         AcceptError::Retry => self.stats.acceptor.retries.add(1),
@@ -212,8 +212,10 @@ impl<S> Acceptor<S> {
         self.log.accepted(socket.as_raw_fd(), address);
         let opened = self.stats.nanoseconds();
         self.stats.count_accept(opened);
-        if self.catching_up {
-            self.shortages().for_each(Shortage::count_accepted);
+        match self.catching_up {
+            Some(Pause::Full) => self.full.count_accepted(),
+            Some(Pause::Exhausted(_)) => self.exhausted.count_accepted(),
+            None => {}
         }
         let socket = TcpStream::from(socket);
         let newcomer = Newcomer { socket, address, opened, log: self.log, seat };
@@ -255,16 +257,13 @@ impl<S> Acceptor<S> {
         if !is_over {
             return Ok(());
         }
-        (self.pause, self.catching_up) = (None, true);
+        self.catching_up = self.pause.take();
         let now = Instant::now();
-        self.shortages().for_each(|shortage| shortage.resume(now));
+        self.full.resume(now);
+        self.exhausted.resume(now);
         self.watch(Interest::READABLE)?;
         // What waits, and so had to wait, is told apart from what arrives later.
         self.accept(BATCH)
-    }
-
-    fn shortages(&mut self) -> impl Iterator<Item = &mut Shortage> {
-        [&mut self.full, &mut self.exhausted].into_iter()
     }
 
     /// Logs what is due by now of shortages that last or are over.

@@ -22,7 +22,7 @@ mod workers;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -292,21 +292,10 @@ const HELD: usize = 16 * 1024 * 1024;
 fn bind_socket(config: &Config) -> io::Result<TcpListener> {
     let domain = Domain::for_address(config.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    let options = listener_options::set(&socket, config.timeouts);
+    let options = listener_options::set(&socket, config.address.ip(), config.timeouts);
+    socket.bind(&config.address.into())?;
     for warning in options.iter().filter_map(SocketOption::warning) {
         log::warn!("{warning}");
     }
-    if config.address.ip() == Ipv6Addr::UNSPECIFIED {
-        serve_ipv4_too(&socket)?;
-    }
-    socket.bind(&config.address.into())?;
     Ok(socket.into())
-}
-
-/// Has a socket that listens on all IPv6 addresses listen on all IPv4 addresses as well,
-/// whatever `net.ipv6.bindv6only` is.
-fn serve_ipv4_too(socket: &Socket) -> io::Result<()> {
-    socket.set_only_v6(false).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot serve IPv4 there (IPV6_V6ONLY): {error}"))
-    })
 }

@@ -33,7 +33,8 @@ struct Lasting {
 }
 
 const EVERY: Duration = Duration::from_secs(60);
-/// There are at most two lines in this time, however often accepting pauses.
+/// A shortage lasts at least this long, however often accepting pauses, so that its first and
+/// last lines are few.
 const CALM: Duration = Duration::from_secs(2);
 
 impl Shortage {
