@@ -3,11 +3,11 @@
 //! line, text of others made printable, limits and CPU time of a process, threads by name.
 
 pub mod cause;
+#[cfg(feature = "program")]
+pub mod command_line;
 pub mod cpu;
 #[cfg(feature = "program")]
 pub mod framing;
-#[cfg(feature = "program")]
-pub mod help;
 pub mod limits;
 #[cfg(feature = "program")]
 mod log_batch;

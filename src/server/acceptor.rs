@@ -268,7 +268,7 @@ impl<S> Acceptor<S> {
 
     /// Logs what is due by now of shortages that last or are over.
     fn tell_of_shortages(&mut self) {
-        if self.full.next().or(self.exhausted.next()).is_none() {
+        if self.full.next_line().or(self.exhausted.next_line()).is_none() {
             return;
         }
         let (now, listener) = (Instant::now(), &self.listener);
@@ -349,7 +349,7 @@ impl<S> Acceptor<S> {
             Some(Pause::Exhausted(until)) => Some(until),
             _ => None,
         };
-        let lines = [self.full.next(), self.exhausted.next()];
+        let lines = [self.full.next_line(), self.exhausted.next_line()];
         let next = [pause, self.end_by].into_iter().chain(lines).flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }

@@ -194,7 +194,7 @@ impl<H: Handler> Server<H> {
             let (codec, handler) = (Arc::clone(&codec), Arc::clone(&handler));
             self.threads.spawn(format!("worker-{number}"), move || {
                 let send_back = |job: Box<Job<_>>| mailboxes[job.reactor].send(Mail::Finish(job));
-                threads::notify(running);
+                threads::report_running(running);
                 work(&queue, &codec, &*handler, send_back);
                 Ok(())
             })?;
@@ -209,7 +209,7 @@ impl<H: Handler> Server<H> {
             self.threads.spawn(format!("io-{number}"), move || {
                 let shared = Shared::new(codec, handler, workers, budget, number, stats);
                 let reactor = Reactor::new(event_loop, shared, timeouts, tick);
-                threads::notify(running);
+                threads::report_running(running);
                 reactor.run(busy_poll)
             })?;
         }
