@@ -17,7 +17,7 @@ use log::{Log, Metadata, Record};
 
 use crate::net::sys;
 use crate::program::log_batch::{Batch, Line};
-use crate::program::stream::{self, Stream, print_error_within};
+use crate::program::stream::{Stream, is_descriptor, print_error_within};
 use crate::program::thread;
 
 /// How many bytes of lines may wait: the open and the close lines of 100,000 connections that
@@ -157,9 +157,8 @@ impl Writer {
         counts: Arc<Counts>,
     ) -> io::Result<Writer> {
         let output = path.map_or_else(Stream::stderr, Stream::append)?;
-        // A descriptor is not read from.
-        let path = path.filter(|path| !stream::is_descriptor(path)).map(Path::to_owned);
-        let is_cut = path.as_deref().is_some_and(|path| output.is_cut(path));
+        let is_cut = path.is_some_and(|path| !is_descriptor(path) && output.is_cut(path));
+        let path = path.map(Path::to_owned);
         let (batch, dropped_reported, most_waiting) = Default::default();
         Ok(Writer {
             lines,
@@ -235,7 +234,8 @@ impl Writer {
     }
 
     fn reopen(&mut self) {
-        let Some(path) = self.path.as_deref() else { return };
+        // It may have been a link to a descriptor, and be a file now.
+        let Some(path) = self.path.as_deref().filter(|path| !is_descriptor(path)) else { return };
         match Stream::append(path) {
             Ok(output) => {
                 if !output.is_same(&self.output) {
