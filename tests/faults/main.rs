@@ -6,6 +6,8 @@
 //! `scripts/faults.sh` runs the rest, or another server.
 
 mod clients;
+#[path = "../shared/free_port.rs"]
+mod free_port;
 mod harness;
 mod rows;
 #[path = "../shared/splitmix.rs"]

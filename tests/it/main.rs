@@ -1,5 +1,7 @@
 //! The integration tests: the library over real sockets, and both programs as processes.
 
+#[path = "../shared/free_port.rs"]
+mod free_port;
 #[path = "../shared/reference_codec.rs"]
 mod reference_codec;
 #[path = "../shared/splitmix.rs"]
