@@ -1,13 +1,11 @@
 //! A server at its limit of connections, and one that probes connect to.
 
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, TcpStream};
 
 use rustix::process::Signal;
-use socket2::SockRef;
 
 use crate::support::server::ServerProcess;
-use crate::support::streams::{connect, exchange, read_to_end, round_trip};
+use crate::support::streams::{exchange, read_to_end, reset, round_trip};
 
 /// How many lines of a log have this text.
 fn count(log: &str, text: &str) -> usize {
@@ -46,12 +44,6 @@ fn port(stream: &TcpStream) -> u16 {
     stream.local_addr().expect("an address").port()
 }
 
-/// A connection that is reset.
-fn reset(address: SocketAddr) {
-    let stream = connect(address);
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a linger time");
-}
-
 #[test]
 fn only_connections_that_sent_something_are_logged_if_asked_for() {
     for workers in ["0", "1"] {
@@ -60,7 +52,7 @@ fn only_connections_that_sent_something_are_logged_if_asked_for() {
         // Probes, and one that stays to the end.
         for _ in 0..50 {
             drop(server.connect());
-            reset(server.address);
+            reset(server.connect());
         }
         let mut half_closed = server.connect();
         half_closed.shutdown(Shutdown::Write).expect("a half-close");
