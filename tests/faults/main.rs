@@ -10,6 +10,8 @@ mod clients;
 mod free_port;
 mod harness;
 mod rows;
+#[path = "../shared/small_pipe.rs"]
+mod small_pipe;
 #[path = "../shared/splitmix.rs"]
 mod splitmix;
 

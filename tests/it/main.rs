@@ -4,6 +4,8 @@
 mod free_port;
 #[path = "../shared/reference_codec.rs"]
 mod reference_codec;
+#[path = "../shared/small_pipe.rs"]
+mod small_pipe;
 #[path = "../shared/splitmix.rs"]
 mod splitmix;
 

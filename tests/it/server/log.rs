@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
-use crate::support::pipes::small_pipe;
+use crate::support::pipes::{named_pipe, non_blocking_pipe};
 use crate::support::server::{SERVER, ServerProcess, new_log};
 use crate::support::streams::exchange;
 use crate::support::{PATIENCE, eventually, temporary};
@@ -143,7 +143,7 @@ fn a_line_that_an_earlier_server_could_not_finish_is_ended() {
 
 #[test]
 fn a_non_blocking_standard_error_gets_whole_log_lines() {
-    let (mut reader, writer) = small_pipe();
+    let (mut reader, writer) = non_blocking_pipe();
     let mut command = Command::new(SERVER);
     command.args(["127.0.0.1", "0"]).stderr(writer);
     let mut server = ServerProcess::spawn(command, PathBuf::new());
@@ -155,12 +155,9 @@ fn a_non_blocking_standard_error_gets_whole_log_lines() {
     assert_eq!(whole_lines(&log).len(), LINES);
 }
 
-/// A server that logs to a named pipe of 4 KiB, and a reader of it that has read nothing.
+/// A server that logs to a named pipe, and a reader of it that has read nothing.
 fn server_with_pipe(name: &str) -> (ServerProcess, fs::File) {
-    let path = temporary(name);
-    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
-    let fifo = fs::File::options().read(true).write(true).open(&path).expect("a pipe");
-    rustix::pipe::fcntl_setpipe_size(&fifo, 4096).expect("a small pipe");
+    let (path, _ends) = named_pipe(name);
     let mut command = Command::new(SERVER);
     command.args(["127.0.0.1", "0", "--log-file"]).arg(&path).stderr(Stdio::piped());
     let server = ServerProcess::spawn(command, PathBuf::new());
