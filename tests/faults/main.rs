@@ -14,6 +14,8 @@ mod rows;
 mod small_pipe;
 #[path = "../shared/splitmix.rs"]
 mod splitmix;
+#[path = "../shared/strace.rs"]
+mod strace;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,8 @@ mod reference_codec;
 mod small_pipe;
 #[path = "../shared/splitmix.rs"]
 mod splitmix;
+#[path = "../shared/strace.rs"]
+mod strace;
 
 mod client;
 mod server;
