@@ -19,11 +19,13 @@ fn a_full_server_says_so_once_and_in_the_end_for_how_long_and_how_many_had_to_wa
     open.iter_mut().for_each(|stream| exchange(stream, b"in"));
     server.wait_for_log("WARN 2 connections are open, more have to wait");
     let waiting: Vec<_> = (0..5).map(|_| server.connect()).collect();
-    drop(open);
-    // Each takes the seat of one before it, hundreds of times within the time that is one
-    // shortage.
+    let [stays, leaves] = open;
+    drop(leaves);
+    // Each takes the one seat, so the server is full hundreds of times within the time that is
+    // one shortage.
     waiting.into_iter().for_each(|stream| assert_eq!(round_trip(stream, b"x".to_vec()), b"x"));
     (0..300).for_each(|_| assert_eq!(round_trip(server.connect(), b"x".to_vec()), b"x"));
+    drop(stays);
     server.wait_for_log("fewer than 2 connections are open again, after ");
     let log = server.log();
     let lines = [count(&log, "connections are open, more"), count(&log, "are open again, after")];
