@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use crate::clients::blocking;
 use crate::harness::bench::Bench;
 use crate::harness::row::Row;
-use crate::harness::server::{Server, eventually};
+use crate::harness::server::{PATIENCE, Server, eventually};
 use crate::small_pipe::small_pipe;
 
 pub(crate) const ROWS: &[Row] = &[
@@ -156,21 +156,29 @@ fn in_pieces(bench: &Bench) -> Result<String> {
 }
 
 /// Returns all that a server has written to a pipe of which a few bytes are read at a time, and
-/// nothing while it serves.
+/// nothing while it serves. Ours is told to end once all but its last two lines are read, because
+/// from then on its log waits only a second for a reader.
 fn read_slowly(bench: &Bench, count: usize, is_non_blocking: bool) -> Result<String> {
     let (mut reader, writer) = small_pipe()?;
     ioctl_fionbio(&writer, is_non_blocking)?;
     let server = bench.server().output(Stdio::null(), writer.into()).start()?;
     serve(&server, count)?;
-    let text = thread::spawn(move || {
-        let (mut text, mut piece) = (Vec::new(), [0; 99]);
+    let (sender, pieces) = channel();
+    thread::spawn(move || {
+        let mut piece = [0; 99];
         while let Ok(count @ 1..) = reader.read(&mut piece) {
-            text.extend_from_slice(&piece[..count]);
+            sender.send(piece[..count].to_vec())?;
         }
-        text
+        anyhow::Ok(())
     });
+    let (mut text, mut missing) = (Vec::new(), lines_of_log(count) - 2);
+    while bench.is_ours() && missing > 0 {
+        let piece = pieces.recv_timeout(PATIENCE).context("lines of its log are missing")?;
+        missing -= piece.iter().filter(|&&byte| byte == b'\n').count();
+        text.extend(piece);
+    }
     end(bench, &server)?;
-    let text = text.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+    text.extend(pieces.iter().flatten());
     Ok(String::from_utf8(text)?)
 }
 
@@ -225,15 +233,19 @@ fn end(bench: &Bench, server: &Server) -> Result<Duration> {
     Ok(time)
 }
 
-/// Asserts that the summary counts as dropped what is missing from the log. In all there are
-/// two lines for each connection, with one connection that checked whether it listens, and
-/// one line each for listening, draining, and the summary.
+/// How many lines our server logs of so many connections: two of each, with one connection that
+/// checked whether it listens, and one line each for listening, draining, and the summary.
+fn lines_of_log(connections: usize) -> usize {
+    2 * (connections + 1) + 3
+}
+
+/// Asserts that the summary counts as dropped what is missing from the log.
 fn all_accounted_for(log: &[String], connections: usize) -> Result<usize> {
     let summary = log.iter().find(|line| line.contains(" summary ")).context("no summary")?;
     let dropped = summary.rsplit_once("dropped=").and_then(|(_, count)| count.parse().ok());
     let dropped: usize = dropped.context("the summary has no count of dropped lines")?;
     let there = log.iter().filter(|line| !line.ends_with("log lines were dropped")).count();
-    let all = 2 * (connections + 1) + 3;
+    let all = lines_of_log(connections);
     ensure!(there + dropped == all, "{there} lines and {dropped} dropped are not {all}");
     Ok(dropped)
 }
