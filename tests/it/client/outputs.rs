@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::support::client::{CLIENT, client, run};
-use crate::support::pipes::{small_pipe, wait_until_full};
+use crate::support::pipes::{non_blocking_pipe, wait_until_full};
 use crate::support::running::{Running, config};
 use crate::support::server::SERVER;
 use crate::support::{temporary, unused_address};
@@ -82,7 +82,7 @@ fn a_non_blocking_pipe_gets_all_that_is_printed() {
     let texts = [(CLIENT, &["--help"][..]), (SERVER, &["--help"]), (CLIENT, &report)];
     for (program, args) in texts {
         let expected = Command::new(program).args(args).output().expect("it runs");
-        let (mut reader, writer) = small_pipe();
+        let (mut reader, writer) = non_blocking_pipe();
         let mut command = Command::new(program);
         let mut child = command.args(args).stdout(writer).spawn().expect("a process");
         drop(command);
