@@ -1,10 +1,9 @@
 //! Flags do what they say, or are refused with a reason.
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::Output;
 use std::sync::{Arc, Mutex};
 
-use crate::support::client::{ClientProcess, client, limited_client, run, run_json};
+use crate::support::client::{ClientProcess, client, limited_client, run, run_json, stderr};
 use crate::support::fake_server::server;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
@@ -19,10 +18,6 @@ fn untouched() -> (TcpListener, SocketAddr) {
     listener.set_nonblocking(true).expect("non-blocking");
     let address = listener.local_addr().expect("an address");
     (listener, address)
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
