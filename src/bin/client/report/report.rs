@@ -255,3 +255,32 @@ fn add(sums: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
         *sums.entry(key).or_default() += count;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::sample::{accepted, read, results};
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn what_files_hold_is_refused_or_has_json_that_can_be_read_again(reports in accepted()) {
+            for report in reports {
+                let json = report.to_json(&[0.0, 99.99, 100.0]).expect("it can be written");
+                for key in ["rate", "seconds", "ended"] {
+                    prop_assert!(json[key].is_number(), "{}: {}", key, json);
+                }
+                prop_assert!(read(json).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn unchanged_results_are_read_and_merged() {
+        let read = |pid| read(results(pid)).expect("sound");
+        let both = read(1).merge(read(7)).expect("a sum");
+        assert_eq!((both.messages, both.clients(), both.rate()), (6, 4, 12.0));
+    }
+}
