@@ -1,6 +1,7 @@
 //! The client in sandboxes and on kernels that refuse calls.
 
 use crate::support::client::{CLIENT, ClientProcess, JsonReport};
+use crate::support::namespace::in_namespace;
 use crate::support::server::ServerProcess;
 use crate::support::strace::refuse;
 
@@ -40,4 +41,21 @@ fn a_descriptor_limit_that_cannot_be_read_is_reported() {
     let Some(report) = load(&server, "prlimit64,getrlimit", "EPERM") else { return };
     let warning = "cannot raise the limit of open descriptors: Operation not permitted";
     assert!(report.stderr.starts_with(warning), "{}", report.stderr);
+}
+
+/// The rest is in use, but for what the kernel caches.
+#[test]
+fn check_compares_with_the_memory_that_the_control_group_has_left() {
+    let folder = "/sys/fs/cgroup";
+    let setup = format!(
+        "mount -t tmpfs none {folder}; cd {folder}; echo 1000000 >memory.max; \
+         echo 900000 >memory.current; echo inactive_file 50000 >memory.stat"
+    );
+    let script = "exec \"$1\" 127.0.0.1 9 --check --json -c 30";
+    let Some(command) = in_namespace("--mount", &setup, script) else { return };
+    let report = ClientProcess::start(command).report();
+    let needs = report.json["needs"].as_array().expect("a list");
+    let memory = needs.iter().find(|need| need["what"] == "bytes of memory");
+    let available = &memory.expect("it is listed")["available"];
+    assert_eq!((report.code, available), (1, &150_000.into()), "{report:?}");
 }
