@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::ops::RangeInclusive;
 
+use crate::net::address::scope;
 use crate::program::proc_file::numbers;
 
 /// The source addresses of connections, which use them in turn.
@@ -48,11 +49,7 @@ impl Sources {
 
     /// One address, with its scope.
     pub fn one(address: SocketAddr) -> Sources {
-        let scope = match address {
-            SocketAddr::V4(_) => 0,
-            SocketAddr::V6(address) => address.scope_id(),
-        };
-        Sources(vec![Span { first: address.ip(), scope, count: 1 }])
+        Sources(vec![Span { first: address.ip(), scope: scope(address), count: 1 }])
     }
 
     /// Adds other sources after these.
