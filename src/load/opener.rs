@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -11,8 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::load::failure::Failure;
 use crate::load::plan::Plan;
 use crate::load::sequence::Sequence;
-use crate::net::socket_option::SocketOption;
-use crate::net::sys;
+use crate::load::socket_options;
 
 /// Opens the connections of one thread.
 #[derive(Debug)]
@@ -156,7 +154,7 @@ impl Opener {
 /// Starts to connect a non-blocking socket.
 fn connect(target: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Failure> {
     let socket = socket(target).map_err(Failure::Connect)?;
-    set_options(&socket, source.is_some());
+    socket_options::set(&socket, source.is_some());
     if let Some(source) = source {
         socket.bind(&source.into()).map_err(|error| match error.kind() {
             // The kernel chose a port on binding, because it cannot do so later.
@@ -181,39 +179,6 @@ fn connect(target: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, 
 fn socket(target: SocketAddr) -> io::Result<Socket> {
     let domain = Domain::for_address(target);
     Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
-}
-
-/// Sets the options of a socket that connects, perhaps from a source address.
-fn set_options(socket: &Socket, has_source: bool) -> [SocketOption; 3] {
-    let choose_port = || sys::choose_port_on_connecting(socket.as_fd());
-    [
-        SocketOption::new(
-            "TCP_NODELAY",
-            socket.set_tcp_nodelay(true),
-            "messages may wait 40 ms or more for the server to acknowledge earlier ones",
-        ),
-        // Urgent bytes are bytes of the stream: to be verified, or too many.
-        SocketOption::new(
-            "SO_OOBINLINE",
-            socket.set_out_of_band_inline(true),
-            "bytes that the server sends as urgent are not verified",
-        ),
-        // A port that the kernel chose on binding could not be used for another peer.
-        SocketOption::new(
-            "IP_BIND_ADDRESS_NO_PORT",
-            if has_source { choose_port() } else { Ok(()) },
-            "each source address has ports for fewer connections",
-        ),
-    ]
-}
-
-/// Returns a warning for each option that the kernel refuses to set on the sockets of this
-/// plan. The load runs without it.
-pub fn option_warnings(plan: &Plan) -> Vec<String> {
-    // If there can be no socket at all, the connections say why.
-    let Ok(socket) = socket(plan.target) else { return Vec::new() };
-    let options = set_options(&socket, plan.sources.count() > 0);
-    options.iter().filter_map(SocketOption::warning).collect()
 }
 
 /// Whether this machine has an address to reach the target from. Without one the error is the
