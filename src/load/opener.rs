@@ -22,8 +22,10 @@ pub(crate) struct Opener {
     pub(crate) began: Instant,
     /// How many of the planned connections were tried.
     tried: usize,
-    /// How many sockets were created, which choose the source of the next.
-    sockets: u64,
+    /// How many connections took their source in turn, which chooses that of the next.
+    turns: u64,
+    /// How many sources are skipped, because they had no port free.
+    skipped: u64,
     /// How many connections are being opened.
     pub(crate) connecting: usize,
     /// The sequences that wait for a connection: those whose last one is closed, or that
@@ -42,12 +44,14 @@ pub(crate) struct Opener {
 pub(crate) enum Attempt {
     Started(TcpStream, Sequence),
     Failed(Failure, Sequence),
-    /// No local port is free. It is tried again later.
+    /// No local port is free on the sources that were tried. It is tried again later.
     Postponed,
 }
 
-/// How long after a shortage of local ports the next try follows. A try that finds none has
-/// searched all of them.
+/// How many sources are tried for one connection. The kernel searches all ports of a source that
+/// has none free, and meanwhile the thread receives nothing.
+const MOST_TRIED: u64 = 16;
+/// How long after a try that finds no port on these sources the next one follows.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long a load waits without one port coming free. The kernel keeps the port of a
 /// closed connection for a minute, in TIME_WAIT.
@@ -65,7 +69,8 @@ impl Opener {
             number,
             began,
             tried: 0,
-            sockets: 0,
+            turns: 0,
+            skipped: 0,
             connecting: 0,
             waiting: VecDeque::new(),
             retry_at: began,
@@ -99,7 +104,7 @@ impl Opener {
         is_idle && self.tried == self.plan.connections
     }
 
-    /// Starts to open the next connection, from the next source.
+    /// Starts to open the next connection, from the next source that has a port free.
     pub(crate) fn open_next(&mut self) -> Attempt {
         let waiting = self.waiting.pop_front();
         let sequence = waiting.unwrap_or_else(|| Sequence::new(self.take_number()));
@@ -143,11 +148,21 @@ impl Opener {
         self.number + self.tried * self.plan.threads
     }
 
-    /// Starts to connect from the next source.
+    /// Starts to connect from the next source, or from another if that one has no port free.
     fn connect(&mut self) -> Result<TcpStream, Failure> {
-        let socket = self.number as u64 + self.sockets * self.plan.threads as u64;
-        self.sockets += 1;
-        connect(self.plan.target, self.plan.sources.nth(socket))
+        let (target, sources) = (self.plan.target, &self.plan.sources);
+        let turn = self.number as u64 + self.turns * self.plan.threads as u64;
+        let mut others = 1..sources.count().min(MOST_TRIED);
+        let mut result = connect(target, sources.nth(turn + self.skipped));
+        while let (Err(Failure::NoPort(_)), Some(other)) = (&result, others.next()) {
+            result = connect(target, sources.nth(turn + self.skipped + other));
+        }
+        match result {
+            // The next try begins with other sources, if there are more.
+            Err(Failure::NoPort(_)) => self.skipped += MOST_TRIED,
+            _ => self.turns += 1,
+        }
+        result
     }
 }
 
