@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use reactor_server::load::{Control, Load, Outcome, Plan, Stage};
+use reactor_server::load::{Close, Control, Load, Outcome, Plan, Stage};
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::{Signal, Signals, is_hangup_ignored};
 use reactor_server::program::stream::print_error;
@@ -150,10 +150,14 @@ impl<'a> Run<'a> {
     /// Prints once why connections are not opened.
     fn print_shortage(&mut self) {
         if !std::mem::replace(&mut self.has_said_shortage, true) {
-            self.print(
-                "out of local ports: waiting for some to leave TIME_WAIT; --close rst leaves \
-                 none there, and --source adds addresses",
-            );
+            let leaves_ports = self.plan.reconnect_every.is_some() && self.plan.close != Close::Rst;
+            let more = match leaves_ports {
+                true => ", and --close rst leaves none in TIME_WAIT",
+                false => "",
+            };
+            self.print(&format!(
+                "out of local ports: waiting for one; --source adds addresses{more}"
+            ));
         }
     }
 

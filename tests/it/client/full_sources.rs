@@ -47,3 +47,19 @@ fn the_one_source_with_free_ports_is_found_among_many() {
     assert_eq!((report.code, report.number("messages")), (0, 80), "{report:?}");
     assert_eq!(report.json["connections"]["failed"], 0, "{report:?}");
 }
+
+/// Resets leave no port in TIME_WAIT, and connections that stay open leave none either.
+#[test]
+fn the_note_on_ports_names_resets_only_where_they_help() {
+    let note = "out of local ports: waiting for one; --source adds addresses";
+    for (flags, helps) in
+        [("", false), ("--reconnect-every 1 --close rst", false), ("--reconnect-every 1", true)]
+    {
+        let flags = format!("-c 130 -n 2 --connect-timeout 100ms --source 127.0.0.1 {flags}");
+        let script = format!("\"$1\" 127.0.0.1 9009 --json {flags}");
+        let Some(report) = beside_server(&script) else { return };
+        let line = report.stderr.lines().next().expect("a note");
+        let more = if helps { ", and --close rst leaves none in TIME_WAIT" } else { "" };
+        assert_eq!(line, format!("{note}{more}"), "{flags}");
+    }
+}
