@@ -1,6 +1,5 @@
 //! `client`: the load client that verifies every byte.
 
-mod address;
 mod cli;
 mod local;
 mod memory;
@@ -10,13 +9,13 @@ mod page;
 mod preflight;
 mod progress;
 mod report;
+mod resolve;
 mod run;
 
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use address::plan_for_answering;
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::Output;
@@ -27,6 +26,7 @@ use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
 use reactor_server::program::target::Target;
 use report::{Report, text};
+use resolve::plan_for_answering;
 use run::{INTERRUPTED, Run};
 use serde_json::Value;
 

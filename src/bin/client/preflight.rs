@@ -8,11 +8,11 @@ use reactor_server::program::proc_file::{number, numbers};
 use reactor_server::program::target::Target;
 use serde::Serialize;
 
-use crate::address::plan_for_first;
 use crate::cli::LoadArgs;
 use crate::local::is_local;
 use crate::memory;
 use crate::output::Output;
+use crate::resolve::plan_for_first;
 
 /// A resource that the connections need.
 #[derive(Debug, Default, Serialize)]

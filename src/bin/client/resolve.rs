@@ -1,4 +1,4 @@
-//! The address of the server, of those that its name has.
+//! Finds the server's addresses, and chooses one.
 
 use std::io;
 use std::net::SocketAddr;
