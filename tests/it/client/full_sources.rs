@@ -1,7 +1,8 @@
-//! Source addresses without a free port.
+//! Source addresses without a free port, and ports that the kernel gives the client itself.
 
 use crate::support::client::{ClientProcess, JsonReport};
 use crate::support::namespace::in_network;
+use crate::support::temporary;
 
 /// Runs a script in a network with 100 ports for connections, where a server listens on 127.0.0.1,
 /// port 9009. Returns the results of the client that it ends with.
@@ -62,4 +63,29 @@ fn the_note_on_ports_names_resets_only_where_they_help() {
         let more = if helps { ", and --close rst leaves none in TIME_WAIT" } else { "" };
         assert_eq!(line, format!("{note}{more}"), "{flags}");
     }
+}
+
+/// The kernel takes 0.0.0.0 for 127.0.0.1, where nobody listens on the one port that it has for
+/// the client.
+#[test]
+fn an_address_that_connects_the_client_to_itself_does_not_answer() {
+    let folder = temporary("full-sources-etc");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut setup = String::new();
+    for (name, text) in [
+        ("hosts", "0.0.0.0 many\n127.0.0.9 many\n"),
+        ("nsswitch.conf", "hosts: files\n"),
+        ("host.conf", "multi on\n"),
+    ] {
+        std::fs::write(folder.join(name), text).expect("a file");
+        setup += &format!("mount --bind {}/{name} /etc/{name}; ", folder.display());
+    }
+    let script = format!(
+        "code=0; unshare --mount bash -ec '{setup} exec \"$0\" many:40000 -n 1 -c 1 --json' \"$1\" \
+         || code=$?; exit $code"
+    );
+    let Some(command) = in_network("40000 40000", &script) else { return };
+    let report = ClientProcess::start(command).report();
+    // Nobody listens on either of them.
+    assert_eq!(report.stderr.matches(":40000 does not answer: ").count(), 2, "{report:?}");
 }
