@@ -48,11 +48,12 @@ fn main() -> ExitCode {
 
 /// `client TARGET`: runs a load.
 fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
-    // Before the load, so that its results are not lost if this fails; and before signals are
-    // blocked, because a named pipe has it wait for a reader.
-    let mut output = Output::open(args.results.output.as_deref())?;
     // Before signals are blocked, because it may have to wait for the network.
     let wanted = plan_for_answering(args, target)?;
+    // After that, because it empties the file, and a name may be misspelled. Before the load, so
+    // that its results are not lost if this fails; and before signals are blocked, because a named
+    // pipe has it wait for a reader.
+    let mut output = Output::open(args.results.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;

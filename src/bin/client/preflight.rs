@@ -38,8 +38,8 @@ const SMALL: usize = 64 * 1024;
 /// Prints how much of each resource is needed and available. The exit code is 0 if all
 /// suffice, and 1 if not.
 pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
-    let mut output = Output::open(args.results.output.as_deref())?;
     let plan = plan_for_first(args, target)?;
+    let mut output = Output::open(args.results.output.as_deref())?;
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
     let text = if args.results.json {
