@@ -137,7 +137,9 @@ fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
 
 /// Lowers the number of connections to what the limit of descriptors allows, and prints that.
 fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
-    if let Err(error) = raise_descriptor_limit() {
+    if let Err(error) = raise_descriptor_limit()
+        && !is_quiet
+    {
         print_error(&format!("cannot raise the limit of open descriptors: {error}"));
     }
     let possible = connections_possible(plan.other_descriptors());
