@@ -179,6 +179,7 @@ impl<'a> Run<'a> {
             timeline: self.timeline,
             client_cpu,
             server_cost,
+        let server_cost = self.args.server_pid.map(|_| server_cost);
             environment: self.environment,
         };
         Ok(Report::new(self.plan, outcome, record))

@@ -189,7 +189,7 @@ fn an_unknown_server_process_is_an_error_before_connecting() {
 }
 
 #[test]
-fn the_cost_of_a_dead_server_is_left_out() {
+fn the_cost_of_a_dead_server_is_null() {
     let mut server = ServerProcess::start(&["-t", "1"]);
     let pid = server.id().to_string();
     let flags = ["-c", "5", "-n", "5", "--hold", "1h", "--server-pid", &pid, "--json"];
@@ -201,7 +201,7 @@ fn the_cost_of_a_dead_server_is_left_out() {
     process.signal(Signal::USR1);
     let report = process.report();
     assert_eq!((report.code, report.number("messages")), (0, 30), "{report:?}");
-    assert!(report.json.get("server").is_none(), "{report:?}");
+    assert_eq!(report.json.get("server"), Some(&Value::Null), "{report:?}");
     assert!(report.stderr.contains("the server's cost is not known: "), "{}", report.stderr);
 }
 

@@ -161,7 +161,7 @@ pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
     let server = |cost: &ServerCost| ("server", cpu(cost.cpu()) + &memory(report, cost));
     let mut costs = Vec::new();
     costs.extend(report.client_cpu.map(|client| ("client", cpu(client))));
-    costs.extend(report.server_cost.as_ref().map(server));
+    costs.extend(report.server_cost().map(server));
     costs
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
         |cpu: Cpu| if report.seconds < MIN_SECONDS { 0.0 } else { cpu.total() / report.seconds };
     // A server whose cost is not known is taken to use as much as the client.
     let client = report.client_cpu.unwrap_or_default();
-    let server = report.server_cost.as_ref().map_or(client, ServerCost::cpu);
+    let server = report.server_cost().map_or(client, ServerCost::cpu);
     let share = used(client.plus(server)) / report.environment.cpus as f64;
     if report.environment.shares_cpus && share > BUSY_TOGETHER {
         notes.push(format!(
