@@ -231,19 +231,20 @@ impl Report {
         let are_times = times.iter().all(|time| (0.0..MAX_SECONDS).contains(time));
         let histograms = [Some(&self.histogram), self.histogram_raw.as_ref()];
         let are_counts = histograms.into_iter().flatten().all(|it| it.len() == self.messages);
-        if !are_times || !are_counts || !self.timeline.is_sound() {
+        let have_cpus = self.all_environments().all(|it| it.cpus > 0) && self.plan.threads > 0;
+        if !are_times || !are_counts || !have_cpus || !self.timeline.is_sound() {
             bail!("its figures contradict each other");
         }
         Ok(self)
     }
 }
 
-/// Whether all numbers in it are within the limits.
 /// Reads a key that is there, perhaps with null. Without it the field has its default.
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<ServerCost>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
+/// Whether all numbers in it are within the limits.
 fn is_bounded(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.as_f64().is_some_and(|it| (0.0..=MAX_NUMBER).contains(&it)),
@@ -297,6 +298,15 @@ mod tests {
         let read = |pid| read(results(pid)).expect("sound");
         let both = read(1).merge(read(7)).expect("a sum");
         assert_eq!((both.messages, both.clients(), both.rate()), (6, 4, 12.0));
+    }
+
+    #[test]
+    fn results_without_a_cpu_or_a_thread_are_refused() {
+        for place in ["/environment/cpus", "/environments/0/cpus", "/plan/threads"] {
+            let mut json = results(1);
+            *json.pointer_mut(place).expect("it is there") = 0.into();
+            assert!(read(json).is_err(), "{place}");
+        }
     }
 
     #[test]
