@@ -68,6 +68,11 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<Run<'a>> {
         let server = args.server_pid.map(Meter::of).transpose()?;
         let server = server.and_then(|meter| readings(args, "server", meter));
+        if server.as_ref().is_some_and(|it| !it.before.has_kernel_memory()) && args.wants_lines() {
+            print_error(
+                "the kernel's memory per connection is not known: /proc/meminfo has no Slab",
+            );
+        }
         let client = readings(args, "client", Meter::of_this_process());
         let shares_cpus = share_cpus(plan, client.as_ref(), server.as_ref());
         let environment = Environment::now(shares_cpus);
@@ -174,12 +179,12 @@ impl<'a> Run<'a> {
             })
             .ok()
         });
+        let server_cost = self.args.server_pid.map(|_| server_cost);
         let record = RunRecord {
             ended: seconds_since_1970() + outcome.ended.map_or(0.0, seconds_until),
             timeline: self.timeline,
             client_cpu,
             server_cost,
-        let server_cost = self.args.server_pid.map(|_| server_cost);
             environment: self.environment,
         };
         Ok(Report::new(self.plan, outcome, record))
@@ -189,15 +194,8 @@ impl<'a> Run<'a> {
 /// The first readings of a process. What cannot be read is said, and left out of the results.
 fn readings(args: &LoadArgs, whose: &str, meter: Meter) -> Option<Readings> {
     let readings = Readings::begin(meter);
-    let unknown = match &readings {
-        Err(error) => format!("the {whose}'s cost is not known: {error:#}"),
-        Ok(readings) if whose == "server" && !readings.before.has_kernel_memory() => {
-            "the kernel's memory per connection is not known: /proc/meminfo has no Slab".to_owned()
-        }
-        Ok(_) => String::new(),
-    };
-    if args.wants_lines() && !unknown.is_empty() {
-        print_error(&unknown);
+    if let (Err(error), true) = (&readings, args.wants_lines()) {
+        print_error(&format!("the {whose}'s cost is not known: {error:#}"));
     }
     readings.ok()
 }
