@@ -50,6 +50,7 @@ fn invalid_flags_are_refused_with_a_reason() {
         (&["--fail-if", "p99"], "expected a comparison"),
         (&["--fail-if", "speed>1"], "there is no figure"),
         (&["--server-pid", "0"], "invalid value '0'"),
+        (&["5", "101m"], "invalid value '101m' for '[PER_SECOND]': must be at most 100m"),
         (&["-n", "-1"], "invalid value '-1' for '--messages <N>'"),
         (&["-5"], "invalid value '-5' for '[CONNECTIONS]'"),
         (&["--hold", "-0.5"], "invalid value '-0.5' for '--hold <DUR>'"),
@@ -65,6 +66,15 @@ fn invalid_flags_are_refused_with_a_reason() {
         assert!(errors[0].contains(reason), "{flags:?}: {stderr}");
     }
     assert!(listener.accept().is_err(), "it has connected");
+}
+
+#[test]
+fn the_word_for_the_rate_of_connects_is_read_as_its_flag_is() {
+    let (_listener, address) = untouched();
+    for flags in [&["5", "100/s"][..], &["-c", "5", "--connect-rate", "100/s"]] {
+        let output = run(address, &[flags, &["--check"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{flags:?}: {output:?}");
+    }
 }
 
 #[test]
