@@ -45,7 +45,7 @@ fn a_condition_on_opened_connections_fails_a_run_with_too_few() {
     let server = Running::echo(config(Framing::Raw));
     let output = run(server.address, &["-c", "7", "-n", "1", "--fail-if", "opened<8"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert!(stderr(&output).contains("--fail-if opened<8 came true: it is 7"), "{output:?}");
+    assert!(stderr(&output).contains("--fail-if opened<8 came true: it is 7\n"), "{output:?}");
     let enough = run(server.address, &["-c", "7", "-n", "1", "--fail-if", "opened<7,opened>7"]);
     assert_eq!(enough.status.code(), Some(0), "{enough:?}");
 }
