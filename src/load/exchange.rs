@@ -111,10 +111,8 @@ impl Exchange {
             Ok(Received::NotYet) => {}
             Ok(Received::Bytes(count)) => {
                 let (schedule, place) = (self.schedule, lane.sequence.place);
-                let mut last_due = None;
                 let on_reply = |reply: Verified| {
                     let due = schedule.map(|schedule| schedule.due(place.into(), reply.index));
-                    last_due = due;
                     self.outcome.add_reply(reply, due, now);
                 };
                 lane.receive(&self.payload, &self.scratch[..count], on_reply)?;
