@@ -39,7 +39,7 @@
 //! | `wire/` | what a message is: framing, the [`Handler`] trait, replies |
 //! | `program/` | what programs share: a log that never blocks, signals, units, limits |
 //! | `server/` | acceptor, reactors, workers: the way of a message stands in `server/visit.rs` |
-//! | `load/` | the load generator, which uses `net/` and `wire/` as the server does |
+//! | `load/` | the load generator, which uses `net/`, `wire/` and `program/` as the server does |
 //!
 //! # Features
 //!

@@ -158,10 +158,17 @@ impl Write for Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.is_regular {
-            sys::wait_for(self.file.as_fd(), libc::POLLIN, None)?;
+        if self.is_regular {
+            return self.file.read(buffer);
         }
-        self.file.read(buffer)
+        loop {
+            sys::wait_for(self.file.as_fd(), libc::POLLIN, None)?;
+            match self.file.read(buffer) {
+                // Another process that shares it was faster.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
     }
 }
 
@@ -207,4 +214,43 @@ pub fn print_error(line: &str) {
 pub fn print_error_within(line: &str, time: Duration) {
     let line = printable(line) + "\n";
     let _ = Stream::stderr().and_then(|mut it| it.write_within(line.as_bytes(), Some(time)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::thread;
+
+    /// Each byte wakes all of them, and only one of them gets it.
+    #[test]
+    fn several_readers_of_a_non_blocking_pipe_wait_for_its_end() {
+        const BYTES: usize = 5000;
+        let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).expect("a pipe");
+        let count = AtomicUsize::new(0);
+        let read_all = |reader| -> io::Result<()> {
+            let mut stream = Stream::new(File::from(reader))?;
+            while stream.read(&mut [0])? > 0 {
+                count.fetch_add(1, Relaxed);
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let readers = [(); 8].map(|()| {
+                let reader = reader.try_clone().expect("another");
+                scope.spawn(|| read_all(reader))
+            });
+            let mut writer = Stream::new(File::from(writer)).expect("a stream");
+            for written in 0..BYTES {
+                writer.write_all(b"x").expect("there is room");
+                while count.load(Relaxed) == written && !readers.iter().all(|it| it.is_finished()) {
+                    thread::yield_now();
+                }
+            }
+            drop(writer);
+            readers.into_iter().for_each(|it| it.join().expect("no panic").expect("no error"));
+        });
+        assert_eq!(count.into_inner(), BYTES);
+    }
 }

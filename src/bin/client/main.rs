@@ -1,6 +1,5 @@
 //! `client`: the load client that verifies every byte.
 
-mod address;
 mod cli;
 mod local;
 mod memory;
@@ -10,13 +9,13 @@ mod page;
 mod preflight;
 mod progress;
 mod report;
+mod resolve;
 mod run;
 
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use address::plan_for_answering;
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::Output;
@@ -27,6 +26,7 @@ use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
 use reactor_server::program::target::Target;
 use report::{Report, text};
+use resolve::plan_for_answering;
 use run::{INTERRUPTED, Run};
 use serde_json::Value;
 
@@ -48,11 +48,12 @@ fn main() -> ExitCode {
 
 /// `client TARGET`: runs a load.
 fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
-    // Before the load, so that its results are not lost if this fails; and before signals are
-    // blocked, because a named pipe has it wait for a reader.
-    let mut output = Output::open(args.results.output.as_deref())?;
     // Before signals are blocked, because it may have to wait for the network.
     let wanted = plan_for_answering(args, target)?;
+    // After that, because it empties the file, and a name may be misspelled. Before the load, so
+    // that its results are not lost if this fails; and before signals are blocked, because a named
+    // pipe has it wait for a reader.
+    let mut output = Output::open(args.results.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
@@ -136,7 +137,9 @@ fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
 
 /// Lowers the number of connections to what the limit of descriptors allows, and prints that.
 fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
-    if let Err(error) = raise_descriptor_limit() {
+    if let Err(error) = raise_descriptor_limit()
+        && !is_quiet
+    {
         print_error(&format!("cannot raise the limit of open descriptors: {error}"));
     }
     let possible = connections_possible(plan.other_descriptors());

@@ -91,6 +91,30 @@ fn an_interrupt_while_closing_does_not_extend_the_time() {
     assert!(report.json["seconds"].as_f64() <= Some(until_closing), "{report:?}");
 }
 
+/// Other connections would send the rest of the messages.
+#[test]
+fn an_interrupt_before_a_reconnect_ends_the_time() {
+    let (closing, arrivals) = mpsc::channel();
+    let closing = Mutex::new(closing);
+    let keeping = ending(move |_| {
+        closing.lock().expect("no panic").send(()).expect("the test waits for it");
+        thread::park();
+    });
+    for limit in [["-n", "5"], ["-d", "1h"]] {
+        let flags = ["-c", "3", "--reconnect-every", "1", "--close", "strict", "--json"];
+        let process = ClientProcess::start(client(keeping, &[&flags[..], &limit].concat()));
+        (0..3).for_each(|_| arrivals.recv_timeout(PATIENCE).expect("a FIN"));
+        let waiting = Instant::now();
+        // The longer this is, the more would be left out.
+        thread::sleep(Duration::from_millis(300));
+        let waited = waiting.elapsed().as_secs_f64();
+        process.signal(Signal::INT);
+        let report = process.report();
+        assert_eq!((report.code, report.number("messages")), (130, 3), "{report:?}");
+        assert!(report.json["seconds"].as_f64() >= Some(waited), "{report:?}");
+    }
+}
+
 #[test]
 fn a_connection_that_the_server_does_not_close_is_replaced() {
     let report = run_json(keeping(), &["-c", "5", "-n", "2", "--reconnect-every", "1"]);

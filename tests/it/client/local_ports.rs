@@ -57,7 +57,7 @@ fn a_client_that_is_connected_to_itself_reports_an_error_and_leaves_the_port() {
     }
 }
 
-const SHORT: &str = "out of local ports: waiting for some to leave TIME_WAIT";
+const SHORT: &str = "out of local ports: waiting for one";
 
 /// On loopback the kernel uses a port again that was in TIME_WAIT for a second.
 #[test]
