@@ -17,6 +17,7 @@ use log::{Log, Metadata, Record};
 
 use crate::net::sys;
 use crate::program::log_batch::{Batch, Line};
+use crate::program::log_filter;
 use crate::program::stream::{Stream, is_descriptor, print_error_within};
 use crate::program::thread;
 
@@ -72,10 +73,7 @@ impl Logger {
         let counts = Arc::<Counts>::default();
         let writer = Writer::open(path, queue, inbox, Arc::clone(&counts))?;
         thread::start("log".to_owned(), 1, move || writer.run())?;
-        // An empty variable is one that is not set.
-        let selected = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-        let selected = selected.as_deref().unwrap_or("info");
-        let filter = env_logger::Builder::new().parse_filters(selected).build();
+        let filter = log_filter::from_environment();
         log::set_max_level(filter.filter());
         let log = ChannelLog { filter, lines, counts: Arc::clone(&counts) };
         log::set_boxed_logger(Box::new(log)).map_err(io::Error::other)?;
@@ -299,13 +297,13 @@ impl Writer {
 mod tests {
     use std::fs;
 
-    use log::Level;
+    use log::{Level, LevelFilter};
 
     use super::*;
 
     /// A log without its writer.
     fn log_alone() -> (ChannelLog, Receiver<Line>) {
-        let filter = env_logger::Builder::new().filter_level(log::LevelFilter::Info).build();
+        let filter = env_logger::Builder::new().filter_level(LevelFilter::Info).build();
         let (lines, queue) = unbounded();
         (ChannelLog { filter, lines, counts: Arc::default() }, queue)
     }

@@ -14,6 +14,8 @@ pub mod limits;
 #[cfg(feature = "program")]
 mod log_batch;
 #[cfg(feature = "program")]
+mod log_filter;
+#[cfg(feature = "program")]
 pub mod logger;
 pub mod printable;
 pub mod proc_file;

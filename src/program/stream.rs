@@ -34,6 +34,8 @@ pub struct Stream {
     file: File,
     /// A regular file takes and gives bytes at once, or fails.
     is_regular: bool,
+    /// The first write empties the file, so that what was in it stays until there is more.
+    replaces: bool,
 }
 
 impl Stream {
@@ -45,12 +47,17 @@ impl Stream {
         Stream::named(path, STDIN, |path| File::open(path))
     }
 
-    /// Creates the file of this path, or truncates it; `-` is standard output.
+    /// Creates the file of this path, or opens it, and replaces what is in it at the first write;
+    /// `-` is standard output.
     ///
     /// # Errors
     /// It cannot be opened.
     pub fn create(path: &Path) -> io::Result<Stream> {
-        Stream::named(path, STDOUT, |path| File::create(path))
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(false);
+        let mut stream = Stream::named(path, STDOUT, |path| options.open(path))?;
+        stream.replaces = stream.is_regular && !is_descriptor(path);
+        Ok(stream)
     }
 
     /// Opens the file of this path, or creates it, and appends to it; `-` is standard output.
@@ -99,7 +106,7 @@ impl Stream {
 
     fn new(file: File) -> io::Result<Stream> {
         let is_regular = file.metadata()?.is_file();
-        Ok(Stream { file, is_regular })
+        Ok(Stream { file, is_regular, replaces: false })
     }
 
     /// Writes some of the bytes, once there is room. Returns how many: 0 if there is none
@@ -108,6 +115,9 @@ impl Stream {
     /// # Errors
     /// It cannot be written to.
     pub fn write_within(&mut self, bytes: &[u8], time: Option<Duration>) -> io::Result<usize> {
+        if std::mem::take(&mut self.replaces) {
+            self.file.set_len(0)?;
+        }
         if self.is_regular {
             return self.file.write(bytes);
         }

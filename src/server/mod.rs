@@ -31,7 +31,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::socket_option::SocketOption;
-use crate::program::limits::{connections_possible, cpus};
+use crate::program::limits::{connections_possible, cpus, descriptors_needed};
 use crate::wire::codec::{Codec, Framing};
 use crate::wire::handler::Handler;
 use acceptor::{Acceptor, Notice};
@@ -272,8 +272,9 @@ fn max_connections(config: &Config) -> io::Result<usize> {
     let needed = 2 * (config.io_threads + 1);
     let possible = connections_possible(needed);
     if possible == 0 {
-        let problem = "the limit of open descriptors (ulimit -n) is too low for the threads alone";
-        return Err(io::Error::other(format!("{problem}: they need {needed}, and some more")));
+        let least = descriptors_needed(1, needed);
+        let problem = "the limit of open descriptors (ulimit -n) is too low for that many threads";
+        return Err(io::Error::other(format!("{problem}: it must be at least {least}")));
     }
     Ok(config.max_connections.map_or(possible, |wanted| wanted.min(possible)))
 }

@@ -20,7 +20,9 @@ use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::Output;
 use reactor_server::load::{Plan, option_warnings};
-use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
+use reactor_server::program::limits::{
+    connections_possible, descriptors_needed, raise_descriptor_limit,
+};
 use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
@@ -93,11 +95,17 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     Ok(conclude(&report, &args.results, false))
 }
 
+/// Results are some 100 KB, so that what is longer, and perhaps never ends, is something else.
+const LONGEST: u64 = 256 * 1024 * 1024;
+
 fn read(path: &Path) -> anyhow::Result<Report> {
     let mut text = Vec::new();
-    Stream::open(path)
-        .and_then(|mut file| file.read_to_end(&mut text))
+    let length = Stream::open(path)
+        .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text))
         .with_context(|| format!("cannot read {}", path.display()))?;
+    if length as u64 > LONGEST {
+        anyhow::bail!("{} is too long for results of client --json", path.display());
+    }
     serde_json::from_slice(&text)
         .map_err(anyhow::Error::from)
         .and_then(Report::checked)
@@ -144,7 +152,8 @@ fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
     }
     let possible = connections_possible(plan.other_descriptors());
     if possible == 0 {
-        anyhow::bail!("the limit of open descriptors (ulimit -n) is too low to connect at all");
+        let needed = descriptors_needed(1, plan.other_descriptors());
+        anyhow::bail!("the limit of open descriptors (ulimit -n) must be at least {needed}");
     }
     if plan.connections > possible && !is_quiet {
         print_error(&format!(

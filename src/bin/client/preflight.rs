@@ -7,6 +7,7 @@ use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit
 use reactor_server::program::proc_file::{number, numbers};
 use reactor_server::program::target::Target;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::cli::LoadArgs;
 use crate::local::is_local;
@@ -43,7 +44,8 @@ pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
     let text = if args.results.json {
-        format!("{:#}\n", serde_json::json!({ "fits": fits, "needs": needs }))
+        let needs: Vec<_> = needs.iter().map(Need::json).collect();
+        format!("{:#}\n", json!({ "fits": fits, "needs": needs }))
     } else {
         let lines: String = needs.iter().map(Need::line).collect();
         format!("{} connections to {}\n{lines}", plan.connections, plan.target)
@@ -56,6 +58,15 @@ impl Need {
     /// What is unknown is no reason to warn.
     fn is_met(&self) -> bool {
         self.available.is_none_or(|available| self.needed <= available)
+    }
+
+    /// A program that applied the fix of what fits could lower a limit, so it has none.
+    fn json(&self) -> Value {
+        let mut json = json!(self);
+        if self.is_met() {
+            json["fix"] = Value::Null;
+        }
+        json
     }
 
     fn line(&self) -> String {

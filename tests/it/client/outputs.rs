@@ -138,6 +138,28 @@ fn a_misspelled_name_leaves_the_last_results_as_they_are() {
 }
 
 #[test]
+fn a_run_that_cannot_start_leaves_the_last_results_as_they_are() {
+    let file = results("outputs-kept-too.json");
+    let before = fs::read(&file).expect("a file");
+    // No process has this number.
+    let words = ["127.0.0.1:9", "--server-pid", "4194304", "-o", &file];
+    let mut command = Command::new(CLIENT);
+    command.args(words);
+    let output = ClientProcess::start(command).output();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(fs::read(&file).expect("a file") == before);
+}
+
+#[test]
+fn what_never_ends_is_refused_as_results() {
+    let mut command = Command::new(CLIENT);
+    command.args(["report", "/dev/zero"]);
+    let output = ClientProcess::start(command).output();
+    let line = "error: /dev/zero is too long for results of client --json\n";
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(1), line));
+}
+
+#[test]
 fn results_are_written_to_descriptors_that_cannot_be_opened() {
     let file = results("outputs-socket.json");
     for path in ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
