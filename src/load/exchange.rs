@@ -111,10 +111,8 @@ impl Exchange {
             Ok(Received::NotYet) => {}
             Ok(Received::Bytes(count)) => {
                 let (schedule, place) = (self.schedule, lane.sequence.place);
-                let mut last_due = None;
                 let on_reply = |reply: Verified| {
                     let due = schedule.map(|schedule| schedule.due(place.into(), reply.index));
-                    last_due = due;
                     self.outcome.add_reply(reply, due, now);
                 };
                 lane.receive(&self.payload, &self.scratch[..count], on_reply)?;
@@ -300,8 +298,12 @@ impl Exchange {
 
     /// A connection is closed after its last reply.
     fn after_close(&self, lane: &Lane, now: Instant) -> NextStep {
-        let continues = self.holds || self.left(lane, now) > 0;
-        if continues { NextStep::Reconnect } else { NextStep::Close }
+        if self.continues(lane, now) { NextStep::Reconnect } else { NextStep::Close }
+    }
+
+    /// Whether another connection continues the sequence of this one when it is closed.
+    pub(crate) fn continues(&self, lane: &Lane, now: Instant) -> bool {
+        self.holds || self.left(lane, now) > 0
     }
 
     /// In an open loop: when the schedule's time for the message last answered is over. That is

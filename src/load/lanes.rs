@@ -228,9 +228,13 @@ impl Lanes {
     /// Ends the outcome here: the load was told to stop. The time that counts is over already
     /// if all that is left to do is to close.
     pub(crate) fn interrupt(&mut self, now: Instant) {
-        let mut is_closing = !self.lanes.is_empty() && self.opener.waiting.is_empty();
-        self.for_each(|lane| is_closing &= lane.state == LaneState::Closing);
-        self.exchange.interrupt(now, is_closing);
+        let mut is_over = !self.lanes.is_empty() && self.opener.waiting.is_empty();
+        for token in self.lanes.tokens().collect::<Vec<_>>() {
+            is_over &= self.lanes.get_mut(token).is_some_and(|lane| {
+                lane.state == LaneState::Closing && !self.exchange.continues(lane, now)
+            });
+        }
+        self.exchange.interrupt(now, is_over);
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.close(token);
         }

@@ -11,8 +11,8 @@
 //! | 6 | `lanes` | the connections of a thread: opened, watched, timed out, closed |
 //! | 5 | `exchange`, `mail` | send, receive, verify, send on; what threads tell each other |
 //! | 4 | `outcome` | results |
-//! | 3 | `lane` | one connection |
-//! | 2 | `opener`, `payload` | opens connections; the bytes of messages |
+//! | 3 | `lane`, `opener` | one connection; opens connections |
+//! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
 //! | 0 | `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
 
@@ -29,6 +29,7 @@ mod plan;
 mod progress;
 mod schedule;
 mod sequence;
+mod socket_options;
 mod sources;
 mod stage;
 
@@ -47,10 +48,11 @@ use payload::Payload;
 use progress::ProgressCounters;
 use schedule::Start;
 
-pub use opener::{MAX_CONNECTING, option_warnings};
+pub use opener::MAX_CONNECTING;
 pub use outcome::{Connections, Outcome};
 pub use plan::{Close, Plan, Verify};
 pub use progress::Progress;
+pub use socket_options::option_warnings;
 pub use sources::{Sources, port_range};
 pub use stage::Stage;
 

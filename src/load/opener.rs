@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -11,8 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::load::failure::Failure;
 use crate::load::plan::Plan;
 use crate::load::sequence::Sequence;
-use crate::net::socket_option::SocketOption;
-use crate::net::sys;
+use crate::load::socket_options;
 
 /// Opens the connections of one thread.
 #[derive(Debug)]
@@ -24,8 +22,10 @@ pub(crate) struct Opener {
     pub(crate) began: Instant,
     /// How many of the planned connections were tried.
     tried: usize,
-    /// How many sockets were created, which choose the source of the next.
-    sockets: u64,
+    /// How many connections took their source in turn, which chooses that of the next.
+    turns: u64,
+    /// How many sources are skipped, because they had no port free.
+    skipped: u64,
     /// How many connections are being opened.
     pub(crate) connecting: usize,
     /// The sequences that wait for a connection: those whose last one is closed, or that
@@ -44,12 +44,14 @@ pub(crate) struct Opener {
 pub(crate) enum Attempt {
     Started(TcpStream, Sequence),
     Failed(Failure, Sequence),
-    /// No local port is free. It is tried again later.
+    /// No local port is free on the sources that were tried. It is tried again later.
     Postponed,
 }
 
-/// How long after a shortage of local ports the next try follows. A try that finds none has
-/// searched all of them.
+/// How many sources are tried for one connection. The kernel searches all ports of a source that
+/// has none free, and meanwhile the thread receives nothing.
+const MOST_TRIED: u64 = 16;
+/// How long after a try that finds no port on these sources the next one follows.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long a load waits without one port coming free. The kernel keeps the port of a
 /// closed connection for a minute, in TIME_WAIT.
@@ -67,7 +69,8 @@ impl Opener {
             number,
             began,
             tried: 0,
-            sockets: 0,
+            turns: 0,
+            skipped: 0,
             connecting: 0,
             waiting: VecDeque::new(),
             retry_at: began,
@@ -101,7 +104,7 @@ impl Opener {
         is_idle && self.tried == self.plan.connections
     }
 
-    /// Starts to open the next connection, from the next source.
+    /// Starts to open the next connection, from the next source that has a port free.
     pub(crate) fn open_next(&mut self) -> Attempt {
         let waiting = self.waiting.pop_front();
         let sequence = waiting.unwrap_or_else(|| Sequence::new(self.take_number()));
@@ -145,18 +148,28 @@ impl Opener {
         self.number + self.tried * self.plan.threads
     }
 
-    /// Starts to connect from the next source.
+    /// Starts to connect from the next source, or from another if that one has no port free.
     fn connect(&mut self) -> Result<TcpStream, Failure> {
-        let socket = self.number as u64 + self.sockets * self.plan.threads as u64;
-        self.sockets += 1;
-        connect(self.plan.target, self.plan.sources.nth(socket))
+        let (target, sources) = (self.plan.target, &self.plan.sources);
+        let turn = self.number as u64 + self.turns * self.plan.threads as u64;
+        let mut others = 1..sources.count().min(MOST_TRIED);
+        let mut result = connect(target, sources.nth(turn + self.skipped));
+        while let (Err(Failure::NoPort(_)), Some(other)) = (&result, others.next()) {
+            result = connect(target, sources.nth(turn + self.skipped + other));
+        }
+        match result {
+            // The next try begins with other sources, if there are more.
+            Err(Failure::NoPort(_)) => self.skipped += MOST_TRIED,
+            _ => self.turns += 1,
+        }
+        result
     }
 }
 
 /// Starts to connect a non-blocking socket.
 fn connect(target: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, Failure> {
     let socket = socket(target).map_err(Failure::Connect)?;
-    set_options(&socket, source.is_some());
+    socket_options::set(&socket, source.is_some());
     if let Some(source) = source {
         socket.bind(&source.into()).map_err(|error| match error.kind() {
             // The kernel chose a port on binding, because it cannot do so later.
@@ -181,39 +194,6 @@ fn connect(target: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, 
 fn socket(target: SocketAddr) -> io::Result<Socket> {
     let domain = Domain::for_address(target);
     Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
-}
-
-/// Sets the options of a socket that connects, perhaps from a source address.
-fn set_options(socket: &Socket, has_source: bool) -> [SocketOption; 3] {
-    let choose_port = || sys::choose_port_on_connecting(socket.as_fd());
-    [
-        SocketOption::new(
-            "TCP_NODELAY",
-            socket.set_tcp_nodelay(true),
-            "messages may wait 40 ms or more for the server to acknowledge earlier ones",
-        ),
-        // Urgent bytes are bytes of the stream: to be verified, or too many.
-        SocketOption::new(
-            "SO_OOBINLINE",
-            socket.set_out_of_band_inline(true),
-            "bytes that the server sends as urgent are not verified",
-        ),
-        // A port that the kernel chose on binding could not be used for another peer.
-        SocketOption::new(
-            "IP_BIND_ADDRESS_NO_PORT",
-            if has_source { choose_port() } else { Ok(()) },
-            "each source address has ports for fewer connections",
-        ),
-    ]
-}
-
-/// Returns a warning for each option that the kernel refuses to set on the sockets of this
-/// plan. The load runs without it.
-pub fn option_warnings(plan: &Plan) -> Vec<String> {
-    // If there can be no socket at all, the connections say why.
-    let Ok(socket) = socket(plan.target) else { return Vec::new() };
-    let options = set_options(&socket, plan.sources.count() > 0);
-    options.iter().filter_map(SocketOption::warning).collect()
 }
 
 /// Whether this machine has an address to reach the target from. Without one the error is the

@@ -1,9 +1,11 @@
 //! The source addresses of connections.
 
-use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::ops::RangeInclusive;
+
+use crate::net::address::scope;
+use crate::program::proc_file::numbers;
 
 /// The source addresses of connections, which use them in turn.
 ///
@@ -47,11 +49,7 @@ impl Sources {
 
     /// One address, with its scope.
     pub fn one(address: SocketAddr) -> Sources {
-        let scope = match address {
-            SocketAddr::V4(_) => 0,
-            SocketAddr::V6(address) => address.scope_id(),
-        };
-        Sources(vec![Span { first: address.ip(), scope, count: 1 }])
+        Sources(vec![Span { first: address.ip(), scope: scope(address), count: 1 }])
     }
 
     /// Adds other sources after these.
@@ -121,8 +119,8 @@ const DEFAULT_PORTS: RangeInclusive<u16> = 32768..=60999;
 
 /// The ports that the kernel chooses for connections, or `None` if they cannot be read.
 pub fn port_range() -> Option<RangeInclusive<u16>> {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut ports = text.split_whitespace().map_while(|port| port.parse().ok());
+    let ports = numbers("/proc/sys/net/ipv4/ip_local_port_range");
+    let mut ports = ports.into_iter().map_while(|port| u16::try_from(port).ok());
     Some(ports.next()?..=ports.next()?)
 }
 

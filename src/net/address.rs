@@ -15,11 +15,16 @@ pub(crate) struct Address {
 /// A client that reaches an IPv6 socket over IPv4 has its IPv4 address.
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {
-        let scope = match address {
-            SocketAddr::V4(_) => 0,
-            SocketAddr::V6(address) => address.scope_id(),
-        };
-        Address { ip: address.ip().to_canonical(), port: address.port(), scope }
+        let (ip, port) = (address.ip().to_canonical(), address.port());
+        Address { ip, port, scope: scope(address) }
+    }
+}
+
+/// Returns the number of the interface that a link-local address belongs to, or 0.
+pub(crate) fn scope(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
     }
 }
 

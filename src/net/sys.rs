@@ -132,14 +132,7 @@ pub(crate) fn wake_on_time() {
 /// one port serves connections to many peers.
 #[cfg(feature = "load")]
 pub(crate) fn choose_port_on_connecting(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let yes: libc::c_int = 1;
-    let (level, name) = (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
-    let length = size_of_val(&yes) as libc::socklen_t;
-    // SAFETY: the kernel reads `length` bytes of `yes`.
-    check(unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const yes).cast(), length)
-    })
-    .map(drop)
+    set_option(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
 /// Waits until one of these events of a descriptor (`POLLIN`, `POLLOUT`) or an error is there.
@@ -222,6 +215,18 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
         .as_socket()
         .ok_or_else(|| io::Error::other("accepted a socket that is not of the internet"))?;
     Ok((socket, plain(address)))
+}
+
+/// Sets an option that is a number.
+pub(crate) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let (from, length) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+    // SAFETY: the kernel reads `length` bytes of `value`.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, from, length) }).map(drop)
 }
 
 /// How many connections wait to be accepted. A sandbox may not say.

@@ -1,10 +1,11 @@
 //! The limits that may be the cause of an error, as `/proc` and the cgroups list them.
 
 use std::fmt;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::program::cgroup;
+use crate::program::proc_file::{field, number, numbers, text};
 use crate::program::thread::NotStarted;
 
 /// Adds the limits that may be the cause to an error that there are no threads or no
@@ -45,16 +46,15 @@ const MAPPINGS: u64 = 6;
 
 /// The limits that do not leave room for this many threads, as far as is known.
 fn limits_of_threads(wanted: u64) -> Vec<Limit> {
-    let status = read("/proc/self/status");
-    // The kernel counts the threads of the user in all containers, so how many there are is
-    // not known here.
+    let status = text("/proc/self/status");
+    // The kernel counts the threads of the user in all containers, so how many there are, and
+    // whether it is short, is not known here.
     let of_user = limit_of_process("ulimit -u", "processes").filter(|_| !is_exempt(&status));
-    let mut limits = Vec::from_iter(of_user);
-    limits.extend(limit_of_cgroup(Path::new("/"), wanted));
-    let loads = read("/proc/loadavg");
+    let mut limits = Vec::from_iter(limit_of_cgroup(Path::new("/"), wanted));
+    let loads = text("/proc/loadavg");
     let all_threads = loads.split([' ', '/']).nth(4).and_then(|text| text.parse().ok());
     let memory = field(&status, "VmSize:").and_then(|size| size.parse().ok());
-    let mappings = read("/proc/self/maps").lines().count() as u64;
+    let mappings = text("/proc/self/maps").lines().count() as u64;
     let counted = [
         (setting("kernel.threads-max"), all_threads, wanted),
         (setting("kernel.pid_max"), all_threads, wanted),
@@ -64,7 +64,8 @@ fn limits_of_threads(wanted: u64) -> Vec<Limit> {
     limits.extend(counted.into_iter().filter_map(|(limit, used, more)| {
         limit.filter(|limit| used.is_some_and(|used| used + more > limit.value))
     }));
-    limits
+    // Where another limit explains the error, this one would only distract.
+    if limits.is_empty() { Vec::from_iter(of_user) } else { limits }
 }
 
 fn in_kib(limit: Limit) -> Limit {
@@ -73,19 +74,24 @@ fn in_kib(limit: Limit) -> Limit {
 
 /// A limit of this process, unless it is unlimited.
 fn limit_of_process(name: &'static str, what: &str) -> Option<Limit> {
-    let limits = read("/proc/self/limits");
+    let limits = text("/proc/self/limits");
     let value = field(&limits, &format!("Max {what} "))?.parse().ok()?;
     Some(Limit { name, value, note: "" })
 }
 
 /// A setting of the kernel, by its name for `sysctl`.
 fn setting(name: &'static str) -> Option<Limit> {
-    let value = number(&Path::new("/proc/sys").join(name.replace('.', "/")))?;
+    let value = number(Path::new("/proc/sys").join(name.replace('.', "/")))?;
     Some(Limit { name, value, note: "" })
 }
 
-/// Returns whether the process may start more threads than `ulimit -u`.
+/// Returns whether the process may start more threads than `ulimit -u`. In a user namespace of
+/// its own it may not, whatever its capabilities there.
 fn is_exempt(status: &str) -> bool {
+    const ALL_USERS: [u64; 3] = [0, 0, 4_294_967_295];
+    if numbers("/proc/self/uid_map") != ALL_USERS {
+        return false;
+    }
     const CAP_SYS_ADMIN: u64 = 1 << 21;
     const CAP_SYS_RESOURCE: u64 = 1 << 24;
     let capabilities = field(status, "CapEff:").map(|text| u64::from_str_radix(text, 16));
@@ -95,46 +101,19 @@ fn is_exempt(status: &str) -> bool {
 /// The lowest limit of the cgroup that this process is in, and of those around it, that
 /// does not leave room for this many threads.
 fn limit_of_cgroup(root: &Path, wanted: u64) -> Option<Limit> {
-    let own = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let folders: Vec<_> = own.lines().filter_map(folder_of_cgroup).collect();
     let limit_of = |folder: &Path| {
-        let number = |file| number(&root.join(folder).join(file));
-        let (most, used) = (number("pids.max")?, number("pids.current")?);
+        let (most, used) = (number(folder.join("pids.max"))?, number(folder.join("pids.current"))?);
         (used + wanted > most).then_some(most)
     };
-    let all = folders.iter().flat_map(|folder| folder.ancestors());
-    let value = all.filter_map(limit_of).min()?;
+    let folders = cgroup::folders(root, "pids");
+    let value = folders.iter().filter_map(|folder| limit_of(folder)).min()?;
     Some(Limit { name: "pids.max", value, note: " (systemd: TasksMax=)" })
-}
-
-/// The folder of a cgroup that limits threads, from its line in `/proc/self/cgroup`.
-fn folder_of_cgroup(line: &str) -> Option<PathBuf> {
-    let mut parts = line.splitn(3, ':').skip(1);
-    let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
-    match controllers {
-        "" => Some(Path::new("sys/fs/cgroup").join(path)),
-        "pids" => Some(Path::new("sys/fs/cgroup/pids").join(path)),
-        _ => None,
-    }
-}
-
-/// The word behind `name`, at the beginning of a line.
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()
-}
-
-fn number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// A file of `/proc`, which a sandbox may not have.
-fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn an_error_for_want_of_descriptors_names_their_limit() {

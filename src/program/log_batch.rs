@@ -33,20 +33,25 @@ impl Line {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
-    /// Where each line ends.
-    ends: Vec<usize>,
+    /// Where each line ends, and how many of the lines that were logged it accounts for.
+    ends: Vec<(usize, u64)>,
     written: usize,
 }
 
 impl Batch {
-    /// Formats a line. Only lines other than `info` carry their level.
+    /// Adds a line that was logged.
     pub(crate) fn push(&mut self, line: &Line) {
-        self.push_uncounted(line);
-        self.ends.push(self.bytes.len());
+        self.push_for(line, 1);
     }
 
-    /// As [`push`](Self::push), for a line that is not among those that were logged.
-    pub(crate) fn push_uncounted(&mut self, line: &Line) {
+    /// Adds a line that reports how many lines were dropped.
+    pub(crate) fn push_dropped(&mut self, count: u64) {
+        let text = format!("{count} log lines were dropped");
+        self.push_for(&Line::new(Level::Warn, text), count);
+    }
+
+    /// Formats a line. Only lines other than `info` carry their level.
+    fn push_for(&mut self, line: &Line, accounts_for: u64) {
         let at = DateTime::<Local>::from(line.at).format("%Y-%m-%d %H:%M:%S%.3f");
         let level = match line.level {
             Level::Info => String::new(),
@@ -54,11 +59,7 @@ impl Batch {
         };
         // Writing to memory cannot fail.
         let _ = writeln!(self.bytes, "{at} {level}{}", line.text);
-    }
-
-    /// Ends the line that is the last one in the file, before all others.
-    pub(crate) fn break_line(&mut self) {
-        self.bytes.push(b'\n');
+        self.ends.push((self.bytes.len(), accounts_for));
     }
 
     pub(crate) fn is_written(&self) -> bool {
@@ -80,14 +81,15 @@ impl Batch {
         }
     }
 
-    /// Returns how many lines are not written, or only in part.
-    pub(crate) fn lines_left(&self) -> usize {
-        self.ends.iter().filter(|&&end| end > self.written).count()
+    /// Returns how many of the lines that were logged are neither written whole nor reported
+    /// as dropped in a line that is.
+    pub(crate) fn unaccounted(&self) -> u64 {
+        self.ends.iter().filter(|(end, _)| *end > self.written).map(|(_, lines)| lines).sum()
     }
 
-    /// Has the line that is written in part be written whole, to another file.
+    /// Starts the line that is written in part again, for another file.
     pub(crate) fn rewind(&mut self) {
-        let whole = self.ends.iter().rfind(|&&end| end <= self.written);
-        self.written = whole.copied().unwrap_or(0);
+        let whole = self.ends.iter().rfind(|(end, _)| *end <= self.written);
+        self.written = whole.map_or(0, |(end, _)| *end);
     }
 }

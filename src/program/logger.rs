@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{
-    Receiver, RecvError, RecvTimeoutError, Sender, bounded, select, unbounded,
+    Receiver, RecvError, RecvTimeoutError, Sender, after, bounded, never, select, unbounded,
 };
-use log::{Level, Log, Metadata, Record};
+use log::{Log, Metadata, Record};
 
 use crate::net::sys;
 use crate::program::log_batch::{Batch, Line};
-use crate::program::stream::{self, Stream};
+use crate::program::log_filter;
+use crate::program::stream::{Stream, is_descriptor, print_error_within};
 use crate::program::thread;
 
 /// How many bytes of lines may wait: the open and the close lines of 100,000 connections that
@@ -32,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(2);
 /// If more bytes than this have waited, their memory is returned to the kernel.
 const BURST: usize = 1 << 20;
+/// How long no line arrives before that: threads that allocate meanwhile have to wait for it.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Controls the log of this process.
 #[derive(Debug, Clone)]
@@ -70,10 +73,7 @@ impl Logger {
         let counts = Arc::<Counts>::default();
         let writer = Writer::open(path, queue, inbox, Arc::clone(&counts))?;
         thread::start("log".to_owned(), 1, move || writer.run())?;
-        // An empty variable is one that is not set.
-        let selected = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-        let selected = selected.as_deref().unwrap_or("info");
-        let filter = env_logger::Builder::new().parse_filters(selected).build();
+        let filter = log_filter::from_environment();
         log::set_max_level(filter.filter());
         let log = ChannelLog { filter, lines, counts: Arc::clone(&counts) };
         log::set_boxed_logger(Box::new(log)).map_err(io::Error::other)?;
@@ -93,7 +93,8 @@ impl Logger {
         let request = Request::End(Instant::now() + timeout, done);
         let is_sent = self.requests.send_timeout(request, timeout).is_ok();
         if !is_sent || is_done.recv_timeout(timeout + GRACE).is_err() {
-            tell("error: the log does not end: the system does not finish writing it");
+            let line = "error: the log does not end: the system does not finish writing it";
+            print_error_within(line, Duration::ZERO);
         }
     }
 
@@ -137,6 +138,8 @@ struct Writer {
     requests: Receiver<Request>,
     path: Option<PathBuf>,
     output: Stream,
+    /// The last line in the file has no end, and is none of the batch.
+    is_cut: bool,
     batch: Batch,
     counts: Arc<Counts>,
     dropped_reported: u64,
@@ -152,13 +155,20 @@ impl Writer {
         counts: Arc<Counts>,
     ) -> io::Result<Writer> {
         let output = path.map_or_else(Stream::stderr, Stream::append)?;
-        let mut batch = Batch::default();
-        if path.is_some_and(|path| !stream::is_descriptor(path) && output.is_cut(path)) {
-            batch.break_line();
-        }
+        let is_cut = path.is_some_and(|path| !is_descriptor(path) && output.is_cut(path));
         let path = path.map(Path::to_owned);
-        let (dropped_reported, most_waiting) = (0, 0);
-        Ok(Writer { lines, requests, path, output, batch, counts, dropped_reported, most_waiting })
+        let (batch, dropped_reported, most_waiting) = Default::default();
+        Ok(Writer {
+            lines,
+            requests,
+            path,
+            output,
+            is_cut,
+            batch,
+            counts,
+            dropped_reported,
+            most_waiting,
+        })
     }
 
     fn run(mut self) {
@@ -179,10 +189,11 @@ impl Writer {
     /// meanwhile, if any. It is an error that nobody is left to send one.
     fn step(&mut self) -> Result<Option<Request>, RecvError> {
         if self.batch.is_written() {
-            self.return_memory();
+            let quiet = if self.most_waiting > BURST { after(QUIET) } else { never() };
             return select! {
                 recv(self.lines) -> line => line.map(|line| { self.take(line); None }),
                 recv(self.requests) -> request => request.map(Some),
+                recv(quiet) -> _ => { self.return_memory(); Ok(None) }
             };
         }
         let pause = if self.write(PAUSE).is_ok() { Duration::ZERO } else { PAUSE };
@@ -203,15 +214,16 @@ impl Writer {
         }
         let dropped = self.counts.dropped.load(Relaxed);
         if dropped != self.dropped_reported {
-            let text = format!("{} log lines were dropped", dropped - self.dropped_reported);
-            self.batch.push_uncounted(&Line::new(Level::Warn, text));
+            self.batch.push_dropped(dropped - self.dropped_reported);
             self.dropped_reported = dropped;
         }
     }
 
     /// Writes what there is room for within this time.
     fn write(&mut self, time: Duration) -> io::Result<()> {
-        match self.output.write_within(self.batch.rest(), Some(time)) {
+        let bytes = if self.is_cut { b"\n" } else { self.batch.rest() };
+        match self.output.write_within(bytes, Some(time)) {
+            Ok(count) if self.is_cut => self.is_cut = count == 0,
             Ok(count) => self.batch.advance(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -220,12 +232,12 @@ impl Writer {
     }
 
     fn reopen(&mut self) {
-        let Some(path) = self.path.as_deref().filter(|path| !stream::is_descriptor(path)) else {
-            return;
-        };
+        // It may have been a link to a descriptor, and be a file now.
+        let Some(path) = self.path.as_deref().filter(|path| !is_descriptor(path)) else { return };
         match Stream::append(path) {
             Ok(output) => {
                 if !output.is_same(&self.output) {
+                    self.is_cut = output.is_cut(path);
                     self.batch.rewind();
                 }
                 self.output = output;
@@ -258,41 +270,40 @@ impl Writer {
         !self.batch.is_written()
     }
 
-    /// Drops the lines that are left and tells standard error, unless that is the log.
+    /// Drops the lines that are left, and tells standard error, unless that is the log.
     fn give_up(&mut self, failure: Option<io::Error>) {
-        let lost = self.batch.lines_left() + self.lines.len();
-        self.counts.dropped.fetch_add(lost as u64, Relaxed);
+        let lost = self.unaccounted();
         if !Stream::stderr().is_ok_and(|stderr| stderr.is_same(&self.output)) {
             let reason = failure.map_or("nobody reads them".to_owned(), |error| error.to_string());
-            tell(&format!("error: {lost} log lines were not written: {reason}"));
+            let line = format!("error: {lost} log lines were not written: {reason}");
+            print_error_within(&line, Duration::ZERO);
         }
     }
 
-    /// Returns the memory of a burst of lines to the kernel once it is over.
+    /// Returns how many lines are neither in the log nor reported there as dropped.
+    fn unaccounted(&self) -> u64 {
+        let unreported = self.counts.dropped.load(Relaxed) - self.dropped_reported;
+        self.batch.unaccounted() + self.lines.len() as u64 + unreported
+    }
+
+    /// Returns the memory of a burst of lines to the kernel.
     fn return_memory(&mut self) {
-        if self.most_waiting > BURST && self.lines.is_empty() {
-            self.most_waiting = 0;
-            sys::give_back_free_pages();
-        }
+        self.most_waiting = 0;
+        sys::give_back_free_pages();
     }
-}
-
-/// Writes a line to standard error if there is room, and never waits.
-fn tell(line: &str) {
-    let line = format!("{line}\n");
-    let _ = Stream::stderr()
-        .and_then(|mut stderr| stderr.write_within(line.as_bytes(), Some(Duration::ZERO)));
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use log::{Level, LevelFilter};
+
     use super::*;
 
     /// A log without its writer.
     fn log_alone() -> (ChannelLog, Receiver<Line>) {
-        let filter = env_logger::Builder::new().filter_level(log::LevelFilter::Info).build();
+        let filter = env_logger::Builder::new().filter_level(LevelFilter::Info).build();
         let (lines, queue) = unbounded();
         (ChannelLog { filter, lines, counts: Arc::default() }, queue)
     }
@@ -321,12 +332,46 @@ mod tests {
         assert_eq!((queue.len(), log.counts.dropped.load(Relaxed)), (200_000, 0));
     }
 
+    /// A log with a writer to this file that runs when it is told to.
+    fn log_to(path: &Path) -> (ChannelLog, Writer) {
+        let (log, queue) = log_alone();
+        let counts = Arc::clone(&log.counts);
+        (log, Writer::open(Some(path), queue, bounded(0).1, counts).unwrap())
+    }
+
+    fn new_path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("logger-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn lines_that_were_dropped_and_lines_that_wait_are_all_counted_at_the_end() {
+        let (log, mut writer) = log_to(Path::new("/dev/full"));
+        let (text, logged) = ("x".repeat(10_000), 5_000);
+        (0..logged).for_each(|_| write(&log, &text));
+        assert!(log.counts.dropped.load(Relaxed) > 0, "there is no bound");
+        writer.end(Instant::now() + Duration::from_millis(10));
+        assert_eq!(writer.unaccounted(), logged);
+    }
+
+    #[test]
+    fn a_line_that_is_cut_in_another_file_is_ended_when_the_log_is_reopened() {
+        let path = new_path("cut");
+        let (log, mut writer) = log_to(&path);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "half a line").unwrap();
+        writer.reopen();
+        write(&log, "whole");
+        writer.end(Instant::now() + Duration::from_secs(20));
+        let written = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let lines: Vec<_> = written.lines().collect();
+        assert!(lines[0] == "half a line" && lines[1].ends_with(" whole"), "{written}");
+    }
+
     #[test]
     fn what_is_not_written_is_counted_when_the_bound_is_reached() {
-        let (log, queue) = log_alone();
-        let path = std::env::temp_dir().join(format!("logger-{}", std::process::id()));
-        let (_requests, inbox) = bounded(1);
-        let mut writer = Writer::open(Some(&path), queue, inbox, Arc::clone(&log.counts)).unwrap();
+        let path = new_path("bound");
+        let (log, mut writer) = log_to(&path);
         let (text, logged) = ("x".repeat(10_000), 5_000);
         (0..logged).for_each(|_| write(&log, &text));
         let dropped = log.counts.dropped.load(Relaxed);

@@ -1,19 +1,24 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
 //! streams that are written whole, signals as values, units, targets and variables of the command
-//! line, text of others made printable, limits and CPU time of a process, threads by name.
+//! line, text of others made printable, limits, control groups and CPU time of a process, numbers
+//! of `/proc`, threads by name.
 
 pub mod cause;
+pub mod cgroup;
+#[cfg(feature = "program")]
+pub mod command_line;
 pub mod cpu;
 #[cfg(feature = "program")]
 pub mod framing;
-#[cfg(feature = "program")]
-pub mod help;
 pub mod limits;
 #[cfg(feature = "program")]
 mod log_batch;
 #[cfg(feature = "program")]
+mod log_filter;
+#[cfg(feature = "program")]
 pub mod logger;
 pub mod printable;
+pub mod proc_file;
 pub mod signals;
 #[cfg(feature = "program")]
 pub mod stream;

@@ -20,7 +20,7 @@ pub fn printable(line: &str) -> String {
 fn acts(character: char) -> bool {
     let is_format = matches!(
         character,
-        '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     );
     is_format || character.is_control()
 }
@@ -33,6 +33,7 @@ mod tests {
     fn what_acts_is_escaped_and_what_shows_is_not() {
         assert_eq!(printable("\x1b[31mred\n"), "\\u001b[31mred\\u000a");
         assert_eq!(printable("\u{9b}2J \u{202e}txt.exe\u{7f}"), "\\u009b2J \\u202etxt.exe\\u007f");
+        assert_eq!(printable("a\u{61c}b\u{200f}"), "a\\u061cb\\u200f");
         for text in ["", "p99>5ms", "C:\\temp \"a\"", "größe µs 日本 👩‍🔬 שלום"] {
             assert_eq!(printable(text), text);
         }

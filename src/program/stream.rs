@@ -34,6 +34,8 @@ pub struct Stream {
     file: File,
     /// A regular file takes and gives bytes at once, or fails.
     is_regular: bool,
+    /// The first write empties the file, so that what was in it stays until there is more.
+    replaces: bool,
 }
 
 impl Stream {
@@ -45,12 +47,17 @@ impl Stream {
         Stream::named(path, STDIN, |path| File::open(path))
     }
 
-    /// Creates the file of this path, or truncates it; `-` is standard output.
+    /// Creates the file of this path, or opens it, and replaces what is in it at the first write;
+    /// `-` is standard output.
     ///
     /// # Errors
     /// It cannot be opened.
     pub fn create(path: &Path) -> io::Result<Stream> {
-        Stream::named(path, STDOUT, |path| File::create(path))
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(false);
+        let mut stream = Stream::named(path, STDOUT, |path| options.open(path))?;
+        stream.replaces = stream.is_regular && !is_descriptor(path);
+        Ok(stream)
     }
 
     /// Opens the file of this path, or creates it, and appends to it; `-` is standard output.
@@ -99,7 +106,7 @@ impl Stream {
 
     fn new(file: File) -> io::Result<Stream> {
         let is_regular = file.metadata()?.is_file();
-        Ok(Stream { file, is_regular })
+        Ok(Stream { file, is_regular, replaces: false })
     }
 
     /// Writes some of the bytes, once there is room. Returns how many: 0 if there is none
@@ -108,6 +115,9 @@ impl Stream {
     /// # Errors
     /// It cannot be written to.
     pub fn write_within(&mut self, bytes: &[u8], time: Option<Duration>) -> io::Result<usize> {
+        if std::mem::take(&mut self.replaces) {
+            self.file.set_len(0)?;
+        }
         if self.is_regular {
             return self.file.write(bytes);
         }
@@ -158,10 +168,17 @@ impl Write for Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.is_regular {
-            sys::wait_for(self.file.as_fd(), libc::POLLIN, None)?;
+        if self.is_regular {
+            return self.file.read(buffer);
         }
-        self.file.read(buffer)
+        loop {
+            sys::wait_for(self.file.as_fd(), libc::POLLIN, None)?;
+            match self.file.read(buffer) {
+                // Another process that shares it was faster.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
     }
 }
 
@@ -183,7 +200,8 @@ fn descriptor_named(path: &Path, dash: RawFd) -> Option<RawFd> {
             "/dev/stdout" => return Some(STDOUT),
             "/dev/stderr" => return Some(STDERR),
             name => {
-                let folders = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"];
+                let own = format!("/proc/{}/fd/", std::process::id());
+                let folders = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/", &own];
                 let number = folders.iter().find_map(|folder| name.strip_prefix(folder));
                 if let Some(number) = number {
                     return number.parse().ok();
@@ -200,4 +218,49 @@ fn descriptor_named(path: &Path, dash: RawFd) -> Option<RawFd> {
 pub fn print_error(line: &str) {
     let line = printable(line) + "\n";
     let _ = Stream::stderr().and_then(|mut stderr| stderr.write_all(line.as_bytes()));
+}
+
+/// As [`print_error`], but gives up if there is no room within this time.
+pub fn print_error_within(line: &str, time: Duration) {
+    let line = printable(line) + "\n";
+    let _ = Stream::stderr().and_then(|mut it| it.write_within(line.as_bytes(), Some(time)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::thread;
+
+    /// Each byte wakes all of them, and only one of them gets it.
+    #[test]
+    fn several_readers_of_a_non_blocking_pipe_wait_for_its_end() {
+        const BYTES: usize = 5000;
+        let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).expect("a pipe");
+        let count = AtomicUsize::new(0);
+        let read_all = |reader| -> io::Result<()> {
+            let mut stream = Stream::new(File::from(reader))?;
+            while stream.read(&mut [0])? > 0 {
+                count.fetch_add(1, Relaxed);
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let readers = [(); 8].map(|()| {
+                let reader = reader.try_clone().expect("another");
+                scope.spawn(|| read_all(reader))
+            });
+            let mut writer = Stream::new(File::from(writer)).expect("a stream");
+            for written in 0..BYTES {
+                writer.write_all(b"x").expect("there is room");
+                while count.load(Relaxed) == written && !readers.iter().all(|it| it.is_finished()) {
+                    thread::yield_now();
+                }
+            }
+            drop(writer);
+            readers.into_iter().for_each(|it| it.join().expect("no panic").expect("no error"));
+        });
+        assert_eq!(count.into_inner(), BYTES);
+    }
 }

@@ -37,8 +37,8 @@ pub(crate) struct Acceptor<S> {
     round_robin: RoundRobin,
     seats: Arc<Seats>,
     pause: Option<Pause>,
-    /// Accepting goes on, and what is accepted had to wait.
-    catching_up: bool,
+    /// Accepting goes on after this pause, and what is accepted had to wait.
+    catching_up: Option<Pause>,
     /// Of seats.
     full: Shortage,
     /// Of descriptors or memory.
@@ -187,7 +187,7 @@ impl<S> Acceptor<S> {
                     drop(seat);
                     match accept_error(&error) {
                         AcceptError::NotYet => {
-                            self.catching_up = false;
+                            self.catching_up = None;
                             return Ok(());
                         }
                         AcceptError::Retry => self.server.stats().acceptor.retries.add(1),
@@ -206,8 +206,10 @@ impl<S> Acceptor<S> {
         self.log.accepted(socket.as_raw_fd(), address);
         let opened = self.server.stats().nanoseconds();
         self.server.stats().count_accept(opened);
-        if self.catching_up {
-            self.shortages().for_each(Shortage::count_accepted);
+        match self.catching_up {
+            Some(Pause::Full) => self.full.count_accepted(),
+            Some(Pause::Exhausted(_)) => self.exhausted.count_accepted(),
+            None => {}
         }
         let socket = TcpStream::from(socket);
         let newcomer = Newcomer { socket, address, opened, log: self.log, seat };
@@ -249,21 +251,18 @@ impl<S> Acceptor<S> {
         if !is_over {
             return Ok(());
         }
-        (self.pause, self.catching_up) = (None, true);
+        self.catching_up = self.pause.take();
         let now = Instant::now();
-        self.shortages().for_each(|shortage| shortage.resume(now));
+        self.full.resume(now);
+        self.exhausted.resume(now);
         self.watch(Interest::READABLE)?;
         // What waits, and so had to wait, is told apart from what arrives later.
         self.accept(BATCH)
     }
 
-    fn shortages(&mut self) -> impl Iterator<Item = &mut Shortage> {
-        [&mut self.full, &mut self.exhausted].into_iter()
-    }
-
     /// Logs what is due by now of shortages that last or are over.
     fn tell_of_shortages(&mut self) {
-        if self.full.next().or(self.exhausted.next()).is_none() {
+        if self.full.next_line().or(self.exhausted.next_line()).is_none() {
             return;
         }
         let (now, listener) = (Instant::now(), &self.listener);
@@ -358,7 +357,7 @@ impl<S> Acceptor<S> {
             Some(Pause::Exhausted(until)) => Some(until),
             _ => None,
         };
-        let lines = [self.full.next(), self.exhausted.next()];
+        let lines = [self.full.next_line(), self.exhausted.next_line()];
         let next = [pause, self.end_by].into_iter().chain(lines).flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }

@@ -1,21 +1,32 @@
 //! The options of the listener, which accepted sockets inherit.
 
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use socket2::{Socket, TcpKeepalive};
+use socket2::Socket;
 
 use crate::net::socket_option::SocketOption;
+use crate::net::sys;
 use crate::server::patience::Timeouts;
 
-/// How long a connection may be silent before the kernel asks whether the peer still
-/// exists, how often it asks again, and how many times.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 6);
+/// How many seconds a connection may be silent before the kernel asks whether the peer still
+/// exists, after how many seconds it asks again, and how many times.
+const KEEPALIVE: (i32, i32, i32) = (60, 10, 6);
 
 /// Sets them, as far as the kernel does not refuse.
-pub(crate) fn set(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
+pub(crate) fn set(socket: &Socket, address: IpAddr, timeouts: Timeouts) -> [SocketOption; 9] {
     let (time, interval, retries) = KEEPALIVE;
-    let keepalive = |parameter| socket.set_tcp_keepalive(&parameter);
+    // With socket2 each would set SO_KEEPALIVE anew, and fail if that is refused.
+    let keepalive =
+        |option, value| sys::set_option(socket.as_fd(), libc::IPPROTO_TCP, option, value);
     [
+        SocketOption::new(
+            "IPV6_V6ONLY",
+            if address == Ipv6Addr::UNSPECIFIED { serve_ipv4_too(socket) } else { Ok(()) },
+            "IPv4 is not served",
+        ),
         SocketOption::new(
             "SO_REUSEADDR",
             socket.set_reuse_address(true),
@@ -40,17 +51,17 @@ pub(crate) fn set(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
         ),
         SocketOption::new(
             "TCP_KEEPIDLE",
-            keepalive(TcpKeepalive::new().with_time(time)),
+            keepalive(libc::TCP_KEEPIDLE, time),
             "connections of idle peers that are gone stay open for hours",
         ),
         SocketOption::new(
             "TCP_KEEPINTVL",
-            keepalive(TcpKeepalive::new().with_interval(interval)),
+            keepalive(libc::TCP_KEEPINTVL, interval),
             "connections of idle peers that are gone stay open for some minutes longer",
         ),
         SocketOption::new(
             "TCP_KEEPCNT",
-            keepalive(TcpKeepalive::new().with_retries(retries)),
+            keepalive(libc::TCP_KEEPCNT, retries),
             "connections of idle peers that are gone stay open for half a minute longer",
         ),
         SocketOption::new(
@@ -59,6 +70,13 @@ pub(crate) fn set(socket: &Socket, timeouts: Timeouts) -> [SocketOption; 8] {
             "connections of peers that acknowledge nothing may stay open for 15 minutes",
         ),
     ]
+}
+
+/// Has a socket that will listen on all IPv6 addresses listen on all IPv4 addresses as well,
+/// whatever `net.ipv6.bindv6only` is. It may do so already.
+fn serve_ipv4_too(socket: &Socket) -> io::Result<()> {
+    let result = socket.set_only_v6(false);
+    if matches!(socket.only_v6(), Ok(false)) { Ok(()) } else { result }
 }
 
 /// The kernel takes milliseconds in an `int`.

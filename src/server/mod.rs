@@ -28,7 +28,7 @@ mod workers;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::socket_option::SocketOption;
 use crate::net::termination_signals::TerminationSignals;
-use crate::program::limits::{connections_possible, cpus};
+use crate::program::limits::{connections_possible, cpus, descriptors_needed};
 use crate::wire::codec::{Codec, Framing};
 use acceptor::Acceptor;
 use mail::Mail;
@@ -200,7 +200,7 @@ impl<H: Handler> Server<H> {
             let (server, handler) = (self.handle.clone(), Arc::clone(&handler));
             self.threads.spawn(format!("worker-{number}"), move || {
                 let send_back = |job: Box<Job<_>>| mailboxes[job.reactor].send(Mail::Finish(job));
-                threads::notify(running);
+                threads::report_running(running);
                 work(&queue, &server, &*handler, send_back);
                 Ok(())
             })?;
@@ -215,7 +215,7 @@ impl<H: Handler> Server<H> {
             self.threads.spawn(format!("io-{number}"), move || {
                 let shared = Shared::new(server, handler, workers, budget, number);
                 let reactor = Reactor::new(event_loop, shared, timeouts, tick);
-                threads::notify(running);
+                threads::report_running(running);
                 reactor.run(busy_poll)
             })?;
         }
@@ -278,8 +278,9 @@ fn max_connections(config: &Config) -> io::Result<usize> {
     let needed = 2 * (config.io_threads + 1) + usize::from(config.drain_on_signals);
     let possible = connections_possible(needed);
     if possible == 0 {
-        let problem = "the limit of open descriptors (ulimit -n) is too low for the threads alone";
-        return Err(io::Error::other(format!("{problem}: they need {needed}, and some more")));
+        let least = descriptors_needed(1, needed);
+        let problem = "the limit of open descriptors (ulimit -n) is too low for that many threads";
+        return Err(io::Error::other(format!("{problem}: it must be at least {least}")));
     }
     Ok(config.max_connections.map_or(possible, |wanted| wanted.min(possible)))
 }
@@ -298,21 +299,10 @@ const HELD: usize = 16 * 1024 * 1024;
 fn bind_socket(config: &Config) -> io::Result<TcpListener> {
     let domain = Domain::for_address(config.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    let options = listener_options::set(&socket, config.timeouts);
+    let options = listener_options::set(&socket, config.address.ip(), config.timeouts);
+    socket.bind(&config.address.into())?;
     for warning in options.iter().filter_map(SocketOption::warning) {
         log::warn!("{warning}");
     }
-    if config.address.ip() == Ipv6Addr::UNSPECIFIED {
-        serve_ipv4_too(&socket)?;
-    }
-    socket.bind(&config.address.into())?;
     Ok(socket.into())
-}
-
-/// Has a socket that listens on all IPv6 addresses listen on all IPv4 addresses as well,
-/// whatever `net.ipv6.bindv6only` is.
-fn serve_ipv4_too(socket: &Socket) -> io::Result<()> {
-    socket.set_only_v6(false).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot serve IPv4 there (IPV6_V6ONLY): {error}"))
-    })
 }

@@ -33,7 +33,8 @@ struct Lasting {
 }
 
 const EVERY: Duration = Duration::from_secs(60);
-/// There are at most two lines in this time, however often accepting pauses.
+/// A shortage lasts at least this long, however often accepting pauses, so that its first and
+/// last lines are few.
 const CALM: Duration = Duration::from_secs(2);
 
 impl Shortage {
@@ -63,7 +64,7 @@ impl Shortage {
     }
 
     /// When the next line is due.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next_line(&self) -> Option<Instant> {
         let lasting = self.0.as_ref()?;
         let over = lasting.resumed.map(|resumed| resumed + CALM);
         over.into_iter().chain([lasting.told + EVERY]).min()
@@ -71,7 +72,7 @@ impl Shortage {
 
     /// Returns the line that is due by now. `waiting` connections wait to be accepted.
     pub(crate) fn tell(&mut self, now: Instant, waiting: impl FnOnce() -> u32) -> Option<String> {
-        self.next().filter(|due| *due <= now)?;
+        self.next_line().filter(|due| *due <= now)?;
         let lasting = self.0.as_mut()?;
         if let Some(resumed) = lasting.resumed.filter(|resumed| *resumed + CALM <= now) {
             let line = lasting.last_line(resumed);
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn a_shortage_is_told_of_when_it_begins_once_per_minute_and_when_it_is_over() {
         let (mut shortage, start) = (Shortage::default(), Instant::now());
-        assert_eq!(shortage.next(), None);
+        assert_eq!(shortage.next_line(), None);
         let line = shortage.pause(start, Cause::Full(9));
         assert_eq!(line.as_deref(), Some("9 connections are open, more have to wait"));
         assert_eq!(told(&mut shortage, start, 59.9), None);
@@ -141,10 +142,10 @@ mod tests {
         assert_eq!(told(&mut shortage, start, 120.0).as_deref(), Some(line));
         shortage.resume(start + 130 * SECOND);
         assert_eq!(told(&mut shortage, start, 131.9), None);
-        assert_eq!(shortage.next(), Some(start + 132 * SECOND));
+        assert_eq!(shortage.next_line(), Some(start + 132 * SECOND));
         let line = "fewer than 9 connections are open again, after 130.0 s: 1 had to wait";
         assert_eq!(told(&mut shortage, start, 132.0).as_deref(), Some(line));
-        assert_eq!((shortage.next(), told(&mut shortage, start, 999.0)), (None, None));
+        assert_eq!((shortage.next_line(), told(&mut shortage, start, 999.0)), (None, None));
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(crate) struct Threads {
     handles: Vec<JoinHandle<()>>,
 }
 
-/// Notifies that the calling thread has all that it needs, and serves from now on.
-pub(crate) fn notify(running: Sender<()>) {
+/// Reports that the calling thread has all that it needs, and serves from now on.
+pub(crate) fn report_running(running: Sender<()>) {
     // Nobody waits for it if another thread could not be started.
     let _ = running.send(());
 }
@@ -51,7 +51,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until each of them has [notified](notify) that it runs.
+    /// Waits until each of them has [reported](report_running) that it runs.
     ///
     /// # Errors
     /// One of them ended before it did.

@@ -6,10 +6,16 @@
 //! `scripts/faults.sh` runs the rest, or another server.
 
 mod clients;
+#[path = "../shared/free_port.rs"]
+mod free_port;
 mod harness;
 mod rows;
+#[path = "../shared/small_pipe.rs"]
+mod small_pipe;
 #[path = "../shared/splitmix.rs"]
 mod splitmix;
+#[path = "../shared/strace.rs"]
+mod strace;
 
 use std::process::ExitCode;
 

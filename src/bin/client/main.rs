@@ -1,6 +1,5 @@
 //! `client`: the load client that verifies every byte.
 
-mod address;
 mod cli;
 mod local;
 mod memory;
@@ -10,23 +9,26 @@ mod page;
 mod preflight;
 mod progress;
 mod report;
+mod resolve;
 mod run;
 
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use address::plan_for_answering;
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
 use output::Output;
 use reactor_server::load::{Plan, option_warnings};
-use reactor_server::program::limits::{connections_possible, raise_descriptor_limit};
+use reactor_server::program::limits::{
+    connections_possible, descriptors_needed, raise_descriptor_limit,
+};
 use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
 use reactor_server::program::target::Target;
 use report::{Report, text};
+use resolve::plan_for_answering;
 use run::{INTERRUPTED, Run};
 use serde_json::Value;
 
@@ -48,11 +50,12 @@ fn main() -> ExitCode {
 
 /// `client TARGET`: runs a load.
 fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
-    // Before the load, so that its results are not lost if this fails; and before signals are
-    // blocked, because a named pipe has it wait for a reader.
-    let mut output = Output::open(args.results.output.as_deref())?;
     // Before signals are blocked, because it may have to wait for the network.
     let wanted = plan_for_answering(args, target)?;
+    // After that, because it empties the file, and a name may be misspelled. Before the load, so
+    // that its results are not lost if this fails; and before signals are blocked, because a named
+    // pipe has it wait for a reader.
+    let mut output = Output::open(args.results.output.as_deref())?;
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
@@ -92,11 +95,17 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     Ok(conclude(&report, &args.results, false))
 }
 
+/// Results are some 100 KB, so that what is longer, and perhaps never ends, is something else.
+const LONGEST: u64 = 256 * 1024 * 1024;
+
 fn read(path: &Path) -> anyhow::Result<Report> {
     let mut text = Vec::new();
-    Stream::open(path)
-        .and_then(|mut file| file.read_to_end(&mut text))
+    let length = Stream::open(path)
+        .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text))
         .with_context(|| format!("cannot read {}", path.display()))?;
+    if length as u64 > LONGEST {
+        anyhow::bail!("{} is too long for results of client --json", path.display());
+    }
     serde_json::from_slice(&text)
         .map_err(anyhow::Error::from)
         .and_then(Report::checked)
@@ -136,12 +145,15 @@ fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
 
 /// Lowers the number of connections to what the limit of descriptors allows, and prints that.
 fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
-    if let Err(error) = raise_descriptor_limit() {
+    if let Err(error) = raise_descriptor_limit()
+        && !is_quiet
+    {
         print_error(&format!("cannot raise the limit of open descriptors: {error}"));
     }
     let possible = connections_possible(plan.other_descriptors());
     if possible == 0 {
-        anyhow::bail!("the limit of open descriptors (ulimit -n) is too low to connect at all");
+        let needed = descriptors_needed(1, plan.other_descriptors());
+        anyhow::bail!("the limit of open descriptors (ulimit -n) must be at least {needed}");
     }
     if plan.connections > possible && !is_quiet {
         print_error(&format!(

@@ -1,18 +1,19 @@
 //! `--check`: whether a load fits on this machine, and what to do if it does not.
 
-use std::fs;
 use std::process::ExitCode;
 
 use reactor_server::load::{Close, MAX_CONNECTING, Plan, port_range};
 use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
+use reactor_server::program::proc_file::{number, numbers};
 use reactor_server::program::target::Target;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::address::plan_for_first;
 use crate::cli::LoadArgs;
 use crate::local::is_local;
 use crate::memory;
 use crate::output::Output;
+use crate::resolve::plan_for_first;
 
 /// A resource that the connections need.
 #[derive(Debug, Default, Serialize)]
@@ -38,12 +39,13 @@ const SMALL: usize = 64 * 1024;
 /// Prints how much of each resource is needed and available. The exit code is 0 if all
 /// suffice, and 1 if not.
 pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
-    let mut output = Output::open(args.results.output.as_deref())?;
     let plan = plan_for_first(args, target)?;
+    let mut output = Output::open(args.results.output.as_deref())?;
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
     let text = if args.results.json {
-        format!("{:#}\n", serde_json::json!({ "fits": fits, "needs": needs }))
+        let needs: Vec<_> = needs.iter().map(Need::json).collect();
+        format!("{:#}\n", json!({ "fits": fits, "needs": needs }))
     } else {
         let lines: String = needs.iter().map(Need::line).collect();
         format!("{} connections to {}\n{lines}", plan.connections, plan.target)
@@ -56,6 +58,15 @@ impl Need {
     /// What is unknown is no reason to warn.
     fn is_met(&self) -> bool {
         self.available.is_none_or(|available| self.needed <= available)
+    }
+
+    /// A program that applied the fix of what fits could lower a limit, so it has none.
+    fn json(&self) -> Value {
+        let mut json = json!(self);
+        if self.is_met() {
+            json["fix"] = Value::Null;
+        }
+        json
     }
 
     fn line(&self) -> String {
@@ -172,7 +183,7 @@ fn accept_queue(plan: &Plan) -> Need {
     Need {
         what: "connects under way",
         needed,
-        available: numbers("/proc/sys/net/core/somaxconn").first().copied(),
+        available: number("/proc/sys/net/core/somaxconn"),
         fix: format!("sysctl net.core.somaxconn={needed}, or a slower --connect-rate"),
         ..Need::default()
     }
@@ -181,8 +192,8 @@ fn accept_queue(plan: &Plan) -> Need {
 /// Only if the kernel tracks connections, as it does for some firewalls.
 fn conntrack(needed: u64) -> Option<Need> {
     let folder = "/proc/sys/net/netfilter/nf_conntrack";
-    let most = *numbers(&format!("{folder}_max")).first()?;
-    let used = *numbers(&format!("{folder}_count")).first().filter(|&&used| used > 0)?;
+    let most = number(format!("{folder}_max"))?;
+    let used = number(format!("{folder}_count")).filter(|&used| used > 0)?;
     Some(Need {
         what: "tracked connections",
         needed,
@@ -190,9 +201,4 @@ fn conntrack(needed: u64) -> Option<Need> {
         fix: format!("sysctl net.netfilter.nf_conntrack_max={}", used.saturating_add(needed)),
         ..Need::default()
     })
-}
-
-fn numbers(path: &str) -> Vec<u64> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use reactor_server::load::{Control, Load, Outcome, Plan, Stage};
+use reactor_server::load::{Close, Control, Load, Outcome, Plan, Stage};
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::{Signal, Signals, is_hangup_ignored};
 use reactor_server::program::stream::print_error;
@@ -68,6 +68,11 @@ impl<'a> Run<'a> {
     ) -> anyhow::Result<Run<'a>> {
         let server = args.server_pid.map(Meter::of).transpose()?;
         let server = server.and_then(|meter| readings(args, "server", meter));
+        if server.as_ref().is_some_and(|it| !it.before.has_kernel_memory()) && args.wants_lines() {
+            print_error(
+                "the kernel's memory per connection is not known: /proc/meminfo has no Slab",
+            );
+        }
         let client = readings(args, "client", Meter::of_this_process());
         let shares_cpus = share_cpus(plan, client.as_ref(), server.as_ref());
         let environment = Environment::now(shares_cpus);
@@ -150,10 +155,14 @@ impl<'a> Run<'a> {
     /// Prints once why connections are not opened.
     fn print_shortage(&mut self) {
         if !std::mem::replace(&mut self.has_said_shortage, true) {
-            self.print(
-                "out of local ports: waiting for some to leave TIME_WAIT; --close rst leaves \
-                 none there, and --source adds addresses",
-            );
+            let leaves_ports = self.plan.reconnect_every.is_some() && self.plan.close != Close::Rst;
+            let more = match leaves_ports {
+                true => ", and --close rst leaves none in TIME_WAIT",
+                false => "",
+            };
+            self.print(&format!(
+                "out of local ports: waiting for one; --source adds addresses{more}"
+            ));
         }
     }
 
@@ -170,6 +179,7 @@ impl<'a> Run<'a> {
             })
             .ok()
         });
+        let server_cost = self.args.server_pid.map(|_| server_cost);
         let record = RunRecord {
             ended: seconds_since_1970() + outcome.ended.map_or(0.0, seconds_until),
             timeline: self.timeline,
@@ -184,15 +194,8 @@ impl<'a> Run<'a> {
 /// The first readings of a process. What cannot be read is said, and left out of the results.
 fn readings(args: &LoadArgs, whose: &str, meter: Meter) -> Option<Readings> {
     let readings = Readings::begin(meter);
-    let unknown = match &readings {
-        Err(error) => format!("the {whose}'s cost is not known: {error:#}"),
-        Ok(readings) if whose == "server" && !readings.before.has_kernel_memory() => {
-            "the kernel's memory per connection is not known: /proc/meminfo has no Slab".to_owned()
-        }
-        Ok(_) => String::new(),
-    };
-    if args.wants_lines() && !unknown.is_empty() {
-        print_error(&unknown);
+    if let (Err(error), true) = (&readings, args.wants_lines()) {
+        print_error(&format!("the {whose}'s cost is not known: {error:#}"));
     }
     readings.ok()
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use reactor_server::program::framing::FramingFlag;
-use reactor_server::program::help::{
+use reactor_server::program::command_line::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
+use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::target::{self, Host, Target};
 use reactor_server::program::units::{self, Timeout};
 use reactor_server::program::variables::{self, Parsed};

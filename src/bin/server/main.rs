@@ -6,6 +6,7 @@ mod counters;
 use std::io::{self, Write};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -14,9 +15,12 @@ use reactor_server::program::cause::with_limits;
 use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
 use reactor_server::program::logger::Logger;
 use reactor_server::program::signals::{Signal, Signals, survive_file_size_limit};
-use reactor_server::program::stream::print_error;
+use reactor_server::program::stream::print_error_within;
 use reactor_server::program::thread::{self, NotStarted};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
+
+/// How long the end of the program waits for those that read its log and its errors.
+const END: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     survive_file_size_limit();
@@ -24,7 +28,7 @@ fn main() -> ExitCode {
         Ok(Ending::Drained) => ExitCode::SUCCESS,
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => {
-            print_error(&format!("error: {error:#}"));
+            print_error_within(&format!("error: {error:#}"), END);
             ExitCode::FAILURE
         }
     }
@@ -32,6 +36,9 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<Ending> {
     give_memory_back();
+    // Before signals are blocked, because it may have to wait for the network.
+    let target = cli.target();
+    let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
     let signals = Signals::block().context("cannot block signals")?;
     let log_file = cli.log_file.as_deref();
     let logger =
@@ -44,20 +51,27 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
         })?;
     // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
-    let ending = serve(cli, signals, &logger);
-    logger.end(Duration::from_secs(1));
+    let ending = serve(cli, &addresses, signals, &logger);
+    logger.end(END);
     ending
 }
 
-fn serve(cli: &Cli, signals: Signals, logger: &Logger) -> anyhow::Result<Ending> {
+fn serve(
+    cli: &Cli,
+    addresses: &[SocketAddr],
+    signals: Signals,
+    logger: &Logger,
+) -> anyhow::Result<Ending> {
     cli.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if let Err(error) = raise_descriptor_limit() {
         log::warn!("cannot raise the limit of open descriptors: {error}");
     }
-    let (server, config) = bind(cli)?;
+    let (to_signals, handles) = mpsc::channel();
+    handle_signals(signals, handles, logger.clone()).map_err(with_limits)?;
+    // Last of all: the kernel queues connections once it listens.
+    let (server, config) = bind(cli, addresses)?;
     let handle = server.handle();
-    handle_signals(signals, handle.clone(), logger.clone()).map_err(with_limits)?;
-    // From here on nothing can fail for want of a resource.
+    to_signals.send(handle.clone()).context("the thread signals has ended")?;
     announce(&server, cli, &config);
     let ending = server.run();
     counters::log_summary(handle.stats(), logger.dropped());
@@ -66,11 +80,9 @@ fn serve(cli: &Cli, signals: Signals, logger: &Logger) -> anyhow::Result<Ending>
 
 /// Binds to the first address of the host that this machine has. (That a port is in use is
 /// an error: the next address of `localhost` would be another server's.)
-fn bind(cli: &Cli) -> anyhow::Result<(Server<Echo>, Config)> {
-    let target = cli.target();
-    let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
-    let mut result = Err(anyhow!("{} has no address", target.host));
-    for address in addresses {
+fn bind(cli: &Cli, addresses: &[SocketAddr]) -> anyhow::Result<(Server<Echo>, Config)> {
+    let mut result = Err(anyhow!("{} has no address", cli.target().host));
+    for &address in addresses {
         let config = cli.config(address);
         match Server::bind(config.clone(), cli.handler()) {
             Ok(server) => return Ok((server, config)),
@@ -136,22 +148,29 @@ fn too_many_threads(io_threads: usize, cpus: usize) -> Option<String> {
     })
 }
 
-/// Starts a thread that handles signals until the process ends.
-fn handle_signals(signals: Signals, server: Handle, logger: Logger) -> io::Result<()> {
-    let mut is_draining = false;
-    let mut handle = move |signal| match signal {
-        Signal::Hangup => logger.reopen(),
-        Signal::User1 => counters::log_counters(server.stats(), logger.dropped()),
-        Signal::Terminate if is_draining => server.stop(),
-        Signal::Terminate => {
-            is_draining = true;
-            log::info!("draining: what has arrived is answered, a second signal stops at once");
-            server.drain();
-        }
-    };
+/// Starts a thread that handles signals, once it receives the server's handle, until the process
+/// ends.
+fn handle_signals(
+    signals: Signals,
+    handles: mpsc::Receiver<Handle>,
+    logger: Logger,
+) -> io::Result<()> {
     let run = move || {
+        let Ok(server) = handles.recv() else { return };
+        let mut is_draining = false;
         while let Ok(signal) = signals.wait() {
-            handle(signal);
+            match signal {
+                Signal::Hangup => logger.reopen(),
+                Signal::User1 => counters::log_counters(server.stats(), logger.dropped()),
+                Signal::Terminate if is_draining => server.stop(),
+                Signal::Terminate => {
+                    is_draining = true;
+                    log::info!(
+                        "draining: what has arrived is answered, a second signal stops at once"
+                    );
+                    server.drain();
+                }
+            }
         }
     };
     thread::start("signals".to_owned(), 1, run).map(drop)

@@ -1,14 +1,14 @@
 //! The server under test, and how hard it is tested.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::free_port::free_port;
 use crate::harness::cli::Cli;
 use crate::harness::groups::Groups;
 use crate::harness::row::Skip;
@@ -38,9 +38,6 @@ pub(crate) struct Launch<'a> {
 
 const OURS: &str = env!("CARGO_BIN_EXE_server");
 const PORT: &str = "{port}";
-/// Below the ephemeral range.
-const FIRST_PORT: u16 = 20_000;
-const PORTS: u16 = 12_000;
 
 impl Bench {
     pub(crate) fn new(cli: &Cli) -> Result<Bench> {
@@ -112,7 +109,7 @@ impl Launch<'_> {
 
     /// Starts it and waits until it can be connected to.
     pub(crate) fn start(self) -> Result<Server> {
-        self.start_on((Ipv4Addr::LOCALHOST, free_port()?).into())
+        self.start_on(free_address()?)
     }
 
     /// As [`start`](Launch::start), at this address.
@@ -156,13 +153,7 @@ impl Launch<'_> {
     }
 }
 
-/// A free port outside the ephemeral range: another program's connection may use an
-/// ephemeral port by the time the server binds it.
-pub(crate) fn free_port() -> Result<u16> {
-    static TRIED: AtomicU32 = AtomicU32::new(0);
-    let start = std::process::id().wrapping_mul(101);
-    let next = || start.wrapping_add(TRIED.fetch_add(1, Relaxed)) % u32::from(PORTS);
-    let ports = std::iter::repeat_with(|| FIRST_PORT + next() as u16).take(PORTS.into());
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
-    ports.into_iter().find(free).context("no port is free")
+/// An address that nothing listens on.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok((Ipv4Addr::LOCALHOST, free_port().context("no port is free")?).into())
 }

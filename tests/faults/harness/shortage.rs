@@ -19,11 +19,14 @@ use crate::harness::server::Server;
 use crate::harness::strace::Strace;
 
 /// Leaves a server no descriptor beside those it has open, until it is dropped.
-pub(crate) struct Shortage(Vec<(Pid, Rlimit)>);
+pub(crate) struct Shortage {
+    began: Instant,
+    before: Vec<(Pid, Rlimit)>,
+}
 
 impl Shortage {
     pub(crate) fn make(server: &Server) -> Result<Shortage> {
-        let mut shortage = Shortage(Vec::new());
+        let mut shortage = Shortage { began: Instant::now(), before: Vec::new() };
         for pid in server.processes() {
             let free = |fd: &u64| !Path::new(&format!("/proc/{pid}/fd/{fd}")).exists();
             let lowest_free = (0..).find(free);
@@ -32,7 +35,7 @@ impl Shortage {
             let now = Rlimit { current: lowest_free, ..before };
             prlimit(Some(pid), Resource::Nofile, now)
                 .map_err(|error| Skip(format!("its limit of descriptors stays: {error}")))?;
-            shortage.0.push((pid, before));
+            shortage.before.push((pid, before));
         }
         Ok(shortage)
     }
@@ -40,7 +43,7 @@ impl Shortage {
 
 impl Drop for Shortage {
     fn drop(&mut self) {
-        for (pid, before) in self.0.drain(..) {
+        for (pid, before) in self.before.drain(..) {
             // It may have ended.
             let _ = prlimit(Some(pid), Resource::Nofile, before);
         }
@@ -107,6 +110,10 @@ pub(crate) struct Conduct {
     share: f64,
     /// Lines of its log per second.
     lines: f64,
+    /// Lines of its log that tell of the shortage, where it is ours.
+    told: usize,
+    /// How long there has been a shortage.
+    lasted: Duration,
     /// The rate of one event in the time that was watched.
     one: f64,
 }
@@ -114,6 +121,8 @@ pub(crate) struct Conduct {
 const TRIES: f64 = 20.0;
 const SHARE: f64 = 0.02;
 const LINES: f64 = 1.0;
+/// Ours tells of a shortage when it begins and whenever one of these has passed.
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl Conduct {
     /// Watches it for twice that time. The tracer, which counts its tries, costs it CPU,
@@ -121,16 +130,19 @@ impl Conduct {
     pub(crate) fn watch(
         bench: &Bench,
         server: &Server,
+        shortage: &Shortage,
         log: &Path,
         half: Duration,
     ) -> Result<Conduct> {
-        let (began, logged) = (Instant::now(), lines(log));
+        let (began, logged) = (Instant::now(), lines(log, ""));
         let cpu = server.cpu();
         thread::sleep(half);
         let share = (server.cpu() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
         let tries = tries(bench, server, half);
-        let lines = (lines(log) - logged) as f64 / began.elapsed().as_secs_f64();
-        Ok(Conduct { tries, share, lines, one: 1.0 / half.as_secs_f64() })
+        let told = lines(log, " accept");
+        let lines = (lines(log, "") - logged) as f64 / began.elapsed().as_secs_f64();
+        let lasted = shortage.began.elapsed();
+        Ok(Conduct { tries, share, lines, told, lasted, one: 1.0 / half.as_secs_f64() })
     }
 
     pub(crate) fn must_hold(&self, bench: &Bench) -> Result<()> {
@@ -140,6 +152,8 @@ impl Conduct {
         ensure!(self.share <= SHARE, "it is too busy");
         let lines = if bench.is_ours() { self.lines } else { 0.0 };
         ensure!(lines <= LINES + self.one, "it logs too much");
+        let due = 1 + (self.lasted.as_secs() / MINUTE.as_secs()) as usize;
+        ensure!(!bench.is_ours() || self.told <= due, "its log has {} lines of it", self.told);
         Ok(())
     }
 }
@@ -152,8 +166,10 @@ fn tries(bench: &Bench, server: &Server, time: Duration) -> Result<f64> {
     Ok(strace.calls()? as f64 / time.as_secs_f64())
 }
 
-fn lines(log: &Path) -> usize {
-    fs::read(log).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count())
+/// How many lines of a log have this text.
+fn lines(log: &Path, text: &str) -> usize {
+    let log = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&log).lines().filter(|line| line.contains(text)).count()
 }
 
 impl fmt::Display for Conduct {

@@ -1,4 +1,4 @@
-//! `strace` on a server: makes its calls fail, or counts them.
+//! `strace` on a server that runs: makes its calls fail, or counts them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -23,27 +23,6 @@ pub(crate) struct Failures(Vec<SystemTime>);
 
 /// How long a tracer may take to get hold of its server, or to let go of it.
 const HOLD: Duration = Duration::from_secs(10);
-
-/// The command that starts a server so that calls of it fail from its start on: `when=2` is
-/// the second one of each thread, `when=1+` are all. The trace is written to `output`.
-pub(crate) fn failing_from_the_start(
-    bench: &Bench,
-    output: &Path,
-    calls: &str,
-    errno: &str,
-    when: &str,
-) -> Result<Vec<String>> {
-    bench.must_have("strace")?;
-    let fault = format!("inject={calls}:error={errno}:{when}");
-    let (output, trace) = (output.display().to_string(), format!("trace={calls}"));
-    // With -D the server has the process id of the command.
-    let words = ["strace", "-D", "-f", "-qq", "-o", &output, "-e", &trace, "-e", &fault];
-    let traced = Command::new(words[0]).args(&words[1..]).arg("true").output()?;
-    match traced.status.success() {
-        true => Ok(words.map(str::to_owned).to_vec()),
-        false => Err(Skip("strace may not trace".into()).into()),
-    }
-}
 
 /// How many calls were made to fail, by what was traced.
 pub(crate) fn failed_calls(output: &Path) -> Result<usize> {

@@ -44,7 +44,7 @@ fn starve(bench: &Bench, server: &Server, log: &Path) -> Result<String> {
     let shortage = Shortage::make(server)?;
     let (mut first, _accepted) = first_in_line(server)?;
     let flood = Flood::start(server.address);
-    let conduct = Conduct::watch(bench, server, log, half)?;
+    let conduct = Conduct::watch(bench, server, &shortage, log, half)?;
     let met = await_answer(&mut first, Duration::from_millis(1))?;
     ensure!(
         met == Answer::Silence,

@@ -10,7 +10,8 @@ use crate::clients::blocking::{Answer, await_answer, begin_to_connect, ping, try
 use crate::harness::bench::Bench;
 use crate::harness::row::{Row, Skip};
 use crate::harness::server::{PATIENCE, Server};
-use crate::harness::strace::{Failures, Strace, failed_calls, failing_from_the_start};
+use crate::harness::strace::{Failures, Strace, failed_calls};
+use crate::strace::failing;
 
 pub(crate) const ROWS: &[Row] = &[
     Row { id: "F02", fault: "accept fails, each errno", long: false, run: accept_fails },
@@ -220,7 +221,8 @@ fn options_refused(bench: &Bench) -> Result<String> {
 /// of them failed.
 fn start_without(bench: &Bench, errno: &str, when: &str) -> Result<usize> {
     let output = bench.folder.join("options");
-    let words = failing_from_the_start(bench, &output, "setsockopt", errno, when)?;
+    let words = failing("setsockopt", errno, when, &output)
+        .ok_or_else(|| Skip("strace is missing or may not trace".into()))?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let served = || -> Result<()> {
         let server = bench.server().wrapped_in(&words).start()?;

@@ -1,7 +1,7 @@
 //! Faults of the log: it is not read or too slowly, there is no room, its reader is gone.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader, Read, pipe};
+use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::io::ioctl_fionbio;
-use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
 use crate::clients::blocking;
 use crate::harness::bench::Bench;
 use crate::harness::row::Row;
-use crate::harness::server::{Server, eventually};
+use crate::harness::server::{PATIENCE, Server, eventually};
+use crate::small_pipe::small_pipe;
 
 pub(crate) const ROWS: &[Row] = &[
     Row { id: "F31", fault: "its output is a pipe that nobody reads", long: false, run: unread },
@@ -32,7 +32,7 @@ const AT_ALL: Duration = Duration::from_secs(30);
 
 fn unread(bench: &Bench) -> Result<String> {
     let count = bench.measure(2000, 20_000);
-    let (reader, output) = small_pipe()?;
+    let (reader, output) = unread_output()?;
     let server = bench.server().output(output.0, output.1).start()?;
     serve(&server, count)?;
     let took = end(bench, &server)?;
@@ -53,7 +53,7 @@ fn unread(bench: &Bench) -> Result<String> {
 
 /// As before, but the pipe is read when all is over. Returns how many lines were dropped.
 fn read_at_last(bench: &Bench, count: usize) -> Result<usize> {
-    let (reader, output) = small_pipe()?;
+    let (reader, output) = unread_output()?;
     let server = bench.server().output(output.0, output.1).start()?;
     serve(&server, count)?;
     let lines = lines_of(reader, usize::MAX);
@@ -71,7 +71,7 @@ fn lost(bench: &Bench) -> Result<String> {
     let count = bench.measure(500, 10_000);
     let full = || File::options().write(true).open("/dev/full");
     survive(bench, count, (full()?.into(), full()?.into())).context("/dev/full")?;
-    let (reader, output) = small_pipe()?;
+    let (reader, output) = unread_output()?;
     drop(reader);
     survive(bench, count, output).context("no reader")?;
     let figure = format!("{count} connections served in each case, then ended in order");
@@ -101,7 +101,7 @@ fn kept_on_a_full_disk(bench: &Bench, count: usize) -> Result<usize> {
 
 fn kept_without_the_reader(bench: &Bench, count: usize) -> Result<usize> {
     let path = link_to(bench, "/proc/self/fd/1")?;
-    let (reader, output) = small_pipe()?;
+    let (reader, output) = unread_output()?;
     let server =
         bench.server().flags(&["--log-file", &path]).output(output.0, Stdio::null()).start()?;
     // That it listens, and a connection that was opened and closed to check that.
@@ -156,22 +156,29 @@ fn in_pieces(bench: &Bench) -> Result<String> {
 }
 
 /// Returns all that a server has written to a pipe of which a few bytes are read at a time, and
-/// nothing while it serves.
+/// nothing while it serves. Ours is told to end once all but its last two lines are read, because
+/// from then on its log waits only a second for a reader.
 fn read_slowly(bench: &Bench, count: usize, is_non_blocking: bool) -> Result<String> {
-    let (mut reader, writer) = pipe()?;
-    fcntl_setpipe_size(&writer, 4096)?;
+    let (mut reader, writer) = small_pipe()?;
     ioctl_fionbio(&writer, is_non_blocking)?;
     let server = bench.server().output(Stdio::null(), writer.into()).start()?;
     serve(&server, count)?;
-    let text = thread::spawn(move || {
-        let (mut text, mut piece) = (Vec::new(), [0; 99]);
+    let (sender, pieces) = channel();
+    thread::spawn(move || {
+        let mut piece = [0; 99];
         while let Ok(count @ 1..) = reader.read(&mut piece) {
-            text.extend_from_slice(&piece[..count]);
+            sender.send(piece[..count].to_vec())?;
         }
-        text
+        anyhow::Ok(())
     });
+    let (mut text, mut missing) = (Vec::new(), lines_of_log(count) - 2);
+    while bench.is_ours() && missing > 0 {
+        let piece = pieces.recv_timeout(PATIENCE).context("lines of its log are missing")?;
+        missing -= piece.iter().filter(|&&byte| byte == b'\n').count();
+        text.extend(piece);
+    }
     end(bench, &server)?;
-    let text = text.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+    text.extend(pieces.iter().flatten());
     Ok(String::from_utf8(text)?)
 }
 
@@ -226,23 +233,26 @@ fn end(bench: &Bench, server: &Server) -> Result<Duration> {
     Ok(time)
 }
 
-/// Asserts that the summary counts as dropped what is missing from the log. In all there are
-/// two lines for each connection, with one connection that checked whether it listens, and
-/// one line each for listening, draining, and the summary.
+/// How many lines our server logs of so many connections: two of each, with one connection that
+/// checked whether it listens, and one line each for listening, draining, and the summary.
+fn lines_of_log(connections: usize) -> usize {
+    2 * (connections + 1) + 3
+}
+
+/// Asserts that the summary counts as dropped what is missing from the log.
 fn all_accounted_for(log: &[String], connections: usize) -> Result<usize> {
     let summary = log.iter().find(|line| line.contains(" summary ")).context("no summary")?;
     let dropped = summary.rsplit_once("dropped=").and_then(|(_, count)| count.parse().ok());
     let dropped: usize = dropped.context("the summary has no count of dropped lines")?;
     let there = log.iter().filter(|line| !line.ends_with("log lines were dropped")).count();
-    let all = 2 * (connections + 1) + 3;
+    let all = lines_of_log(connections);
     ensure!(there + dropped == all, "{there} lines and {dropped} dropped are not {all}");
     Ok(dropped)
 }
 
-/// A pipe of 4 KiB, for standard output and error.
-fn small_pipe() -> Result<(PipeReader, (Stdio, Stdio))> {
-    let (reader, writer) = pipe()?;
-    fcntl_setpipe_size(&writer, 4096)?;
+/// A small pipe, for standard output and error.
+fn unread_output() -> Result<(PipeReader, (Stdio, Stdio))> {
+    let (reader, writer) = small_pipe()?;
     Ok((reader, (writer.try_clone()?.into(), writer.into())))
 }
 

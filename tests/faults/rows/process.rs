@@ -10,7 +10,7 @@ use rustix::process::{Signal, test_kill_process_group};
 
 use crate::clients::blocking;
 use crate::clients::crowd::{Crowd, Manner};
-use crate::harness::bench::Bench;
+use crate::harness::bench::{Bench, free_address};
 use crate::harness::namespace::with_buffers;
 use crate::harness::row::Row;
 use crate::harness::server::{PATIENCE, Server, eventually};
@@ -116,7 +116,7 @@ fn started_wrongly(bench: &Bench) -> Result<String> {
         let foreign = SocketAddr::from(([192, 0, 2, 1], taken.local_addr()?.port()));
         fail(bench, foreign, &[], 1).context("a foreign address")?;
         for (flags, code) in WRONG {
-            let free = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::harness::bench::free_port()?));
+            let free = free_address()?;
             fail(bench, free, flags, code).with_context(|| flags.join(" "))?;
             ensure!(TcpStream::connect(free).is_err(), "{}: a process listens", flags.join(" "));
         }

@@ -1,12 +1,12 @@
 //! Faults of threads: too few can be had.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::clients::blocking;
-use crate::harness::bench::{Bench, free_port};
+use crate::harness::bench::{Bench, free_address};
 use crate::harness::row::{Row, Skip};
 use crate::harness::server::{PATIENCE, Server, eventually};
 
@@ -42,9 +42,8 @@ fn start_with(bench: &Bench, threads: u64) -> Result<Start> {
     let wrapper = ["setpriv", &user, "--clear-groups", "prlimit", &format!("--nproc={threads}")];
     let output = bench.folder.join("F48");
     let file = fs::File::create(&output)?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     let launch = bench.server().wrapped_in(&wrapper).flags(&["--io-threads", "63"]);
-    let server = launch.output(file.try_clone()?.into(), file.into()).launch(address)?;
+    let server = launch.output(file.try_clone()?.into(), file.into()).launch(free_address()?)?;
     let start = starts_or_fails(&server)?;
     if bench.is_ours() && start == Start::Fails {
         let text = fs::read_to_string(&output)?;

@@ -6,11 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use crate::support::client::{CLIENT, ClientProcess, JsonReport, client, run_json};
 use crate::support::fake_server::{Wire, answering, send, server};
 use crate::support::server::ServerProcess;
+use crate::support::streams::reset;
 use crate::support::unused_address;
 
 /// Flags that each test adds in turn.
@@ -53,8 +54,7 @@ fn in_each_mode(server: SocketAddr, is_expected: impl Fn(&str) -> bool) {
 #[test]
 fn a_reset_connection_is_an_error() {
     let resetting = server(|_, stream| {
-        let stream = echo(stream, 20);
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
+        reset(echo(stream, 20));
     });
     in_each_mode(resetting, |text| text == RESET);
 }

@@ -7,35 +7,31 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use socket2::SockRef;
 
 use crate::support::client::{ClientProcess, JsonReport, client, run_json};
 use crate::support::fake_server::{responding, send, server};
+use crate::support::streams::reset;
 use crate::support::{PATIENCE, eventually};
 
 const RESET: &str = "the connection broke: Connection reset by peer (os error 104)";
 
 /// A server that echoes until the client's FIN, and then does something else than to close.
-fn ending(end: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
+fn ending(end: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     server(move |_, mut stream| {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             send(&mut stream, &buffer[..count]);
         }
-        end(&mut stream);
+        end(stream);
     })
 }
 
 fn keeping() -> SocketAddr {
-    ending(|_| {
+    ending(|_stream| {
         loop {
             thread::park();
         }
     })
-}
-
-fn reset(stream: &TcpStream) {
-    SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("an option");
 }
 
 fn assert_clean(report: &JsonReport, messages: u64, not_closed: u64) {
@@ -78,7 +74,7 @@ fn a_server_that_does_not_close_is_counted_and_is_no_error() {
 fn an_interrupt_while_closing_does_not_extend_the_time() {
     let (closing, arrivals) = mpsc::channel();
     let closing = Mutex::new(closing);
-    let keeping = ending(move |_| {
+    let keeping = ending(move |_stream| {
         closing.lock().expect("no panic").send(()).expect("the test waits for it");
         thread::park();
     });
@@ -95,6 +91,30 @@ fn an_interrupt_while_closing_does_not_extend_the_time() {
     assert!(report.json["seconds"].as_f64() <= Some(until_closing), "{report:?}");
 }
 
+/// Other connections would send the rest of the messages.
+#[test]
+fn an_interrupt_before_a_reconnect_ends_the_time() {
+    let (closing, arrivals) = mpsc::channel();
+    let closing = Mutex::new(closing);
+    let keeping = ending(move |_| {
+        closing.lock().expect("no panic").send(()).expect("the test waits for it");
+        thread::park();
+    });
+    for limit in [["-n", "5"], ["-d", "1h"]] {
+        let flags = ["-c", "3", "--reconnect-every", "1", "--close", "strict", "--json"];
+        let process = ClientProcess::start(client(keeping, &[&flags[..], &limit].concat()));
+        (0..3).for_each(|_| arrivals.recv_timeout(PATIENCE).expect("a FIN"));
+        let waiting = Instant::now();
+        // The longer this is, the more would be left out.
+        thread::sleep(Duration::from_millis(300));
+        let waited = waiting.elapsed().as_secs_f64();
+        process.signal(Signal::INT);
+        let report = process.report();
+        assert_eq!((report.code, report.number("messages")), (130, 3), "{report:?}");
+        assert!(report.json["seconds"].as_f64() >= Some(waited), "{report:?}");
+    }
+}
+
 #[test]
 fn a_connection_that_the_server_does_not_close_is_replaced() {
     let report = run_json(keeping(), &["-c", "5", "-n", "2", "--reconnect-every", "1"]);
@@ -104,12 +124,12 @@ fn a_connection_that_the_server_does_not_close_is_replaced() {
 
 #[test]
 fn a_reset_after_the_last_reply_is_an_error_for_the_strict_alone() {
-    let to_fin = ending(|stream| reset(stream));
+    let to_fin = ending(reset);
     let to_last_message = server(|_, mut stream| {
         let mut message = [0; 24];
         stream.read_exact(&mut message).expect("a message");
         send(&mut stream, &message);
-        reset(&stream);
+        reset(stream);
     });
     for resetting in [to_fin, to_last_message] {
         assert_clean(&run_json(resetting, &["-c", "20", "-n", "1"]), 20, 0);
@@ -122,8 +142,8 @@ fn a_reset_after_the_last_reply_is_an_error_for_the_strict_alone() {
 
 #[test]
 fn bytes_after_the_half_close_are_mismatches() {
-    let surplus = ending(|stream| {
-        send(stream, b"?");
+    let surplus = ending(|mut stream| {
+        send(&mut stream, b"?");
         let _ = stream.shutdown(Shutdown::Write);
     });
     for close in ["fin", "strict"] {

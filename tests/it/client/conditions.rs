@@ -1,23 +1,18 @@
 //! `--fail-if` compares what its text says, and a run without a reply never passes.
 
 use std::fs;
-use std::process::{Command, Output};
 
-use base64::Engine;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2Serializer};
 use reactor_server::Framing;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::client::{CLIENT, ClientProcess, client, run, run_json};
+use crate::support::client::{
+    ClientProcess, client, encoded, report, run, run_json, stderr, written,
+};
 use crate::support::fake_server::responding;
 use crate::support::running::{Running, config};
 use crate::support::{temporary, unused_address};
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// The results of one message that took this long.
 fn results_with_latency(nanoseconds: u64) -> String {
@@ -25,16 +20,8 @@ fn results_with_latency(nanoseconds: u64) -> String {
     let mut json = run_json(server.address, &["-c", "1", "-n", "1"]).json;
     let mut histogram = Histogram::<u64>::new(3).expect("a histogram");
     histogram.record(nanoseconds).expect("it fits");
-    let mut bytes = Vec::new();
-    V2Serializer::new().serialize(&histogram, &mut bytes).expect("it can be written");
-    json["histogram"] = base64::engine::general_purpose::STANDARD.encode(bytes).into();
-    let file = temporary(&format!("latency-{nanoseconds}.json"));
-    fs::write(&file, json.to_string()).expect("a file");
-    file.display().to_string()
-}
-
-fn report(file: &str, flags: &[&str]) -> Output {
-    Command::new(CLIENT).args(["report", file]).args(flags).output().expect("it runs")
+    json["histogram"] = encoded(&histogram);
+    written(&format!("latency-{nanoseconds}.json"), &json)
 }
 
 #[test]
@@ -48,7 +35,7 @@ fn the_limit_of_a_condition_is_the_sum_of_its_terms() {
         ("mean<1m2s3ms", 3),
         ("p99.9>0.0022s", 3),
     ] {
-        let output = report(&file, &["--fail-if", condition]);
+        let output = report(&[&file], &["--fail-if", condition]);
         assert_eq!(output.status.code(), Some(code), "{condition}: {output:?}");
     }
 }
@@ -58,7 +45,7 @@ fn a_condition_on_opened_connections_fails_a_run_with_too_few() {
     let server = Running::echo(config(Framing::Raw));
     let output = run(server.address, &["-c", "7", "-n", "1", "--fail-if", "opened<8"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
-    assert!(stderr(&output).contains("--fail-if opened<8 came true: it is 7"), "{output:?}");
+    assert!(stderr(&output).contains("--fail-if opened<8 came true: it is 7\n"), "{output:?}");
     let enough = run(server.address, &["-c", "7", "-n", "1", "--fail-if", "opened<7,opened>7"]);
     assert_eq!(enough.status.code(), Some(0), "{enough:?}");
 }
@@ -79,7 +66,7 @@ fn a_run_without_a_reply_is_an_error() {
         let json: Value = serde_json::from_slice(&fs::read(&file).expect("a file")).expect("json");
         // Nothing failed, because nothing was sent.
         assert_eq!((&json["messages"], &json["errors"]), (&0.into(), &0.into()), "{json}");
-        for output in [output, report(&file, &["-o", "/dev/null"])] {
+        for output in [output, report(&[&file], &["-o", "/dev/null"])] {
             assert_eq!(output.status.code(), Some(1), "{mode:?}: {output:?}");
             assert_eq!(stderr(&output), error, "{mode:?}");
         }

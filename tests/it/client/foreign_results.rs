@@ -1,12 +1,11 @@
 //! `client report` reads files that others wrote: what they hold is shown, and acts on nothing.
 
 use std::fs;
-use std::process::{Command, Output};
 
 use reactor_server::Framing;
 use serde_json::{Value, json};
 
-use crate::support::client::{CLIENT, run_json};
+use crate::support::client::{report, run_json, stderr, written};
 use crate::support::running::{Running, config};
 use crate::support::temporary;
 
@@ -16,16 +15,6 @@ fn results() -> Value {
     let pid = std::process::id().to_string();
     let flags = ["-c", "2", "-n", "5", "--rate", "10k", "--server-pid", &pid];
     run_json(server.address, &flags).json
-}
-
-fn written(name: &str, json: &Value) -> String {
-    let file = temporary(name).display().to_string();
-    fs::write(&file, json.to_string()).expect("a file");
-    file
-}
-
-fn report(args: &[&str]) -> Output {
-    Command::new(CLIENT).arg("report").args(args).output().expect("it runs")
 }
 
 /// Clears the screen, rings, begins a line, does the same in C1, and turns text around.
@@ -55,9 +44,9 @@ fn control_characters_of_a_file_are_printed_as_escapes() {
     json["server"]["processes"] = json!({ ACTS: { "user": 1, "system": 1 } });
     let file = written("control.json", &json);
     let page = temporary("control.html").display().to_string();
-    let text = report(&[&file, "--html", &page]);
+    let text = report(&[&file], &["--html", &page]);
     assert_eq!(text.status.code(), Some(0), "{text:?}");
-    let json_again = report(&[&file, "--json"]);
+    let json_again = report(&[&file], &["--json"]);
     for output in [&text.stdout, &json_again.stdout, &fs::read(&page).expect("a page")] {
         assert_harmless(output);
         assert!(String::from_utf8_lossy(output).contains("\\u001b[2J"), "it is not shown");
@@ -79,17 +68,18 @@ fn control_characters_in_errors_are_printed_as_escapes() {
     let named = format!("name{ACTS}.json").replace('/', "");
     let (one, other) = (written("plain.json", &json), written(&named, &other));
     let unknown = written("unknown.json", &unknown);
-    for args in [
-        &[&one[..], &other][..],
-        &[&unknown],
-        &[&format!("/no/{ACTS}")],
-        &[&one, "-o", &format!("/no/{ACTS}")],
-        &[&one, "--html", &format!("/no/{ACTS}")],
+    let missing = format!("/no/{ACTS}");
+    for (files, flags) in [
+        (&[&one, &other][..], &[][..]),
+        (&[&unknown], &[]),
+        (&[&missing], &[]),
+        (&[&one], &["-o", &missing]),
+        (&[&one], &["--html", &missing]),
     ] {
-        let output = report(args);
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+        let output = report(files, flags);
+        assert_eq!(output.status.code(), Some(1), "{files:?} {flags:?}: {output:?}");
         assert_harmless(&output.stderr);
-        let stderr = String::from_utf8(output.stderr).expect("text");
+        let stderr = stderr(&output);
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.starts_with("error: "), "{stderr}");
     }
@@ -124,8 +114,8 @@ fn numbers_out_of_range_are_refused_wherever_they_are() {
         for wrong in [json!(u64::MAX), json!(-1), json!(1e300)] {
             let mut other = json.clone();
             *other.pointer_mut(&place).expect("it is there") = wrong.clone();
-            let output = report(&[&written("range.json", &other), "--json"]);
-            let stderr = String::from_utf8_lossy(&output.stderr);
+            let output = report(&[written("range.json", &other)], &["--json"]);
+            let stderr = stderr(&output);
             assert_eq!(output.status.code(), Some(1), "{place} {wrong}: {output:?}");
             assert!(stderr.contains("range.json has no results of client --json"), "{stderr}");
             assert_eq!((stderr.lines().count(), output.stdout.len()), (1, 0), "{stderr}");
@@ -144,10 +134,10 @@ fn sums_that_are_too_large_are_refused() {
             *file.pointer_mut(place).expect("it is there") = largest.clone();
         }
         let files = [written("large-1.json", &one), written("large-2.json", &other)];
-        let alone = report(&[&files[0], "--json"]);
+        let alone = report(&files[..1], &["--json"]);
         assert_eq!(alone.status.code(), Some(0), "{place}: {alone:?}");
-        let both = report(&[&files[0], &files[1], "--json"]);
-        let stderr = String::from_utf8_lossy(&both.stderr);
+        let both = report(&files, &["--json"]);
+        let stderr = stderr(&both);
         assert_eq!((both.status.code(), both.stdout.len()), (Some(1), 0), "{place}: {both:?}");
         assert!(
             stderr.contains("large-2.json: a number of it is negative or too large"),
@@ -176,8 +166,8 @@ fn a_histogram_that_is_not_ours_is_refused() {
     for wrong in [longer, digits, bytes[..39].to_vec(), bytes[..6].to_vec(), Vec::new()] {
         let mut other = json.clone();
         other["histogram"] = base64.encode(wrong).into();
-        let output = report(&[&written("histogram.json", &other)]);
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        let output = report(&[written("histogram.json", &other)], &[]);
+        let stderr = stderr(&output);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
         assert!(stderr.contains("no HdrHistogram V2"), "{stderr}");
     }
@@ -188,10 +178,10 @@ fn results_that_took_no_time_have_finite_rates() {
     let mut json = results();
     for seconds in [json!(0.0), json!(5e-324)] {
         json["seconds"] = seconds;
-        let output = report(&[&written("no-time.json", &json), "--json"]);
+        let output = report(&[written("no-time.json", &json)], &["--json"]);
         let again: Value = serde_json::from_slice(&output.stdout).expect("an object");
         assert!(again["rate"].as_f64().is_some_and(f64::is_finite), "{again}");
-        let text = report(&[&written("no-time.json", &json)]);
+        let text = report(&[written("no-time.json", &json)], &[]);
         let text = String::from_utf8(text.stdout).expect("text");
         assert!(!text.contains("inf") && !text.contains("NaN"), "{text}");
     }

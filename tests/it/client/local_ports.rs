@@ -1,10 +1,20 @@
 //! The local ports that the kernel chooses for connections.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::support::client::{ClientProcess, run_json};
 use crate::support::namespace::in_network;
 use crate::support::unused_address;
+
+/// A network on which the kernel chooses these ports for connections, and uses one again that
+/// was in TIME_WAIT for a second.
+fn in_network_of(ports: &str, script: &str) -> Option<Command> {
+    let setup =
+        format!("cd /proc/sys/net/ipv4; echo {ports} >ip_local_port_range; echo 2 >tcp_tw_reuse");
+    in_network(&setup, script)
+}
 
 /// Starts the client in a network of its own, where a server listens on port 9009.
 fn beside_server(ports: &str, flags: &str) -> Option<ClientProcess> {
@@ -13,7 +23,7 @@ fn beside_server(ports: &str, flags: &str) -> Option<ClientProcess> {
          code=0; \"$1\" 127.0.0.1 9009 --source 127.0.0.1 --json {flags} || code=$?; \
          kill $server; exit $code"
     );
-    in_network(ports, &script).map(ClientProcess::start)
+    in_network_of(ports, &script).map(ClientProcess::start)
 }
 
 /// Nobody listens, and the kernel has no other port than that one to connect from.
@@ -31,7 +41,7 @@ fn a_client_that_is_connected_to_itself_reports_an_error_and_leaves_the_port() {
             "code=0; \"$1\" {target} 40000 -n 10 --json {flags} || code=$?; \
              cat /proc/net/tcp /proc/net/tcp6 | grep -v local_address >&2 || true; exit $code"
         );
-        let Some(command) = in_network("40000 40000", &script) else {
+        let Some(command) = in_network_of("40000 40000", &script) else {
             return;
         };
         let report = ClientProcess::start(command).report();
@@ -47,7 +57,7 @@ fn a_client_that_is_connected_to_itself_reports_an_error_and_leaves_the_port() {
     }
 }
 
-const SHORT: &str = "out of local ports: waiting for some to leave TIME_WAIT";
+const SHORT: &str = "out of local ports: waiting for one";
 
 /// On loopback the kernel uses a port again that was in TIME_WAIT for a second.
 #[test]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::thread;
 
 use base64::Engine;
@@ -11,7 +10,7 @@ use hdrhistogram::serialization::Deserializer;
 use reactor_server::Framing;
 use serde_json::Value;
 
-use crate::support::client::{CLIENT, ClientProcess, JsonReport, run};
+use crate::support::client::{JsonReport, report, run, stderr};
 use crate::support::running::{Running, config};
 
 /// A folder for the files of one test.
@@ -43,14 +42,8 @@ fn clients(name: &str, flags: &[&[&str]]) -> Vec<String> {
     })
 }
 
-fn run_report(files: &[String], flags: &[&str]) -> Output {
-    let mut command = Command::new(CLIENT);
-    command.arg("report").args(files).args(flags);
-    ClientProcess::start(command).output()
-}
-
 fn merged(files: &[String]) -> JsonReport {
-    JsonReport::of(&run_report(files, &["--json", "--percentiles", "50,90,99,99.9,99.99"]))
+    JsonReport::of(&report(files, &["--json", "--percentiles", "50,90,99,99.9,99.99"]))
 }
 
 fn read(file: &String) -> Value {
@@ -137,7 +130,7 @@ fn merging_in_steps_or_in_another_order_makes_no_difference() {
     reversed.reverse();
     let step = |name: &str, files: &[String]| {
         let path = folder.join(name).display().to_string();
-        let output = run_report(files, &["--json", "-o", &path]);
+        let output = report(files, &["--json", "-o", &path]);
         assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
         path
     };
@@ -192,8 +185,8 @@ fn the_merged_json_has_the_keys_that_programs_rely_on() {
 
 /// Merges files that cannot be merged, and returns the error, which is one line.
 fn merge_error(files: &[String]) -> String {
-    let output = run_report(files, &["--json"]);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = report(files, &["--json"]);
+    let stderr = stderr(&output);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
     assert!(stderr.starts_with("error: ") && stderr.lines().count() == 1, "{stderr}");
     stderr
@@ -253,13 +246,13 @@ fn files_that_are_no_results_are_refused_by_name() {
     }
     let error = merge_error(&[folder.join("missing").display().to_string()]);
     assert!(error.contains("missing: No such file"), "{error}");
-    assert_eq!(run_report(&[], &[]).status.code(), Some(2));
+    assert_eq!(report(&[""; 0], &[]).status.code(), Some(2));
 }
 
 #[test]
 fn fail_if_and_exit_codes_apply_to_merged_results() {
     let files = clients("conditions", &[&["-c", "2", "-n", "50"][..]; 2]);
-    let code = |files: &[String], flags: &[&str]| run_report(files, flags).status.code();
+    let code = |files: &[String], flags: &[&str]| report(files, flags).status.code();
     assert_eq!(code(&files[..1], &["--fail-if", "messages>100"]), Some(0));
     assert_eq!(code(&files, &["--fail-if", "messages>100"]), Some(3));
     assert_eq!(code(&files, &["--fail-if", "messages<200,p50>=1h"]), Some(0));
@@ -274,7 +267,7 @@ fn fail_if_and_exit_codes_apply_to_merged_results() {
     assert_eq!(code(&failed, &["--fail-if", "messages>1"]), Some(1));
     let interrupted = with("interrupted", true.into());
     assert_eq!(code(&interrupted, &["--fail-if", "messages>1"]), Some(130));
-    let text = String::from_utf8(run_report(&files, &[]).stdout).expect("a text");
+    let text = String::from_utf8(report(&files, &[]).stdout).expect("a text");
     assert!(text.starts_with("2 clients, 4 connections"), "{text}");
 }
 
@@ -296,7 +289,7 @@ fn connections_that_were_not_closed_are_summed_and_old_results_can_be_read() {
     }
     let all = merged(&files);
     assert_eq!((all.code, all.number("not_closed"), all.number("messages")), (0, 5, 30));
-    let output = run_report(&files, &["--fail-if", "not_closed>4"]);
+    let output = report(&files, &["--fail-if", "not_closed>4"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(text.contains("; 5 not closed by the server"), "{text}");
@@ -309,10 +302,9 @@ fn duplicate_and_impossible_results_are_refused() {
     let output = run(server.address, &["-c", "1", "-n", "5", "--json", "-o", &file]);
     assert!(output.status.success());
     let error = |files: &[&str]| {
-        let output = Command::new(CLIENT).arg("report").args(files).output();
-        let output = output.expect("it runs");
+        let output = report(files, &[]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-        String::from_utf8(output.stderr).expect("text")
+        stderr(&output)
     };
     assert!(error(&[&file, &file]).contains("its results are among the others already"));
     let text = fs::read_to_string(&file).expect("a file");

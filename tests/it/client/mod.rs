@@ -4,6 +4,7 @@ mod broken_servers;
 mod closing;
 mod conditions;
 mod foreign_results;
+mod full_sources;
 mod latency;
 mod local_ports;
 mod loops;

@@ -9,8 +9,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::client::{CLIENT, client, run};
-use crate::support::pipes::{small_pipe, wait_until_full};
+use crate::support::client::{CLIENT, ClientProcess, client, run, stderr};
+use crate::support::namespace::in_namespace;
+use crate::support::pipes::{non_blocking_pipe, wait_until_full};
 use crate::support::running::{Running, config};
 use crate::support::server::SERVER;
 use crate::support::{temporary, unused_address};
@@ -60,7 +61,7 @@ fn a_closed_or_full_output_is_an_error_of_one_line() {
     ] {
         for (output, reason) in [(">/dev/full", "No space left"), (">&-", "Bad file descriptor")] {
             let done = shell(&format!("exec {command} {output}"));
-            let stderr = String::from_utf8_lossy(&done.stderr);
+            let stderr = stderr(&done);
             assert_eq!(done.status.code(), Some(1), "{command} {output}: {stderr}");
             let is_told = stderr.starts_with("error: cannot write") && stderr.contains(reason);
             assert!(is_told && stderr.lines().count() == 1, "{command} {output}: {stderr}");
@@ -82,7 +83,7 @@ fn a_non_blocking_pipe_gets_all_that_is_printed() {
     let texts = [(CLIENT, &["--help"][..]), (SERVER, &["--help"]), (CLIENT, &report)];
     for (program, args) in texts {
         let expected = Command::new(program).args(args).output().expect("it runs");
-        let (mut reader, writer) = small_pipe();
+        let (mut reader, writer) = non_blocking_pipe();
         let mut command = Command::new(program);
         let mut child = command.args(args).stdout(writer).spawn().expect("a process");
         drop(command);
@@ -100,7 +101,7 @@ fn results_that_the_file_does_not_take_go_to_standard_output() {
     let full = run(server.address, &["-c", "1", "-n", "7", "--json", "-o", "/dev/full"]);
     let reason = "No space left on device (os error 28); they are on standard output instead";
     let error = format!("error: cannot write the results to /dev/full: {reason}\n");
-    assert_eq!(String::from_utf8_lossy(&full.stderr), error);
+    assert_eq!(stderr(&full), error);
     assert_eq!((full.status.code(), messages(&full.stdout)), (Some(1), 7.into()));
 
     // A file size limit is as a full disk.
@@ -109,12 +110,53 @@ fn results_that_the_file_does_not_take_go_to_standard_output() {
     let load = client(server.address, &["-c", "1", "-n", "7", "--json", "-o"]);
     command.args(["--fsize=100:100", CLIENT]).args(load.get_args()).arg(&path);
     let limited = command.output().expect("it runs");
-    let stderr = String::from_utf8_lossy(&limited.stderr);
+    let stderr = stderr(&limited);
     assert!(stderr.contains(": File too large (os error 27); they are on"), "{stderr}");
     assert_eq!((limited.status.code(), messages(&limited.stdout)), (Some(1), 7.into()));
 
     let check = run(unused_address(), &["--check", "-o", "/dev/full"]);
     assert!(String::from_utf8_lossy(&check.stdout).contains("descriptors of a process"));
+}
+
+/// The resolver asks no other machine.
+#[test]
+fn a_misspelled_name_leaves_the_last_results_as_they_are() {
+    let (file, resolver) = (results("outputs-kept.json"), temporary("outputs-nsswitch.conf"));
+    let before = fs::read(&file).expect("a file");
+    fs::write(&resolver, "hosts: files\n").expect("a file");
+    let setup = format!("mount --bind '{}' /etc/nsswitch.conf", resolver.display());
+    for mode in [&[][..], &["--check"]] {
+        let words = [&["none.invalid:9", "-n", "1", "-o", &file], mode].concat();
+        let command = in_namespace("--mount", &setup, "exec \"$1\" \"${@:3}\"");
+        let Some(mut command) = command else { return };
+        command.args(words);
+        let output = ClientProcess::start(command).output();
+        assert!(stderr(&output).starts_with("error: cannot find none.invalid"), "{output:?}");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(fs::read(&file).expect("a file") == before, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_run_that_cannot_start_leaves_the_last_results_as_they_are() {
+    let file = results("outputs-kept-too.json");
+    let before = fs::read(&file).expect("a file");
+    // No process has this number.
+    let words = ["127.0.0.1:9", "--server-pid", "4194304", "-o", &file];
+    let mut command = Command::new(CLIENT);
+    command.args(words);
+    let output = ClientProcess::start(command).output();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(fs::read(&file).expect("a file") == before);
+}
+
+#[test]
+fn what_never_ends_is_refused_as_results() {
+    let mut command = Command::new(CLIENT);
+    command.args(["report", "/dev/zero"]);
+    let output = ClientProcess::start(command).output();
+    let line = "error: /dev/zero is too long for results of client --json\n";
+    assert_eq!((output.status.code(), &*stderr(&output)), (Some(1), line));
 }
 
 #[test]

@@ -2,16 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use base64::Engine;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2Serializer};
 use reactor_server::Framing;
 use serde_json::{Value, json};
 
 use crate::support::browser::{Browser, Scheme};
-use crate::support::client::{CLIENT, run};
+use crate::support::client::{encoded, report, run, stderr};
 use crate::support::running::{Running, config};
 use crate::support::{temporary, unused_address};
 
@@ -23,8 +21,7 @@ fn results(name: &str, target: SocketAddr, flags: &[&str]) -> String {
 }
 
 fn write_page(files: &[&str], page: &str) -> Output {
-    let mut client = Command::new(CLIENT);
-    client.arg("report").args(files).args(["--html", page]).output().expect("it runs")
+    report(files, &["--html", page])
 }
 
 fn page_of(name: &str, files: &[&str]) -> String {
@@ -140,9 +137,7 @@ fn latencies() -> Value {
         histogram.record_n(latency, 9 * 10_u64.pow(6 - power)).expect("it fits");
     }
     histogram.record(20_000_000_000).expect("it fits");
-    let mut bytes = Vec::new();
-    V2Serializer::new().serialize(&histogram, &mut bytes).expect("it can be written");
-    base64::engine::general_purpose::STANDARD.encode(bytes).into()
+    encoded(&histogram)
 }
 
 /// The results of a run of a little more than 60 s, in 600 steps.
@@ -187,7 +182,7 @@ fn the_timeline_table_is_short_and_complete() {
 fn an_unwritable_page_is_an_error_before_any_output() {
     let file = results("full", unused_address(), &["-c", "1", "-n", "1"]);
     let output = write_page(&[&file], "/no/such/folder/page.html");
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = stderr(&output);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(stderr.contains("error: cannot write to /no/such/folder/page.html"), "{stderr}");
     let full = write_page(&[&file], "/dev/full");

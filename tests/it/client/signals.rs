@@ -9,10 +9,12 @@ use std::time::Instant;
 use reactor_server::Framing;
 use rustix::process::Signal;
 
+use crate::small_pipe;
+use crate::support::PATIENCE;
 use crate::support::client::{ClientProcess, JsonReport, client};
 use crate::support::fake_server::{responding, server};
+use crate::support::pipes::named_pipe;
 use crate::support::running::{Running, config};
-use crate::support::{PATIENCE, temporary};
 
 fn running() -> Running {
     Running::echo(config(Framing::Raw))
@@ -169,16 +171,11 @@ fn trouble_on_a_held_connection_is_noticed_at_once() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let server = running();
-    let pipe = temporary("unread").display().to_string();
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
-    assert!(made.success());
-    let process = start(server.address, &["-d", "1h", "-o", &pipe]);
-    // The pipe has a reader, which reads nothing.
-    let mut end = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("a pipe");
+    let (path, mut pipe) = named_pipe("unread");
+    pipe.write_all(&[b' '; small_pipe::SIZE]).expect("there is room");
+    let path = path.to_str().expect("a path");
+    let process = start(server.address, &["-d", "1h", "-o", path]);
     server.wait_until("messages arrive", |_| messages(&server) > 0);
-    for _ in 0..16 {
-        end.write_all(&[b' '; 4096]).expect("there is room");
-    }
     process.signal(Signal::INT);
     server.wait_until("all are closed", |stats| stats.closed() == 5);
     process.signal(Signal::INT);

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
 use crate::support::client::{CLIENT, ClientProcess, JsonReport};
-use crate::support::namespace::{is_possible, with_files};
+use crate::support::namespace::in_namespace;
 use crate::support::running::{Running, config};
 use crate::support::temporary;
 use reactor_server::{Config, Framing, Reason};
@@ -78,7 +78,8 @@ fn the_address_of_a_name_is_printed_unless_quiet() {
 }
 
 /// Runs it where `many` is 127.0.0.9 and 127.0.0.1, and the resolver asks no other machine.
-fn run_with_hosts(words: &[&str]) -> Output {
+/// `None` where there is no such place.
+fn run_with_hosts(words: &[&str]) -> Option<Output> {
     let folder = temporary("etc");
     fs::create_dir_all(&folder).expect("a folder");
     let file = |name: &str, text: &str| {
@@ -90,15 +91,13 @@ fn run_with_hosts(words: &[&str]) -> Output {
         file("nsswitch.conf", "hosts: files\n"),
         file("host.conf", "multi on\n"),
     ];
-    let words = [words, &["-n", "1", "--json"]].concat();
-    ClientProcess::start(with_files(&setup.concat(), CLIENT, &words)).output()
+    let mut command = in_namespace("--mount", &setup.concat(), "exec \"$1\" \"${@:3}\"")?;
+    command.args(words).args(["-n", "1", "--json"]);
+    Some(ClientProcess::start(command).output())
 }
 
 #[test]
 fn the_first_address_of_a_name_that_answers_is_used() {
-    if !is_possible() {
-        return;
-    }
     // The resolver returns 127.0.0.1 first, where nobody listens on this port.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
@@ -106,34 +105,32 @@ fn the_first_address_of_a_name_that_answers_is_used() {
     let address = SocketAddr::from(([127, 0, 0, 9], refusing.port()));
     let server = Running::echo(Config { address, ..config(Framing::Raw) });
     let target = format!("many:{}", address.port());
-    let report = JsonReport::of(&run_with_hosts(&[&target, "2"]));
+    let Some(output) = run_with_hosts(&[&target, "2"]) else { return };
+    let report = JsonReport::of(&output);
     assert_verified(&report, 2, address);
     let line = format!("{target} is {address}; {refusing} does not answer: Connection refused");
     assert!(report.stderr.starts_with(&line), "{}", report.stderr);
     // The connection that finds this out is reset before the run.
     server.wait_until("one reset", |stats| stats.closed_for(Reason::Reset) == 1);
     assert_eq!(server.handle.stats().acceptor.accepted.get(), 3);
-    let source = JsonReport::of(&run_with_hosts(&[&target, "2", "--source", "127.0.0.3"]));
-    assert_verified(&source, 2, address);
+    let output = run_with_hosts(&[&target, "2", "--source", "127.0.0.3"]).expect("as before");
+    assert_verified(&JsonReport::of(&output), 2, address);
     drop(server);
 
     let nobody = format!("many:{}", refusing.port());
-    let report = JsonReport::of(&run_with_hosts(&[&nobody, "2"]));
+    let report = JsonReport::of(&run_with_hosts(&[&nobody, "2"]).expect("as before"));
     assert_eq!((report.code, &report.json["connections"]["failed"]), (1, &2.into()));
     assert_eq!(report.stderr.matches(" does not answer: ").count(), 2, "{}", report.stderr);
 }
 
 #[test]
 fn a_name_without_a_usable_address_is_an_error() {
-    if !is_possible() {
-        return;
-    }
     for (words, reason) in [
         (&["none.invalid:9"][..], "error: cannot find none.invalid: failed to lookup address"),
         (&["many:9", "--source", "::1"], "error: many has no address of the family of --source"),
         (&["[fe80::1%none]:9"], "error: cannot find fe80::1%none: this machine has no network int"),
     ] {
-        let output = run_with_hosts(words);
+        let Some(output) = run_with_hosts(words) else { return };
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
         assert!(stderr.starts_with(reason) && stderr.lines().count() == 1, "{stderr}");

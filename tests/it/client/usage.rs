@@ -1,10 +1,9 @@
 //! Flags do what they say, or are refused with a reason.
 
 use std::net::{SocketAddr, TcpListener};
-use std::process::Output;
 use std::sync::{Arc, Mutex};
 
-use crate::support::client::{ClientProcess, client, limited_client, run, run_json};
+use crate::support::client::{ClientProcess, client, limited_client, run, run_json, stderr};
 use crate::support::fake_server::server;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
@@ -19,10 +18,6 @@ fn untouched() -> (TcpListener, SocketAddr) {
     listener.set_nonblocking(true).expect("non-blocking");
     let address = listener.local_addr().expect("an address");
     (listener, address)
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -55,6 +50,7 @@ fn invalid_flags_are_refused_with_a_reason() {
         (&["--fail-if", "p99"], "expected a comparison"),
         (&["--fail-if", "speed>1"], "there is no figure"),
         (&["--server-pid", "0"], "invalid value '0'"),
+        (&["5", "101m"], "invalid value '101m' for '[PER_SECOND]': must be at most 100m"),
         (&["-n", "-1"], "invalid value '-1' for '--messages <N>'"),
         (&["-5"], "invalid value '-5' for '[CONNECTIONS]'"),
         (&["--hold", "-0.5"], "invalid value '-0.5' for '--hold <DUR>'"),
@@ -70,6 +66,15 @@ fn invalid_flags_are_refused_with_a_reason() {
         assert!(errors[0].contains(reason), "{flags:?}: {stderr}");
     }
     assert!(listener.accept().is_err(), "it has connected");
+}
+
+#[test]
+fn the_word_for_the_rate_of_connects_is_read_as_its_flag_is() {
+    let (_listener, address) = untouched();
+    for flags in [&["5", "100/s"][..], &["-c", "5", "--connect-rate", "100/s"]] {
+        let output = run(address, &[flags, &["--check"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{flags:?}: {output:?}");
+    }
 }
 
 #[test]
@@ -194,7 +199,7 @@ fn an_unknown_server_process_is_an_error_before_connecting() {
 }
 
 #[test]
-fn the_cost_of_a_dead_server_is_left_out() {
+fn the_cost_of_a_dead_server_is_null() {
     let mut server = ServerProcess::start(&["-t", "1"]);
     let pid = server.id().to_string();
     let flags = ["-c", "5", "-n", "5", "--hold", "1h", "--server-pid", &pid, "--json"];
@@ -206,7 +211,7 @@ fn the_cost_of_a_dead_server_is_left_out() {
     process.signal(Signal::USR1);
     let report = process.report();
     assert_eq!((report.code, report.number("messages")), (0, 30), "{report:?}");
-    assert!(report.json.get("server").is_none(), "{report:?}");
+    assert_eq!(report.json.get("server"), Some(&Value::Null), "{report:?}");
     assert!(report.stderr.contains("the server's cost is not known: "), "{}", report.stderr);
 }
 
@@ -218,7 +223,7 @@ fn errors_take_precedence_over_fail_if() {
     assert_eq!(code(&["-n", "5", "--fail-if", "p99>1h", "--fail-if", "p50>0us"]), Some(3));
     assert_eq!(code(&["-n", "5", "--fail-if", "messages>=150"]), Some(3));
     let output = run(server.address, &["-n", "5", "--fail-if", "messages>=150,failed<1"]);
-    for line in ["--fail-if messages>=150 came true: it is 150.0", "--fail-if failed<1 came true"] {
+    for line in ["--fail-if messages>=150 came true: it is 150\n", "--fail-if failed<1 came true"] {
         assert!(stderr(&output).contains(line), "{output:?}");
     }
     assert_eq!(run(unused_address(), &["--fail-if", "failed>0"]).status.code(), Some(1));

@@ -2,23 +2,15 @@
 
 use std::process::Command;
 
-use crate::support::client::{CLIENT, ClientProcess, JsonReport, client};
+use crate::support::client::{CLIENT, ClientProcess, JsonReport, client, stderr, variables_of};
 use crate::support::running::{Running, config};
 use reactor_server::Framing;
-
-/// The variables that the help of a command names.
-fn variables(words: &[&str]) -> Vec<String> {
-    let help = Command::new(CLIENT).args(words).output().expect("it runs").stdout;
-    let help = String::from_utf8(help).expect("a text");
-    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next());
-    names.map(str::to_owned).collect()
-}
 
 #[test]
 fn an_empty_variable_is_one_that_is_not_set() {
     let server = Running::echo(config(Framing::Raw));
     let mut command = client(server.address, &["-n", "2", "--json"]);
-    let names = variables(&["--help"]);
+    let names = variables_of(CLIENT, &[]);
     assert!(names.len() > 20, "{names:?}");
     command.envs(names.iter().map(|name| (name, "")));
     let report = ClientProcess::start(command).report();
@@ -26,9 +18,8 @@ fn an_empty_variable_is_one_that_is_not_set() {
     let mut command = Command::new(CLIENT);
     command
         .args(["report", "/dev/null"])
-        .envs(variables(&["report", "--help"]).iter().map(|it| (it, "")));
-    let output = command.output().expect("it runs");
-    let stderr = String::from_utf8_lossy(&output.stderr);
+        .envs(variables_of(CLIENT, &["report"]).iter().map(|it| (it, "")));
+    let stderr = stderr(&ClientProcess::start(command).output());
     assert!(stderr.starts_with("error: /dev/null has no results"), "{stderr}");
 }
 

@@ -4,21 +4,28 @@ use std::process::Command;
 
 use crate::support::client::{CLIENT, ClientProcess};
 use crate::support::eventually;
-use crate::support::namespace::{beside, is_possible, isolated};
+use crate::support::namespace::{beside, in_network};
 use crate::support::server::{SERVER, ServerProcess, new_log};
 
-/// A server in a network of its own.
-fn isolated_server(setup: &str, address: &str) -> ServerProcess {
-    let log = new_log();
-    let words = [address, "0", "-t", "1", "--log-file", log.to_str().expect("a text")];
-    ServerProcess::spawn(isolated(setup, SERVER, &words), log.clone())
+/// The command of a server in a network of its own.
+fn isolated(setup: &str, address: &str) -> Option<Command> {
+    let mut command = in_network(setup, "exec \"$2\" \"${@:3}\"")?;
+    command.args([address, "0", "-t", "1"]);
+    Some(command)
+}
+
+fn isolated_server(setup: &str, address: &str) -> Option<ServerProcess> {
+    let (mut command, log) = (isolated(setup, address)?, new_log());
+    command.arg("--log-file").arg(&log);
+    Some(ServerProcess::spawn(command, log))
 }
 
 /// Has a client in the server's network verify a message, and returns its JSON.
 fn verify(server: &ServerProcess, host: &str, flags: &[&str]) -> serde_json::Value {
     let target = format!("{host}:{}", server.address.port());
-    let flags = [&[&target, "-c", "1", "-n", "1", "--json"], flags].concat();
-    let report = ClientProcess::start(beside(server.id(), CLIENT, &flags)).report();
+    let mut command = beside(server.id(), CLIENT);
+    command.args([&target, "-c", "1", "-n", "1", "--json"]).args(flags);
+    let report = ClientProcess::start(command).report();
     assert_eq!((report.code, report.number("messages")), (0, 1), "{host}: {}", report.stderr);
     report.json
 }
@@ -33,12 +40,9 @@ fn wait_for_both_lines(server: &ServerProcess, ip: &str) {
 
 #[test]
 fn all_addresses_are_served_over_ipv6_and_ipv4_whatever_the_sysctl() {
-    if !is_possible() {
-        return;
-    }
     for only_v6 in ["0", "1"] {
         let setup = format!("echo {only_v6} >/proc/sys/net/ipv6/bindv6only");
-        let server = isolated_server(&setup, "::");
+        let Some(server) = isolated_server(&setup, "::") else { return };
         server.wait_for_log(" families=ipv6,ipv4\n");
         for (host, ip) in [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1")] {
             verify(&server, host, &[]);
@@ -50,12 +54,10 @@ fn all_addresses_are_served_over_ipv6_and_ipv4_whatever_the_sysctl() {
 
 #[test]
 fn without_ipv6_all_addresses_are_served_over_ipv4_and_others_are_a_clear_error() {
-    if !is_possible() {
-        return;
-    }
     let setup = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
-    verify(&isolated_server(setup, "::"), "127.0.0.1", &[]);
-    let output = isolated(setup, SERVER, &["::1", "0"]).output().expect("it runs");
+    let Some(server) = isolated_server(setup, "::") else { return };
+    verify(&server, "127.0.0.1", &[]);
+    let output = isolated(setup, "::1").expect("as before").output().expect("it runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.starts_with("error: cannot listen on [::1]:0: Cannot assign"), "{stderr}");
@@ -64,13 +66,10 @@ fn without_ipv6_all_addresses_are_served_over_ipv4_and_others_are_a_clear_error(
 
 #[test]
 fn an_address_with_a_scope_keeps_it_in_the_log_and_in_results() {
-    if !is_possible() {
-        return;
-    }
     let setup = "ip link add br-lan type veth peer name other
                  ip addr add fe80::1/64 dev br-lan nodad
                  ip link set br-lan up; ip link set other up";
-    let server = isolated_server(setup, "fe80::1%br-lan");
+    let Some(server) = isolated_server(setup, "fe80::1%br-lan") else { return };
     let scope = server.address.to_string();
     let scope = scope.trim_start_matches("[fe80::1%").split(']').next().expect("a number");
     assert!(scope.parse::<u32>().is_ok_and(|scope| scope > 0), "{scope}");

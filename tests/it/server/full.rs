@@ -1,13 +1,11 @@
 //! A server at its limit of connections, and one that probes connect to.
 
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, TcpStream};
 
 use rustix::process::Signal;
-use socket2::SockRef;
 
 use crate::support::server::ServerProcess;
-use crate::support::streams::{connect, exchange, read_to_end, round_trip};
+use crate::support::streams::{exchange, read_to_end, reset, round_trip};
 
 /// How many lines of a log have this text.
 fn count(log: &str, text: &str) -> usize {
@@ -21,11 +19,13 @@ fn a_full_server_says_so_once_and_in_the_end_for_how_long_and_how_many_had_to_wa
     open.iter_mut().for_each(|stream| exchange(stream, b"in"));
     server.wait_for_log("WARN 2 connections are open, more have to wait");
     let waiting: Vec<_> = (0..5).map(|_| server.connect()).collect();
-    drop(open);
-    // Each takes the seat of one before it, hundreds of times within the time that is one
-    // shortage.
+    let [stays, leaves] = open;
+    drop(leaves);
+    // Each takes the one seat, so the server is full hundreds of times within the time that is
+    // one shortage.
     waiting.into_iter().for_each(|stream| assert_eq!(round_trip(stream, b"x".to_vec()), b"x"));
     (0..300).for_each(|_| assert_eq!(round_trip(server.connect(), b"x".to_vec()), b"x"));
+    drop(stays);
     server.wait_for_log("fewer than 2 connections are open again, after ");
     let log = server.log();
     let lines = [count(&log, "connections are open, more"), count(&log, "are open again, after")];
@@ -46,12 +46,6 @@ fn port(stream: &TcpStream) -> u16 {
     stream.local_addr().expect("an address").port()
 }
 
-/// A connection that is reset.
-fn reset(address: SocketAddr) {
-    let stream = connect(address);
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a linger time");
-}
-
 #[test]
 fn only_connections_that_sent_something_are_logged_if_asked_for() {
     for workers in ["0", "1"] {
@@ -60,7 +54,7 @@ fn only_connections_that_sent_something_are_logged_if_asked_for() {
         // Probes, and one that stays to the end.
         for _ in 0..50 {
             drop(server.connect());
-            reset(server.address);
+            reset(server.connect());
         }
         let mut half_closed = server.connect();
         half_closed.shutdown(Shutdown::Write).expect("a half-close");

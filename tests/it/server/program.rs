@@ -222,9 +222,8 @@ fn an_unread_log_stops_nothing() {
     let mut command = Command::new(SERVER);
     command.args(["127.0.0.1", "0", "--io-threads", "1"]).stderr(Stdio::piped());
     let mut server = ServerProcess::spawn(command, PathBuf::new());
-    // A pipe holds 64 KiB. These are ten times more lines than fit in it and in the
-    // log's queue.
-    for _ in 0..6_000 {
+    // A pipe holds 64 KiB, so most of their lines wait, and are given up at the end.
+    for _ in 0..1_000 {
         exchange(&mut server.connect(), b"x");
     }
     let began = Instant::now();

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reactor_server::{Config, Framing, Reason, Timeouts};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use crate::support::eventually;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
-use crate::support::streams::{exchange, fill, frame, noise, read_frame, read_to_end};
+use crate::support::streams::{exchange, fill, frame, noise, read_frame, read_to_end, reset};
 
 const NEVER: Timeouts = Timeouts { message: None, write: None, idle: None };
 const SOON: Option<Duration> = Some(Duration::from_millis(100));
@@ -245,7 +245,7 @@ fn resets_leave_nothing_behind() {
         for round in 0..500 {
             let mut stream = server.connect();
             stream.write_all(&noise(100 << (round % 10))).expect("sent");
-            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a reset on close");
+            reset(stream);
         }
         server.wait_until("all to be closed", |stats| stats.closed() == 500);
         exchange(&mut server.connect(), b"alive");

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
+use crate::support::client::variables_of;
 use crate::support::server::{SERVER, ServerProcess, new_log};
 
 /// Starts it on port 0 with these variables.
@@ -24,11 +25,9 @@ fn assert_usage_error(output: &Output, beginning: &str) {
 
 #[test]
 fn an_empty_variable_is_one_that_is_not_set() {
-    let help = Command::new(SERVER).arg("--help").output().expect("it runs").stdout;
-    let help = String::from_utf8(help).expect("a text");
-    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next());
-    let mut variables: Vec<_> = names.map(|name| (name, "")).collect();
-    assert!(variables.len() > 10, "{help}");
+    let names = variables_of(SERVER, &[]);
+    let mut variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    assert!(variables.len() > 10, "{names:?}");
     variables.retain(|&(name, _)| name != "SERVER_PORT");
     variables.push(("RUST_LOG", ""));
     let server = server(&variables, &[]);

@@ -1,7 +1,7 @@
 //! With workers no reply is lost, none overtakes another, and nothing stops.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use reactor_server::{Config, ConnectionId, Echo, Framing, Handler, Reason, Reply, Timeouts};
-use socket2::SockRef;
 
 use crate::support::eventually;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
-use crate::support::streams::{exchange, frame, noise, read_frame, read_to_end, round_trip};
+use crate::support::streams::{exchange, frame, noise, read_frame, read_to_end, reset, round_trip};
 
 /// Takes a different time for each message, so that workers overtake each other.
 struct Uneven;
@@ -88,11 +87,6 @@ fn gate() -> (Gate, Receiver<()>, Sender<()>, Receiver<Reason>) {
     let ((arrived, arrivals), (key, open)) = (unbounded(), unbounded());
     let (closed, closes) = unbounded();
     (Gate { arrived, open, closed }, arrivals, key, closes)
-}
-
-/// Closes with a RST.
-fn reset(stream: TcpStream) {
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a reset on close");
 }
 
 #[test]

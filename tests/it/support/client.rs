@@ -1,5 +1,7 @@
 //! The program `client`, as a process that must end.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
@@ -7,11 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2Serializer};
 use procfs::process;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, temporary};
 
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 
@@ -47,10 +53,44 @@ pub(crate) fn run_json(target: SocketAddr, flags: &[&str]) -> JsonReport {
     ClientProcess::start(client(target, &[flags, &["--json"]].concat())).report()
 }
 
+/// Runs `client report`.
+pub(crate) fn report(files: &[impl AsRef<OsStr>], flags: &[&str]) -> Output {
+    let mut command = Command::new(CLIENT);
+    command.arg("report").args(files).args(flags);
+    ClientProcess::start(command).output()
+}
+
+/// Writes results to a file, and returns its path.
+pub(crate) fn written(name: &str, results: &Value) -> String {
+    let file = temporary(name).display().to_string();
+    fs::write(&file, results.to_string()).expect("a file");
+    file
+}
+
+/// A histogram as results have it.
+pub(crate) fn encoded(histogram: &Histogram<u64>) -> Value {
+    let mut bytes = Vec::new();
+    V2Serializer::new().serialize(histogram, &mut bytes).expect("it can be written");
+    STANDARD.encode(bytes).into()
+}
+
+/// What a process has written to standard error.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The environment variables that the help of a command names.
+pub(crate) fn variables_of(program: &str, words: &[&str]) -> Vec<String> {
+    let help = Command::new(program).args(words).arg("--help").output().expect("it runs").stdout;
+    let help = String::from_utf8(help).expect("a text");
+    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next());
+    names.map(str::to_owned).collect()
+}
+
 impl JsonReport {
     /// Fails the test if a signal ended the process or its output is no JSON.
     pub(crate) fn of(output: &Output) -> JsonReport {
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let stderr = stderr(output);
         let code = output.status.code().unwrap_or_else(|| panic!("{}: {stderr}", output.status));
         let json = serde_json::from_slice(&output.stdout);
         let json = json.unwrap_or_else(|error| panic!("{error}: {stderr}"));

@@ -11,11 +11,12 @@ pub(crate) mod strace;
 pub(crate) mod streams;
 pub(crate) mod wrong_reply;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::free_port::free_port;
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,13 +38,7 @@ pub(crate) fn temporary(name: &str) -> PathBuf {
     path
 }
 
-/// An address that nothing listens on. The kernel gives its port to no client, which it would
-/// connect to itself.
+/// An address that nothing listens on.
 pub(crate) fn unused_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let spread = (std::process::id() % 100) as u16 * 100;
-    let port = |_| 20_000 + (spread + NEXT.fetch_add(1, Relaxed)) % 10_000;
-    let mut listeners = (0..10_000).map(port).map(|port| TcpListener::bind(("127.0.0.1", port)));
-    let listener = listeners.find_map(Result::ok).expect("a port");
-    listener.local_addr().expect("an address")
+    (Ipv4Addr::LOCALHOST, free_port().expect("a port")).into()
 }

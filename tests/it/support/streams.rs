@@ -5,6 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::PATIENCE;
 use crate::splitmix::mix;
 
@@ -56,6 +58,11 @@ pub(crate) fn round_trip(mut stream: TcpStream, bytes: Vec<u8>) -> Vec<u8> {
     let all = read_to_end(&mut stream);
     sender.join().expect("it sent all");
     all
+}
+
+/// Closes with a RST.
+pub(crate) fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
 }
 
 /// Bytes without a pattern that a shift or a swap would leave unchanged.

@@ -9,7 +9,7 @@ mod words;
 use std::env;
 
 use clap::{Command, CommandFactory, Error, FromArgMatches};
-use reactor_server::program::help::{
+use reactor_server::program::command_line::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
 use reactor_server::program::stream::print_error;

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use clap::Args;
 use reactor_server::program::target::{self, Host, Target};
-use reactor_server::program::units;
 
 use super::values;
 
@@ -65,7 +64,7 @@ impl Words {
         Ok(Meaning {
             target: Target { host, port },
             connections: value(connections, "[CONNECTIONS]", values::connections)?,
-            per_second: value(per_second, "[PER_SECOND]", units::positive)?,
+            per_second: value(per_second, "[PER_SECOND]", values::rate)?,
         })
     }
 

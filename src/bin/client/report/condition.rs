@@ -70,8 +70,12 @@ impl Condition {
             Comparison::Less => value < self.limit,
             Comparison::AtMost => value <= self.limit,
         };
-        let unit = if self.figure.is_latency() { " us" } else { "" };
-        is_met.then(|| format!("--fail-if {self} came true: it is {value:.1}{unit}"))
+        let value = match self.figure {
+            Figure::Rate => format!("{value:.1}"),
+            figure if figure.is_latency() => format!("{value:.1} us"),
+            _ => value.to_string(),
+        };
+        is_met.then(|| format!("--fail-if {self} came true: it is {value}"))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::env;
 use std::fs;
-use std::thread;
 
 use chrono::{Local, SecondsFormat};
 use procfs::{CpuInfo, Current};
+use reactor_server::program::limits::cpus;
 use serde::{Deserialize, Serialize};
 
 /// The machine and the program that a result is from.
@@ -36,7 +36,7 @@ impl Environment {
             host: read("/proc/sys/kernel/hostname"),
             pid: std::process::id(),
             kernel: read("/proc/sys/kernel/osrelease"),
-            cpus: thread::available_parallelism().map_or(0, usize::from),
+            cpus: cpus(),
             cpu_model: cpu_model(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: env::args_os()

@@ -6,6 +6,8 @@ mod distribution;
 mod environment;
 #[expect(clippy::module_inception, reason = "the folder is named for its main file")]
 mod report;
+#[cfg(test)]
+pub(crate) mod sample;
 mod summary;
 pub(crate) mod text;
 mod timeline;

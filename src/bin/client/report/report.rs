@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use reactor_server::load::{Outcome, Plan};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::cost::{Cpu, ServerCost};
@@ -44,8 +44,11 @@ pub(crate) struct Report {
     /// CPU time of the client, if known.
     #[serde(rename = "client")]
     pub(crate) client_cpu: Option<Cpu>,
+    /// What the load costs the server, if that was asked for. If it cannot be read it is
+    /// `Some(None)`, and null in the JSON.
     #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) server_cost: Option<ServerCost>,
+    #[serde(deserialize_with = "present")]
+    pub(crate) server_cost: Option<Option<ServerCost>>,
     /// The environment of the client, or of the first of several.
     pub(crate) environment: Environment,
     /// The environments of the other clients.
@@ -74,7 +77,7 @@ pub(crate) struct RunRecord {
     pub(crate) ended: f64,
     pub(crate) timeline: Timeline,
     pub(crate) client_cpu: Option<Cpu>,
-    pub(crate) server_cost: Option<ServerCost>,
+    pub(crate) server_cost: Option<Option<ServerCost>>,
     pub(crate) environment: Environment,
 }
 
@@ -133,6 +136,11 @@ impl Report {
         self.messages == 0 && self.is_clean()
     }
 
+    /// What the load costs the server, if known.
+    pub(crate) fn server_cost(&self) -> Option<&ServerCost> {
+        self.server_cost.as_ref()?.as_ref()
+    }
+
     /// The environments of all clients.
     pub(crate) fn all_environments(&self) -> impl Iterator<Item = &Environment> {
         std::iter::once(&self.environment).chain(&self.environments)
@@ -176,7 +184,8 @@ impl Report {
         let both = self.client_cpu.zip(other.client_cpu);
         self.client_cpu = both.map(|(ours, theirs)| ours.plus(theirs));
         self.server_cost = match (self.server_cost, other.server_cost) {
-            (Some(ours), Some(theirs)) => Some(ours.merge(theirs)),
+            (Some(Some(ours)), Some(Some(theirs))) => Some(Some(ours.merge(theirs))),
+            (Some(None), Some(theirs)) => Some(theirs),
             (ours, theirs) => ours.or(theirs),
         };
         self.plan = self.plan.merge(other.plan);
@@ -203,7 +212,7 @@ impl Report {
         if let Some(cpu) = self.client_cpu {
             fields["client"]["cpu_us_per_message"] = cpu.json_per_message(self.messages);
         }
-        if let Some(cost) = &self.server_cost {
+        if let Some(cost) = self.server_cost() {
             fields["server"]["cpu_us_per_message"] = cost.cpu().json_per_message(self.messages);
         }
         Ok(value)
@@ -222,11 +231,17 @@ impl Report {
         let are_times = times.iter().all(|time| (0.0..MAX_SECONDS).contains(time));
         let histograms = [Some(&self.histogram), self.histogram_raw.as_ref()];
         let are_counts = histograms.into_iter().flatten().all(|it| it.len() == self.messages);
-        if !are_times || !are_counts || !self.timeline.is_sound() {
+        let have_cpus = self.all_environments().all(|it| it.cpus > 0) && self.plan.threads > 0;
+        if !are_times || !are_counts || !have_cpus || !self.timeline.is_sound() {
             bail!("its figures contradict each other");
         }
         Ok(self)
     }
+}
+
+/// Reads a key that is there, perhaps with null. Without it the field has its default.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<ServerCost>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// Whether all numbers in it are within the limits.
@@ -253,5 +268,65 @@ impl ConnectionCounts {
 fn add(sums: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
     for (key, count) in more {
         *sums.entry(key).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::sample::{accepted, read, results};
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn what_files_hold_is_refused_or_has_json_that_can_be_read_again(reports in accepted()) {
+            for report in reports {
+                let json = report.to_json(&[0.0, 99.99, 100.0]).expect("it can be written");
+                for key in ["rate", "seconds", "ended"] {
+                    prop_assert!(json[key].is_number(), "{}: {}", key, json);
+                }
+                prop_assert!(read(json).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn unchanged_results_are_read_and_merged() {
+        let read = |pid| read(results(pid)).expect("sound");
+        let both = read(1).merge(read(7)).expect("a sum");
+        assert_eq!((both.messages, both.clients(), both.rate()), (6, 4, 12.0));
+    }
+
+    #[test]
+    fn results_without_a_cpu_or_a_thread_are_refused() {
+        for place in ["/environment/cpus", "/environments/0/cpus", "/plan/threads"] {
+            let mut json = results(1);
+            *json.pointer_mut(place).expect("it is there") = 0.into();
+            assert!(read(json).is_err(), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_cost_of_the_server_that_cannot_be_read_is_null_if_it_was_asked_for() {
+        let of = |pid, server: Option<Value>| {
+            let mut json = results(pid);
+            json.as_object_mut().expect("it").remove("server");
+            json.as_object_mut().expect("it").extend(server.map(|it| ("server".to_owned(), it)));
+            read(json).expect("results")
+        };
+        let (null, cost) = (Some(json!(null)), Some(results(1)["server"].clone()));
+        let server = |report: Report| report.to_json(&[]).expect("it").get("server").cloned();
+        assert_eq!((server(of(1, None)), server(of(1, null.clone()))), (None, null.clone()));
+        for (one, other) in [(&null, &null), (&null, &None), (&None, &null)] {
+            let both = of(1, one.clone()).merge(of(7, other.clone()));
+            assert_eq!(server(both.expect("a sum")), null);
+        }
+        for (one, other) in [(&cost, &null), (&null, &cost), (&cost, &None), (&None, &cost)] {
+            let both = of(1, one.clone()).merge(of(7, other.clone()));
+            assert!(server(both.expect("a sum")).is_some_and(|it| it.is_object()));
+        }
     }
 }

@@ -161,7 +161,7 @@ pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
     let server = |cost: &ServerCost| ("server", cpu(cost.cpu()) + &memory(report, cost));
     let mut costs = Vec::new();
     costs.extend(report.client_cpu.map(|client| ("client", cpu(client))));
-    costs.extend(report.server_cost.as_ref().map(server));
+    costs.extend(report.server_cost().map(server));
     costs
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
         |cpu: Cpu| if report.seconds < MIN_SECONDS { 0.0 } else { cpu.total() / report.seconds };
     // A server whose cost is not known is taken to use as much as the client.
     let client = report.client_cpu.unwrap_or_default();
-    let server = report.server_cost.as_ref().map_or(client, ServerCost::cpu);
+    let server = report.server_cost().map_or(client, ServerCost::cpu);
     let share = used(client.plus(server)) / report.environment.cpus as f64;
     if report.environment.shares_cpus && share > BUSY_TOGETHER {
         notes.push(format!(
@@ -218,4 +218,47 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::sample::{accepted, read, results};
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn text_shows_characters_and_numbers_whatever_the_files_hold(reports in accepted()) {
+            for report in reports {
+                let text = render(&report, &[50.0]);
+                let is_plain = !text.contains(['\x1b', '\u{202e}']);
+                prop_assert!(is_plain && !text.contains("NaN"), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_note_on_cpus_needs_a_run_that_is_long_and_uses_them() {
+        let notes_of = |seconds: f64, client: f64, server: Option<f64>| {
+            let mut json = results(1);
+            json["seconds"] = seconds.into();
+            json["client"]["user"] = (client - 0.1).into();
+            json["server"] = json!(null);
+            if let Some(server) = server {
+                json["server"] = results(1)["server"].clone();
+                json["server"]["processes"]["1 on h"]["user"] = (server - 0.1).into();
+            }
+            let notes = notes(&read(json).expect("results"));
+            ["share 2 CPUs", "be the bottleneck"]
+                .map(|it| notes.iter().any(|note| note.contains(it)))
+        };
+        assert_eq!(notes_of(1.0, 0.95, None), [true, true]);
+        assert_eq!(notes_of(1.0, 0.6, None), [true, false]);
+        assert_eq!(notes_of(1.0, 0.2, Some(1.0)), [true, false]);
+        assert_eq!(notes_of(1.0, 0.2, None), [false, false]);
+        assert_eq!(notes_of(0.01, 0.2, None), [false, false]);
+    }
 }

@@ -1,7 +1,6 @@
-//! The address of the server, of those that its name has.
+//! Finds the server's addresses, and chooses one.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -69,10 +68,11 @@ fn probe(plan: &Plan) -> io::Result<()> {
         socket.bind(&source.into())?;
     }
     socket.connect_timeout(&plan.target.into(), plan.connect_timeout)?;
-    let own: Option<SocketAddr> = socket.local_addr()?.as_socket();
+    // The kernel may have given the client the very port that nobody listens on. A server that is
+    // quick to reset is another peer.
+    let own = socket.local_addr()?;
     socket.set_linger(Some(Duration::ZERO))?;
-    // The kernel may have given the client the very port that nobody listens on.
-    match own == Some(plan.target) {
+    match socket.peer_addr().is_ok_and(|peer| peer == own) {
         true => Err(io::ErrorKind::ConnectionRefused.into()),
         false => Ok(()),
     }

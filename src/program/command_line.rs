@@ -1,4 +1,4 @@
-//! Help texts of the command lines.
+//! What the command lines of both programs have in common: help, values, and how they end.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
