@@ -316,6 +316,8 @@ impl<S> Acceptor<S> {
         if self.end_by.is_some() {
             return Ok(());
         }
+        // Before the reactors drain: what is sent then would be lost, and its sender not told.
+        self.server.end();
         self.pause = None;
         self.seats.lift_limit();
         self.accept(BACKLOG as usize)?;
