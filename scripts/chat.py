@@ -249,7 +249,7 @@ def main():
     for name in SERVERS:
         rate, used = (statistics.median(column) for column in zip(*runs[name]))
         calls, waits = counted(name, plan)
-        print(f"{name:<16} {rate:>10,.0f} deliveries per second; per delivery {used:.3f} us of CPU, {calls:.4f} system calls, {waits:.4f} returns of epoll_wait")
+        print(f"{name:<16} {rate:>10,.0f} deliveries per second; per delivery {used:.3f} us of CPU, {calls:.4f} system calls, {waits:.5f} returns of epoll_wait")
     print("every member heard every line in order and exactly once")
     print(f"{plan.members} members and one that does not read, {STUCK} lines of {LONG} bytes")
     for name in SERVERS:
