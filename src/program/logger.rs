@@ -32,9 +32,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// on a busy machine the thread waits for a CPU.
 const GRACE: Duration = Duration::from_secs(2);
 /// If more bytes than this have waited, their memory is returned to the kernel.
-const BURST: usize = 1 << 20;
+const BURST: usize = 64 * 1024;
 /// How long no line arrives before that: threads that allocate meanwhile have to wait for it.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(200);
 
 /// Controls the log of this process.
 #[derive(Debug, Clone)]
