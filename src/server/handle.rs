@@ -89,7 +89,8 @@ impl Handle {
     /// [`pushes_late`](crate::ReactorStats::pushes_late).
     ///
     /// A connection holds at most 64 KiB of unsent messages, 4 KiB while all together hold
-    /// much, or a single longer one. Beyond that `when_full` decides.
+    /// much, or a single longer one, besides what the kernel buffers: some MiB on loopback.
+    /// Beyond that `when_full` decides.
     ///
     /// # Errors
     /// There was no room, or the server has ended. Then nothing is sent to any of them. A
@@ -119,7 +120,11 @@ impl Handle {
     }
 
     /// Has the server accept no more connections, answer what arrived, send what was sent to
-    /// its connections before, close, and return from [`Server::run`](crate::Server::run).
+    /// its connections before, close, and return from [`Server::run`](crate::Server::run). That
+    /// takes about two seconds if a peer does not close.
+    ///
+    /// From this call on [`send`](Handle::send) returns [`SendError::Ended`], also in handlers
+    /// that answer what had arrived: their replies are sent, their pushes are not.
     pub fn drain(&self) {
         self.end();
         self.0.acceptor.send(Notice::Drain);
@@ -228,7 +233,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             SendError::Full => "too much is on its way to the connections",
-            SendError::Ended => "the server has ended",
+            SendError::Ended => "the server is ending",
         })
     }
 }

@@ -27,7 +27,8 @@ pub trait Handler: Send + Sync + 'static {
     /// other end, and `reply` takes what the server says first: nothing, or messages that
     /// are sent before all replies.
     ///
-    /// This runs on a reactor, also with workers.
+    /// This runs on a reactor, also with workers. Two connections that belong to different
+    /// reactors may be opened in another order than they were made.
     fn opened(&self, id: ConnectionId, peer: SocketAddr, reply: &mut Reply<'_>) -> Self::Session;
 
     /// A message arrived. `reply` takes the answers: none, one or more.
@@ -42,6 +43,11 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// The connection was closed, for this reason.
+    ///
+    /// When the server has closed it, that is only once the peer has closed too, or up to two
+    /// seconds later. What must be gone at once, such as a name in a list, is best removed where
+    /// [`Reply::close`] is called. To tell other connections, keep a clone of
+    /// [`Reply::handle`] in the session.
     ///
     /// It is not called for a connection whose `opened` panicked, nor for one whose messages
     /// a worker still has when the server ends by force.
@@ -89,12 +95,14 @@ impl<'a> Reply<'a> {
     }
 
     /// Closes the connection when everything that was replied, before and after this call,
-    /// is sent. Messages that arrived behind this one are not handled.
+    /// is sent. Messages that arrived behind this one are not handled, and what was pushed to it
+    /// during this call may not be sent: reply it instead.
     pub fn close(&mut self) {
         self.closes = true;
     }
 
-    /// The handle of the server, to send to other connections, or later to this one.
+    /// The handle of the server, to send to other connections, or later to this one: what is
+    /// pushed to this one comes behind all replies to this message, and perhaps to later ones.
     pub fn handle(&self) -> &'a Handle {
         self.server
     }

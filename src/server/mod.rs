@@ -72,32 +72,35 @@ pub use stats::{AcceptorStats, ReactorStats, Stats};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The address to listen on. With port 0 the kernel chooses a port. On `::` clients are
-    /// served over IPv6 and IPv4.
+    /// The address to listen on; 127.0.0.1:0 by default. With port 0 the kernel chooses a port.
+    /// On `::` clients are served over IPv6 and IPv4.
     pub address: SocketAddr,
     /// How many reactors there are, each a thread; at least one. Connection k belongs to
-    /// reactor k mod this number.
+    /// reactor k mod this number. By default one per CPU.
     pub io_threads: usize,
-    /// How many workers handle messages. Without workers the reactors do.
+    /// How many workers handle messages. Without workers, the default, the reactors do.
     pub workers: usize,
-    /// How messages are told apart.
+    /// How messages are told apart; [`Framing::Raw`] by default.
     pub framing: Framing,
     /// The longest message accepted, in bytes, so that no peer can make the server hold
-    /// more.
+    /// more; 1 MiB by default.
     pub max_message: usize,
     /// How many connections may be open at once. By default, and at most, as many as the
     /// limit of descriptors allows.
     pub max_connections: Option<usize>,
-    /// How long a peer may be slow.
+    /// How long a peer may be slow. By default 10 s with a message and 30 s with replies, and as
+    /// idle as it likes.
     pub timeouts: Timeouts,
-    /// How long a drain may take. Then the remaining connections are reset.
+    /// How long a drain may take, 10 s by default. Then the remaining connections are reset.
     pub drain_timeout: Duration,
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
     /// default a reactor polls once more, and the acceptor for some microseconds.
     pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`] is called, from [`Server::bind`] on; never by default.
     pub tick: Option<Duration>,
-    /// Which connections have lines in the log.
+    /// Which connections have lines in the log; all by default. They are written through the
+    /// `log` crate, at level `info` and with the target `reactor_server::events`, and so need a
+    /// logger that the program installs.
     pub log_connections: LogConnections,
     /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`] does, and a
     /// second one stops it, as [`Handle::stop`] does; not by default.

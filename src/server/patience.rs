@@ -12,7 +12,7 @@ use crate::net::token::Token;
 pub struct Timeouts {
     /// From the first byte of a message to its last.
     pub message: Option<Duration>,
-    /// Without taking any byte of the replies that wait for it.
+    /// Without taking any byte of the replies and pushes that wait for it.
     pub write: Option<Duration>,
     /// Without sending or taking anything at all.
     pub idle: Option<Duration>,

@@ -11,12 +11,13 @@ pub enum Framing {
     Fixed(usize),
     /// A little-endian `u32` length, then that many bytes.
     Len32,
-    /// The message, then these bytes, which it cannot contain; at least one.
+    /// The message, then these bytes, which it cannot contain; at least one. Handlers get the
+    /// message without them. What follows the last of them, when the peer closes, is no message.
     Delimited(Vec<u8>),
 }
 
 impl Framing {
-    /// Messages that end with `\n`.
+    /// Messages that end with `\n`. A `\r` in front of it belongs to the message.
     pub fn line() -> Framing {
         Framing::Delimited(b"\n".to_vec())
     }
