@@ -207,8 +207,9 @@ fn a_member_that_does_not_read_is_closed_at_the_write_deadline() {
     let (_stuck, id) = room.join();
     let message = noise(60_000);
     room.server.wait_until("the close", |stats| {
+        // Where the reactor gets no CPU for a while, there may be no room.
         let sent = room.server.handle.send(id, &[&message], WhenFull::Drop);
-        assert_eq!(sent, Ok(()));
+        assert_ne!(sent, Err(SendError::Ended));
         stats.closed_for(Reason::WriteTimeout) == 1
     });
 }
