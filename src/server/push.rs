@@ -35,7 +35,8 @@ pub enum WhenFull {
     /// The message is dropped, and counted in
     /// [`pushes_dropped`](crate::ReactorStats::pushes_dropped).
     Drop,
-    /// The connection is reset, for the reason [`PushFull`](crate::Reason::PushFull).
+    /// The connection is reset, for the reason [`PushFull`](crate::Reason::PushFull). While a
+    /// worker has its messages, the message is dropped instead: the server is late then.
     Close,
 }
 

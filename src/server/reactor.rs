@@ -16,6 +16,7 @@ use crate::server::handler::Handler;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::patience::{Check, Patience, Timeouts};
 use crate::server::peer::{Peer, Pushed};
+use crate::server::phase::Turn;
 use crate::server::push::{Push, Recipients, What, WhenFull};
 use crate::server::shared::Shared;
 use crate::server::visit::{Scratch, Visit};
@@ -173,13 +174,19 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     }
 
     /// Has a peer keep a message, which is sent at the end of this turn with all others for
-    /// that peer. If it has no room, what was pushed in this turn is sent first.
-    fn push_message(&mut self, token: Token, message: &[u8], when_full: WhenFull) {
+    /// that peer. If it has no room, what was pushed in this turn is sent first. A peer that must
+    /// be closed then has another chance: it may have made room that epoll has not reported yet.
+    fn push_message(&mut self, token: Token, message: &[u8], mut when_full: WhenFull) {
         let mut pushed = Pushed::Late;
         if let Some(peer) = self.peers.get_mut(token) {
             pushed = self.shared.push(peer, message);
-            if pushed == Pushed::Full && peer.has_untried() {
-                self.visit(token, |visit, _| visit.send_pushed());
+            // It is the worker that is late, not the peer.
+            if peer.turn() == Turn::Worker {
+                when_full = WhenFull::Drop;
+            }
+            let is_last_chance = when_full == WhenFull::Close && peer.has_unsent();
+            if pushed == Pushed::Full && (peer.has_untried() || is_last_chance) {
+                self.visit(token, |visit, scratch| visit.write(scratch));
                 pushed = match self.peers.get_mut(token) {
                     Some(peer) => self.shared.push(peer, message),
                     None => Pushed::Late,

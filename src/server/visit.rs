@@ -207,7 +207,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
     }
 
     /// Writes what was kept, then goes on with the messages behind it.
-    fn write(&mut self, scratch: &mut Scratch) -> io::Result<()> {
+    pub(crate) fn write(&mut self, scratch: &mut Scratch) -> io::Result<()> {
         self.flush()?;
         self.answer_unhandled(0, scratch)
     }

@@ -200,6 +200,27 @@ fn a_member_that_does_not_read_is_dropped_from_or_closed_and_the_others_miss_not
 }
 
 #[test]
+fn a_member_that_has_made_room_is_not_closed_although_the_reactor_does_not_know_yet() {
+    let room = Members::start(Config { io_threads: 1, ..config(Framing::line()) });
+    let (mut busy, _) = room.join();
+    let (mut slow, id) = room.join();
+    let line = vec![b'x'; 10_000];
+    while room.sum(|reactor| &reactor.pushes_dropped) == 0 {
+        let sent = room.server.handle.send(id, &[&line], WhenFull::Drop);
+        assert_ne!(sent, Err(SendError::Ended));
+    }
+    room.hold(&mut busy);
+    let kept = room.sum(|reactor| &reactor.pushed) as usize * (line.len() + 1);
+    // The reactor holds less than that, and the kernel all before it.
+    let (read, left) = (kept - 64 * 1024, 64 * 1024);
+    slow.read_exact(&mut vec![0; read]).expect("the kernel has it");
+    room.send(id, &line);
+    room.go_on.send(()).expect("it waits");
+    slow.read_exact(&mut vec![0; left + line.len() + 1]).expect("it is not closed");
+    assert_eq!(room.server.handle.stats().closed_for(Reason::PushFull), 0);
+}
+
+#[test]
 fn a_member_that_does_not_read_is_closed_at_the_write_deadline() {
     let timeouts =
         Timeouts { write: Some(Duration::from_millis(100)), ..Config::default().timeouts };
