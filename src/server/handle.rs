@@ -57,7 +57,7 @@ pub enum To<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendError {
     /// 4 MiB are on their way to a reactor already, or would be with this. A reactor that
-    /// catches up makes room.
+    /// catches up makes room. A handler must not wait for that: its own reactor may be the one.
     Full,
     /// The server drains, was told to stop, or has ended.
     Ended,
@@ -86,7 +86,8 @@ impl Handle {
     /// `Ok` means that it is on its way. What one thread sends to a connection arrives in
     /// that order, behind the replies that were made before, and never inside another message.
     /// A connection that is closed, or about to close, is passed over and counted in
-    /// [`pushes_late`](crate::ReactorStats::pushes_late).
+    /// [`pushes_late`](crate::ReactorStats::pushes_late). So may a message be that is sent at
+    /// the moment at which a drain begins.
     ///
     /// A connection holds at most 64 KiB of unsent messages, 4 KiB while all together hold
     /// much, or a single longer one, besides what the kernel buffers: some MiB on loopback.
