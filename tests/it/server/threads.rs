@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use reactor_server::program::thread::NotStarted;
-use reactor_server::{Config, ConnectionId, Framing, Handler, Reply, Server};
+use reactor_server::{
+    Config, ConnectionId, Echo, Framing, Handler, Reply, SendError, Server, To, WhenFull,
+};
 
 use crate::support::client::CLIENT;
 use crate::support::running::config;
@@ -133,4 +135,12 @@ fn a_bind_without_a_thread_ends_the_threads_before_it() {
     let output = command.output().expect("it runs");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("1 passed"), "{stdout}");
+}
+
+#[test]
+fn a_server_that_never_ran_or_has_ended_refuses_pushes() {
+    let server = Server::bind(config(Framing::Raw), Echo::default()).expect("a server");
+    let handle = server.handle();
+    drop(server);
+    assert_eq!(handle.send(To::All, &[b"x"], WhenFull::Drop), Err(SendError::Ended));
 }
