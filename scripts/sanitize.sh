@@ -22,6 +22,7 @@ fail() { echo "sanitize: $1: $2" >&2; exit 1; }
 asan() {
     local failed=0
     local skipped=(--skip overloaded_workers --skip announced_lengths)
+    skipped+=(--skip memory_does_not_grow --skip the_rate_decides)
     skipped+=(--skip sandbox:: --skip without_proc:: --skip without_a_thread)
     rm -f "$out"/report.*
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS="detect_leaks=1:log_path=$out/report" \
