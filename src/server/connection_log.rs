@@ -16,6 +16,7 @@ const TARGET: &str = "reactor_server::events";
 
 /// Which connections have their two lines in the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum LogConnections {
     /// All of them, the first line as soon as they are accepted.
     #[default]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::error::{Error, ErrorKind};
-use clap::{Command, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use reactor_server::program::command_line::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
@@ -120,22 +120,13 @@ pub(crate) struct Cli {
     /// Connections to log
     ///
     /// A probe that connects and closes leaves no line with "used". The counters count it.
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t = LogFlag::All)]
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = LogConnections::All)]
     #[arg(env = "SERVER_LOG_CONNECTIONS")]
-    log_connections: LogFlag,
+    log_connections: LogConnections,
 
     /// What to know of variables that are ignored.
     #[arg(skip)]
     pub(crate) warnings: Vec<String>,
-}
-
-/// Which connections are logged, as it is named on the command line.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFlag {
-    /// Every connection.
-    All,
-    /// Connections that sent at least one byte.
-    Used,
 }
 
 const IP: &str = "\
@@ -210,10 +201,7 @@ impl Cli {
             drain_timeout: self.drain_timeout,
             busy_poll: self.busy_poll.0,
             tick: None,
-            log_connections: match self.log_connections {
-                LogFlag::All => LogConnections::All,
-                LogFlag::Used => LogConnections::Used,
-            },
+            log_connections: self.log_connections,
             // The program handles these signals together with SIGHUP and SIGUSR1.
             drain_on_signals: false,
         }

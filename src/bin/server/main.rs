@@ -69,10 +69,10 @@ fn serve(
     let (to_signals, handles) = mpsc::channel();
     handle_signals(signals, handles, logger.clone()).map_err(with_limits)?;
     // Last of all: the kernel queues connections once it listens.
-    let (server, config) = bind(cli, addresses)?;
+    let server = bind(cli, addresses)?;
     let handle = server.handle();
     to_signals.send(handle.clone()).context("the thread signals has ended")?;
-    announce(&server, cli, &config);
+    announce(&server, cli);
     let ending = server.run();
     counters::log_summary(handle.stats(), logger.dropped());
     Ok(ending?)
@@ -80,12 +80,11 @@ fn serve(
 
 /// Binds to the first address of the host that this machine has. (That a port is in use is
 /// an error: the next address of `localhost` would be another server's.)
-fn bind(cli: &Cli, addresses: &[SocketAddr]) -> anyhow::Result<(Server<Echo>, Config)> {
+fn bind(cli: &Cli, addresses: &[SocketAddr]) -> anyhow::Result<Server<Echo>> {
     let mut result = Err(anyhow!("{} has no address", cli.target().host));
     for &address in addresses {
-        let config = cli.config(address);
-        match Server::bind(config.clone(), cli.handler()) {
-            Ok(server) => return Ok((server, config)),
+        match Server::bind(cli.config(address), cli.handler()) {
+            Ok(server) => return Ok(server),
             Err(error) => {
                 let code = error.raw_os_error();
                 result = Err(cannot_bind(address, error));
@@ -115,8 +114,8 @@ fn cannot_bind(address: SocketAddr, error: io::Error) -> anyhow::Error {
 }
 
 /// Says that the server listens, which is true from now on: all threads run.
-fn announce(server: &Server<Echo>, cli: &Cli, config: &Config) {
-    let Config { io_threads, workers, max_connections, .. } = *config;
+fn announce(server: &Server<Echo>, cli: &Cli) {
+    let Config { io_threads, workers, max_connections, .. } = cli.config(server.local_addr());
     let (address, most) = (server.local_addr(), server.max_connections());
     if max_connections.is_some_and(|wanted| most < wanted) {
         log::warn!("the limit of open descriptors (ulimit -n) allows {most} connections, not more");

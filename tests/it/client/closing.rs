@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,14 +71,20 @@ fn a_server_that_does_not_close_is_counted_and_is_no_error() {
     }
 }
 
-#[test]
-fn an_interrupt_while_closing_does_not_extend_the_time() {
+/// A server that does not close, and tells of each connection that the client wants closed.
+fn keeping_and_telling() -> (SocketAddr, Receiver<()>) {
     let (closing, arrivals) = mpsc::channel();
     let closing = Mutex::new(closing);
-    let keeping = ending(move |_stream| {
+    let address = ending(move |_stream| {
         closing.lock().expect("no panic").send(()).expect("the test waits for it");
         thread::park();
     });
+    (address, arrivals)
+}
+
+#[test]
+fn an_interrupt_while_closing_does_not_extend_the_time() {
+    let (keeping, arrivals) = keeping_and_telling();
     let began = Instant::now();
     let flags = ["-c", "3", "-n", "5", "--close", "strict", "--json"];
     let process = ClientProcess::start(client(keeping, &flags));
@@ -94,12 +101,7 @@ fn an_interrupt_while_closing_does_not_extend_the_time() {
 /// Other connections would send the rest of the messages.
 #[test]
 fn an_interrupt_before_a_reconnect_ends_the_time() {
-    let (closing, arrivals) = mpsc::channel();
-    let closing = Mutex::new(closing);
-    let keeping = ending(move |_| {
-        closing.lock().expect("no panic").send(()).expect("the test waits for it");
-        thread::park();
-    });
+    let (keeping, arrivals) = keeping_and_telling();
     for limit in [["-n", "5"], ["-d", "1h"]] {
         let flags = ["-c", "3", "--reconnect-every", "1", "--close", "strict", "--json"];
         let process = ClientProcess::start(client(keeping, &[&flags[..], &limit].concat()));

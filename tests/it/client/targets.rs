@@ -1,7 +1,7 @@
 //! How a server is named on the command line.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use crate::support::client::{CLIENT, ClientProcess, JsonReport};
@@ -44,13 +44,7 @@ fn a_target_is_one_word_or_two_and_the_other_words_follow() {
 
 #[test]
 fn an_ipv6_address_with_its_port_has_brackets() {
-    let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        eprintln!("skipped: there is no IPv6 here");
-        return;
-    };
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let server = Running::echo(Config { address, ..config(Framing::Raw) });
+    let Some(server) = Running::echo_over_ipv6() else { return };
     let port = server.address.port().to_string();
     assert_verified(&run(&[&server.address.to_string(), "2"]), 2, server.address);
     assert_verified(&run(&["::1", &port, "2"]), 2, server.address);

@@ -156,13 +156,7 @@ fn a_foreign_source_address_is_an_error_that_names_it() {
 
 #[test]
 fn ipv6_sources_reach_ipv6_servers_alone() {
-    let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        eprintln!("skipped: there is no IPv6 here");
-        return;
-    };
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let server = Running::echo(reactor_server::Config { address, ..config(Framing::Raw) });
+    let Some(server) = Running::echo_over_ipv6() else { return };
     assert_eq!(run_json(server.address, &["-n", "2", "--source", "::1"]).code, 0);
     let mixed = run(server.address, &["-n", "2", "--source", "127.0.0.1"]);
     assert_eq!(mixed.status.code(), Some(2));

@@ -1,7 +1,7 @@
 //! A server in this process.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
 use reactor_server::program::limits::raise_descriptor_limit;
@@ -28,6 +28,17 @@ impl Running {
 
     pub(crate) fn echo(config: Config) -> Running {
         Running::start(config, Echo::default())
+    }
+
+    /// One that echoes raw bytes over IPv6. Where there is no IPv6 it is `None`, and a note
+    /// says so.
+    pub(crate) fn echo_over_ipv6() -> Option<Running> {
+        let address: SocketAddr = (Ipv6Addr::LOCALHOST, 0).into();
+        if TcpListener::bind(address).is_err() {
+            eprintln!("skipped: there is no IPv6 here");
+            return None;
+        }
+        Some(Running::echo(Config { address, ..config(Framing::Raw) }))
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
