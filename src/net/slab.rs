@@ -5,7 +5,7 @@ use crate::net::token::Token;
 /// Values in numbered slots, each named by a [`Token`] that dies with it.
 ///
 /// Free slots are used again first, so the slab is as long as the most values it ever held
-/// at once. It grows by pages: growth moves no value, takes no longer with a million than
+/// at once. A slot that has had 2^32 - 1 values is not used again, so that no name comes back. It grows by pages: growth moves no value, takes no longer with a million than
 /// with ten, and wastes half a page on average.
 #[derive(Debug)]
 pub struct Slab<T> {
@@ -57,8 +57,11 @@ impl<T> Slab<T> {
     pub fn remove(&mut self, token: Token) -> Option<T> {
         let (page, place) = self.page(token)?;
         let tenant = page.tenants[place].take()?;
-        page.generations[place] = token.generation().checked_add(1).unwrap_or(1);
-        self.free.push(token.slot());
+        let next = token.generation().checked_add(1);
+        page.generations[place] = next.unwrap_or(0);
+        if next.is_some() {
+            self.free.push(token.slot());
+        }
         self.len -= 1;
         Some(tenant)
     }
@@ -114,12 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn generations_never_reach_the_reserved_zero() {
+    fn a_slot_whose_generations_are_used_up_is_not_used_again() {
         let mut slab = Slab::default();
         slab.insert(());
         slab.pages[0].generations[0] = u32::MAX;
-        slab.remove(Token::new(u32::MAX, 0));
-        assert_eq!(slab.insert(()), Token::new(1, 0));
+        assert_eq!(slab.remove(Token::new(u32::MAX, 0)), Some(()));
+        assert_eq!(slab.insert(()), Token::new(1, 1));
+        assert_eq!(slab.get_mut(Token::new(u32::MAX, 0)), None);
         assert_eq!(slab.get_mut(Token::WAKE), None);
     }
 
