@@ -107,8 +107,8 @@ impl EchoLoop {
 
     /// Accepts no more, and has each peer answered what arrived. A second signal ends it.
     fn drain(&mut self) -> io::Result<()> {
-        while self.signals.take() {
-            if self.end_by.is_some() {
+        while let Some(count) = self.signals.take() {
+            if count > 1 {
                 self.end_by = Some(Instant::now());
                 return Ok(());
             }

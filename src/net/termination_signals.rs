@@ -15,12 +15,14 @@ use crate::net::sys::{self, SignalSet};
 /// unblocked would receive them instead, and they would end the process at once.
 ///
 /// Dropped, it unblocks them again in the thread that drops it, and they do again what they
-/// did before.
+/// did before: also those that are pending, if none was taken.
 pub struct TerminationSignals {
     /// Readable while one is pending.
     pending: File,
     /// Those that were not blocked before.
     unblocked: SignalSet,
+    /// How many were taken.
+    taken: usize,
 }
 
 const SIGNALS: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT];
@@ -35,20 +37,24 @@ impl TerminationSignals {
         let pending = sys::signalfd(&signals)?;
         let before = sys::block_signals(&signals)?;
         let unblocked: Vec<_> = SIGNALS.into_iter().filter(|&it| !before.contains(it)).collect();
-        Ok(TerminationSignals { pending, unblocked: SignalSet::new(&unblocked) })
+        let unblocked = SignalSet::new(&unblocked);
+        Ok(TerminationSignals { pending, unblocked, taken: 0 })
     }
 
-    /// Takes one that is pending. Returns whether there was one. It never waits.
-    pub fn take(&self) -> bool {
+    /// Takes one that is pending. Returns how many were taken with it, or `None` if none is
+    /// pending. It never waits.
+    pub fn take(&mut self) -> Option<usize> {
         let mut signal = [0; size_of::<libc::signalfd_siginfo>()];
-        (&self.pending).read(&mut signal).is_ok_and(|count| count > 0)
+        self.pending.read(&mut signal).ok().filter(|&count| count > 0)?;
+        self.taken += 1;
+        Some(self.taken)
     }
 }
 
 impl Drop for TerminationSignals {
     fn drop(&mut self) {
-        // A second one that arrived while the program was about to end must not kill it.
-        while self.take() {}
+        // Another one that arrived while the program was about to end must not kill it.
+        while self.taken > 0 && self.take().is_some() {}
         // It cannot fail with a set that was blocked.
         let _ = sys::unblock_signals(&self.unblocked);
     }

@@ -299,10 +299,10 @@ impl<S> Acceptor<S> {
         if events.iter().all(|event| event.token() != Token::SIGNALS) {
             return Ok(());
         }
-        while self.signals.as_ref().is_some_and(TerminationSignals::take) {
-            match self.end_by {
-                None => self.drain()?,
-                Some(_) => self.stop(STOP),
+        while let Some(count) = self.signals.as_mut().and_then(TerminationSignals::take) {
+            match count {
+                1 => self.drain()?,
+                _ => self.stop(STOP),
             }
         }
         Ok(())
