@@ -43,7 +43,7 @@ MIB = 1024 * 1024
 
 
 class Room:
-    """A server, and its members. Each must hear what `hear` expects, and nothing else."""
+    """A server, and its members, who join when it is entered. Each must hear what `hear` expects, and nothing else."""
 
     def __init__(self, name, members):
         self.server = subprocess.Popen(SERVERS[name], stdout=subprocess.PIPE, text=True)
@@ -52,14 +52,20 @@ class Room:
         self.poll, self.members, self.heard = select.epoll(), {}, {}
         # What each member may hear once, between any two lines, and the members that did.
         self.notice, self.told = b"", set()
-        self.speaker = self.join(1)
-        for number in range(2, members + 1):
-            self.join(number)
-            # The next one joins when all others have been told of this one.
-            self.hear(b"guest%d joined\n" % number, but=number)
+        self.speaker = None
+        self.wanted = members
 
     def __enter__(self):
-        return self
+        try:
+            self.speaker = self.join(1)
+            for number in range(2, self.wanted + 1):
+                self.join(number)
+                # The next one joins when all others have been told of this one.
+                self.hear(b"guest%d joined\n" % number, but=number)
+            return self
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *_):
         self.server.kill()
