@@ -84,6 +84,13 @@ impl Checker {
         if arrived as u64 > kept || arrived as u64 != kept && !self.clients.iter().any(is_cut) {
             return Err(format!("of {kept} pushed messages {arrived} arrived"));
         }
+        let healthy = self.clients.iter().filter(|client| !is_cut(client));
+        let missing: usize = healthy
+            .map(|client| client.stream.missing(&self.pushes.reaching(client.port)).count())
+            .sum();
+        if missing as u64 > dropped + late + closed {
+            return Err(format!("{missing} pushed messages are missing"));
+        }
         if dropped == 0 {
             for client in &self.clients {
                 client.stream.check_no_gaps(&self.pushes.reaching(client.port))?;

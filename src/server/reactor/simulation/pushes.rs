@@ -40,6 +40,8 @@ pub(super) struct Sent {
     pub(super) bytes: Vec<u8>,
     /// The ports of the clients that it may reach.
     pub(super) reaches: Vec<u16>,
+    /// It was sent to connections by their names, so all of them are counted.
+    pub(super) is_named: bool,
     pub(super) when_full: WhenFull,
     /// How many replies the sender had made before it on the same connection.
     pub(super) behind: usize,
@@ -134,12 +136,11 @@ impl Pushes {
             }
         };
         if handle.send(to, &[&body], when_full).is_ok() {
-            match to {
-                To::All | To::AllBut(_) => book.others += reaches.len() as u64,
-                To::One(_) | To::Many(_) => book.named += reaches.len() as u64,
-            }
+            let is_named = matches!(to, To::One(_) | To::Many(_));
+            let count = if is_named { &mut book.named } else { &mut book.others };
+            *count += reaches.len() as u64;
             let bytes = encode(&self.framing, &body);
-            book.sent.push(Sent { sender, number, bytes, reaches, when_full, behind });
+            book.sent.push(Sent { sender, number, bytes, reaches, is_named, when_full, behind });
         }
     }
 

@@ -118,6 +118,11 @@ impl Stream {
         }
     }
 
+    /// Which of the messages that were sent to it by name did not arrive.
+    pub(super) fn missing<'a>(&self, reaching: &'a [Sent]) -> impl Iterator<Item = &'a Sent> {
+        reaching.iter().filter(|sent| sent.is_named && !self.pushed.contains(&sent.name()))
+    }
+
     /// Checks that of each sender's messages the first arrived and none between, as it must
     /// be if none was dropped.
     pub(super) fn check_no_gaps(&self, reaching: &[Sent]) -> Result<(), String> {
