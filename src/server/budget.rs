@@ -12,9 +12,13 @@ use crate::net::sys;
 pub(crate) struct Budget {
     held: usize,
     most: usize,
-    /// A read was reduced since memory was last returned to the kernel. Messages that arrive
-    /// in small pieces grow through blocks of all sizes and leave holes in the heap.
+    /// It was spent since memory was last returned to the kernel. Messages that arrive in small
+    /// pieces, or are pushed to many, grow through blocks of all sizes and leave holes in the
+    /// heap.
     needs_trim: bool,
+    /// The most bytes that were held at any moment.
+    #[cfg(test)]
+    most_held: usize,
 }
 
 /// How much is read at once while the budget is spent. Each connection then adds little to
@@ -23,7 +27,13 @@ pub(crate) const REDUCED_READ: usize = 4 * 1024;
 
 impl Budget {
     pub(crate) fn new(most: usize) -> Budget {
-        Budget { held: 0, most, needs_trim: false }
+        Budget {
+            held: 0,
+            most,
+            needs_trim: false,
+            #[cfg(test)]
+            most_held: 0,
+        }
     }
 
     /// How many bytes may be read at once.
@@ -42,14 +52,18 @@ impl Budget {
         self.held >= self.most
     }
 
-    /// A read was reduced.
-    pub(crate) fn note_reduced_read(&mut self) {
+    /// A read was reduced, or a message was pushed, while it was spent.
+    pub(crate) fn note_spent(&mut self) {
         self.needs_trim = true;
     }
 
     /// A connection that held `before` bytes now holds `after`.
     pub(crate) fn account(&mut self, before: usize, after: usize) {
         self.held = self.held + after - before;
+        #[cfg(test)]
+        {
+            self.most_held = self.most_held.max(self.held);
+        }
         if self.needs_trim && self.held <= self.most / 1024 {
             self.needs_trim = false;
             sys::give_back_free_pages();
@@ -59,5 +73,10 @@ impl Budget {
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    #[cfg(test)]
+    pub(crate) fn most_held(&self) -> usize {
+        self.most_held
     }
 }

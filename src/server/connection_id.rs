@@ -5,9 +5,11 @@ use crate::net::token::Token;
 /// Names a connection of a server for as long as it lives, and never another one.
 ///
 /// It is two words, and stays valid as a name when its connection is closed: what is sent to
-/// it then goes nowhere. It means something to its own server only.
+/// it then goes nowhere. So does what is sent to it by the handle of another server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
-    pub(crate) reactor: usize,
+    /// The number of its server in this process.
+    pub(crate) server: u32,
+    pub(crate) reactor: u32,
     pub(crate) token: Token,
 }

@@ -4,9 +4,10 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use crate::net::mailbox::Mailbox;
+use crate::net::token::Token;
 use crate::server::connection_id::ConnectionId;
 use crate::server::notice::Notice;
 use crate::server::push::{Push, Recipients, What, WhenFull};
@@ -18,21 +19,30 @@ use crate::wire::codec::Codec;
 ///
 /// No call blocks, and all clones are the same handle. A handler finds it in
 /// [`Reply::handle`](crate::Reply::handle), all others in
-/// [`Server::handle`](crate::Server::handle).
+/// [`Server::handle`](crate::Server::handle). As long as a clone exists it keeps one descriptor
+/// for each I/O thread and one for the acceptor open, also when the server has ended.
 #[derive(Clone)]
 pub struct Handle(Arc<Control>);
 
 struct Control {
+    /// Which of the servers of this process it controls.
+    number: u32,
     acceptor: Mailbox<Notice>,
     reactors: Box<dyn Reactors>,
     /// How many bytes of pushes are on their way to each reactor. They are atomics because
     /// the sender must know at once whether there is room.
-    under_way: Box<[AtomicUsize]>,
+    under_way: Box<[UnderWay]>,
     /// Nothing can be sent any more. No mail can tell all senders.
     has_ended: AtomicBool,
     codec: Codec,
     stats: Stats,
 }
+
+/// How many bytes of pushes are on their way to one reactor. It has cache lines of its own,
+/// because different threads write to its neighbours.
+#[derive(Default)]
+#[repr(align(128))]
+struct UnderWay(AtomicUsize);
 
 /// The mailboxes of all reactors, whatever their handler's sessions are.
 pub(crate) trait Reactors: Send + Sync {
@@ -53,19 +63,23 @@ pub enum To<'a> {
     AllBut(ConnectionId),
 }
 
-/// Why nothing was sent, to any connection.
+/// Why nothing was sent, to any connection. Later versions may have more reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError {
-    /// 4 MiB are on their way to a reactor already, or would be with this. A reactor that
-    /// catches up makes room. A handler must not wait for that: its own reactor may be the one.
+    /// More is on its way to a reactor than it has room for. A reactor that catches up makes
+    /// room. A handler must not wait for that: its own reactor may be the one.
     Full,
     /// The server drains, was told to stop, or has ended.
     Ended,
 }
 
-/// How many bytes of pushes may be on their way to one reactor, so that a sender that is
-/// faster than the reactor cannot make the server hold more.
+/// How many bytes of pushes may be on their way to one reactor, or a single longer one, so that
+/// a sender that is faster than the reactor cannot make the server hold more.
 const UNDER_WAY: usize = 4 * 1024 * 1024;
+
+/// How many servers this process has made.
+static SERVERS: AtomicU32 = AtomicU32::new(0);
 
 impl Handle {
     /// The handle of a server with `count` reactors.
@@ -75,9 +89,10 @@ impl Handle {
         count: usize,
         codec: Codec,
     ) -> Handle {
-        let under_way = (0..count).map(|_| AtomicUsize::new(0)).collect();
+        let number = SERVERS.fetch_add(1, SeqCst);
+        let under_way = (0..count).map(|_| UnderWay::default()).collect();
         let (has_ended, stats) = (AtomicBool::new(false), Stats::new(count));
-        Handle(Arc::new(Control { acceptor, reactors, under_way, has_ended, codec, stats }))
+        Handle(Arc::new(Control { number, acceptor, reactors, under_way, has_ended, codec, stats }))
     }
 
     /// Sends one message, made of `parts` one after the other and framed as the connections
@@ -93,9 +108,12 @@ impl Handle {
     /// much, or a single longer one, besides what the kernel buffers: some MiB on loopback.
     /// Beyond that `when_full` decides.
     ///
+    /// On its way to one reactor a message counts 128 bytes more than it has, and 8 more for
+    /// each connection there that it is sent to. 4 MiB may be on their way, or a single message
+    /// that counts more.
+    ///
     /// # Errors
-    /// There was no room, or the server has ended. Then nothing is sent to any of them. A
-    /// message of 4 MiB or more never has room.
+    /// There was no room, or the server has ended. Then nothing is sent to any of them.
     ///
     /// # Panics
     /// As [`Reply::send`](crate::Reply::send).
@@ -149,6 +167,11 @@ impl Handle {
         &self.0.codec
     }
 
+    /// The name of a connection of this server.
+    pub(crate) fn name(&self, reactor: usize, token: Token) -> ConnectionId {
+        ConnectionId { server: self.0.number, reactor: reactor as u32, token }
+    }
+
     /// From now on nothing can be sent.
     pub(crate) fn end(&self) {
         self.0.has_ended.store(true, SeqCst);
@@ -156,7 +179,7 @@ impl Handle {
 
     /// A push has reached that reactor, and makes room for others.
     pub(crate) fn arrived(&self, reactor: usize, cost: usize) {
-        self.0.under_way[reactor].fetch_sub(cost, SeqCst);
+        self.0.under_way[reactor].0.fetch_sub(cost, SeqCst);
     }
 
     /// Sends this to each reactor that has such connections: to all of them, or to none if
@@ -166,11 +189,11 @@ impl Handle {
             return Err(SendError::Ended);
         }
         let mut pushes = Vec::new();
-        for (reactor, to) in recipients(to, self.0.under_way.len()) {
-            let push = Push { to, what: what.clone() };
-            if !self.reserve(reactor, push.cost()) {
+        for (reactor, to) in self.recipients(to) {
+            let push = Push::new(to, what.clone(), || self.stats().open(reactor));
+            if !self.reserve(reactor, push.cost) {
                 pushes.iter().for_each(|(reactor, push): &(_, Push)| {
-                    self.arrived(*reactor, push.cost());
+                    self.arrived(*reactor, push.cost);
                 });
                 return Err(SendError::Full);
             }
@@ -182,32 +205,34 @@ impl Handle {
 
     /// Takes room for a push that is about to be sent to that reactor, if there is enough.
     fn reserve(&self, reactor: usize, cost: usize) -> bool {
-        let has_room = self.0.under_way[reactor].fetch_add(cost, SeqCst) + cost <= UNDER_WAY;
-        if !has_room {
-            self.arrived(reactor, cost);
-        }
-        has_room
+        let with_this = |under_way: usize| {
+            let with_this = under_way + cost;
+            (under_way == 0 || with_this <= UNDER_WAY).then_some(with_this)
+        };
+        self.0.under_way[reactor].0.fetch_update(SeqCst, SeqCst, with_this).is_ok()
     }
-}
 
-/// What that is for each of the reactors that has such connections.
-fn recipients(to: To<'_>, reactors: usize) -> Vec<(usize, Recipients)> {
-    let but = |id: ConnectionId, reactor| (id.reactor == reactor).then_some(id.token);
-    match to {
-        // A reactor that does not exist belongs to another server.
-        To::One(id) if id.reactor >= reactors => Vec::new(),
-        To::One(id) => vec![(id.reactor, Recipients::One(id.token))],
-        To::All => (0..reactors).map(|it| (it, Recipients::All { but: None })).collect(),
-        To::AllBut(id) => {
-            (0..reactors).map(|it| (it, Recipients::All { but: but(id, it) })).collect()
-        }
-        To::Many(ids) => {
-            let mut tokens = vec![Vec::new(); reactors];
-            for id in ids {
-                tokens.get_mut(id.reactor).into_iter().for_each(|of_it| of_it.push(id.token));
+    /// What that is for each of the reactors that has such connections.
+    fn recipients(&self, to: To<'_>) -> Vec<(usize, Recipients)> {
+        let reactors = self.0.under_way.len();
+        let is_ours = |id: ConnectionId| id.server == self.0.number;
+        let all = |but: Option<ConnectionId>| {
+            let but = |reactor| but.filter(|id| id.reactor as usize == reactor).map(|id| id.token);
+            (0..reactors).map(|reactor| (reactor, Recipients::All { but: but(reactor) })).collect()
+        };
+        match to {
+            To::One(id) if is_ours(id) => vec![(id.reactor as usize, Recipients::One(id.token))],
+            To::One(_) => Vec::new(),
+            To::All => all(None),
+            To::AllBut(id) => all(Some(id).filter(|&id| is_ours(id))),
+            To::Many(ids) => {
+                let mut tokens = vec![Vec::new(); reactors];
+                for id in ids.iter().filter(|&&id| is_ours(id)) {
+                    tokens[id.reactor as usize].push(id.token);
+                }
+                let many = tokens.into_iter().enumerate().filter(|(_, tokens)| !tokens.is_empty());
+                many.map(|(reactor, tokens)| (reactor, Recipients::Many(tokens))).collect()
             }
-            let tokens = tokens.into_iter().enumerate().filter(|(_, tokens)| !tokens.is_empty());
-            tokens.map(|(reactor, tokens)| (reactor, Recipients::Many(tokens))).collect()
         }
     }
 }
@@ -220,6 +245,18 @@ impl From<ConnectionId> for To<'_> {
 
 impl<'a> From<&'a [ConnectionId]> for To<'a> {
     fn from(ids: &'a [ConnectionId]) -> To<'a> {
+        To::Many(ids)
+    }
+}
+
+impl<'a> From<&'a Vec<ConnectionId>> for To<'a> {
+    fn from(ids: &'a Vec<ConnectionId>) -> To<'a> {
+        To::Many(ids)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [ConnectionId; N]> for To<'a> {
+    fn from(ids: &'a [ConnectionId; N]) -> To<'a> {
         To::Many(ids)
     }
 }

@@ -105,10 +105,13 @@ pub struct Config {
     /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`] does, and a
     /// second one stops it, as [`Handle::stop`] does; not by default.
     ///
+    /// The first one does not stop a server that drains already.
+    ///
     /// [`Server::bind`] then blocks these signals in the thread that calls it and in all that
     /// it starts from then on. Call it before the program starts other threads: a signal that
-    /// reaches one of those ends the process at once. [`Server::run`] unblocks the signals in
-    /// its thread when it returns. At most one server of a process can have this.
+    /// reaches one of those ends the process at once. Child processes inherit the block.
+    /// [`Server::run`] unblocks the signals in its thread when it returns. At most one server of a
+    /// process can have this.
     pub drain_on_signals: bool,
 }
 

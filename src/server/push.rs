@@ -9,6 +9,8 @@ use crate::net::token::Token;
 pub(crate) struct Push {
     pub(crate) to: Recipients,
     pub(crate) what: What,
+    /// How many bytes it counts for while it is under way.
+    pub(crate) cost: usize,
 }
 
 /// Connections of one reactor.
@@ -43,17 +45,29 @@ pub enum WhenFull {
 /// What a push without any bytes counts for, so that a mailbox cannot fill with those.
 const OVERHEAD: usize = 128;
 
+/// What a push counts for each connection that it goes to: their names, and the time that the
+/// reactor will need for them, while it reads no other mail.
+const RECIPIENT: usize = size_of::<Token>();
+
 impl Push {
-    /// How many bytes it counts for while it is under way.
-    pub(crate) fn cost(&self) -> usize {
-        let tokens = match &self.to {
-            Recipients::Many(tokens) => size_of_val(tokens.as_slice()),
-            Recipients::One(_) | Recipients::All { .. } => 0,
+    /// A push to connections of a reactor that has `open` ones.
+    pub(crate) fn new(to: Recipients, what: What, open: impl FnOnce() -> u64) -> Push {
+        let recipients = match &to {
+            Recipients::One(_) => 1,
+            Recipients::Many(tokens) => tokens.len(),
+            Recipients::All { .. } => open() as usize,
         };
-        let bytes = match &self.what {
+        let cost = OVERHEAD + RECIPIENT * recipients + what.length();
+        Push { to, what, cost }
+    }
+}
+
+impl What {
+    /// How many bytes each of the connections is sent.
+    pub(crate) fn length(&self) -> usize {
+        match self {
             What::Send(message, _) => message.len(),
             What::Close => 0,
-        };
-        OVERHEAD + tokens + bytes
+        }
     }
 }

@@ -49,9 +49,11 @@ struct Ticker {
     next: Tick,
 }
 
-/// How many pushes a reactor does before it reads from its connections again. That takes it
-/// some milliseconds, if it is that many.
-const PUSHES: usize = 64 * 1024;
+/// How many bytes a reactor pushes before it reads from its connections again, where each
+/// message to a connection counts [`PUSH`] more. That takes it some milliseconds.
+const PUSHES: usize = 16 * 1024 * 1024;
+/// As long as a push takes, this many bytes are copied.
+const PUSH: usize = 256;
 
 impl<H: Handler, T: Socket> Reactor<H, T> {
     /// A reactor without connections, for the thread that calls this.
@@ -147,9 +149,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         self.shared.recycle(job);
     }
 
-    /// Sends to connections, or closes them. Returns how many those were.
+    /// Sends to connections, or closes them. Returns how many bytes of a turn's pushes that is.
     fn push(&mut self, push: Push) -> usize {
-        let cost = push.cost();
         let mut recipients = std::mem::take(&mut self.recipients);
         match push.to {
             Recipients::One(token) => recipients.push(token),
@@ -158,7 +159,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
                 recipients.extend(self.peers.tokens().filter(|&token| Some(token) != but));
             }
         }
-        let count = recipients.len();
+        let pushed = recipients.len() * (PUSH + push.what.length());
         for token in recipients.drain(..) {
             match (&push.what, self.peers.get_mut(token)) {
                 (_, None) => self.shared.stats().pushes_late.add(1),
@@ -169,8 +170,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             }
         }
         self.recipients = recipients;
-        self.shared.server.arrived(self.shared.reactor, cost);
-        count
+        self.shared.server.arrived(self.shared.reactor, push.cost);
+        pushed
     }
 
     /// Has a peer keep a message, which is sent at the end of this turn with all others for
@@ -200,8 +201,13 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             (Pushed::Full, WhenFull::Drop) => stats.pushes_dropped.add(1),
             (Pushed::Full, WhenFull::Close) => self.close(token, Reason::PushFull),
         }
-        if pushed == Pushed::First {
-            self.pushed.push(token);
+        match pushed {
+            // What waits for the end of the turn would be held by all that it is pushed to.
+            Pushed::First | Pushed::Behind if self.shared.budget.is_spent() => {
+                self.visit(token, |visit, _| visit.send_pushed());
+            }
+            Pushed::First => self.pushed.push(token),
+            Pushed::Behind | Pushed::Full | Pushed::Late => {}
         }
     }
 
@@ -331,3 +337,46 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
 
 #[cfg(test)]
 mod simulation;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::server::handle::{Handle, To};
+    use crate::server::handler::Echo;
+    use crate::server::seats::Seats;
+    use crate::wire::codec::{Codec, Framing};
+
+    #[test]
+    fn a_long_message_to_all_is_not_held_once_for_each_of_them() {
+        const MEMBERS: usize = 20;
+        const MESSAGE: usize = 50_000;
+        let ((event_loop, mailbox), (_, acceptor)) =
+            (EventLoop::new().expect("a loop"), EventLoop::new().expect("a loop"));
+        let codec = Codec::new(Framing::Raw, 0);
+        let server = Handle::new(acceptor, Box::new(vec![mailbox.clone()]), 1, codec);
+        let (echo, budget) = (Arc::new(Echo::default()), 2 * MESSAGE);
+        let timeouts = Timeouts { message: None, write: None, idle: None };
+        let shared = Shared::new(server.clone(), echo, None, budget, 0);
+        let mut reactor = Reactor::new(event_loop, shared, timeouts, None);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let seats = Seats::new(MEMBERS, mailbox.waker());
+        let members: Vec<_> = (0..MEMBERS)
+            .map(|_| {
+                let member = TcpStream::connect(listener.local_addr().expect("an address"));
+                let (socket, address) = listener.accept().expect("a connection");
+                socket.set_nonblocking(true).expect("non-blocking");
+                let (seat, log) = (seats.take().expect("a seat"), Default::default());
+                mailbox.send(Mail::Adopt(Newcomer { socket, address, opened: 0, log, seat }));
+                member
+            })
+            .collect();
+        assert_eq!(server.send(To::All, &[&[0; MESSAGE]], WhenFull::Drop), Ok(()));
+        reactor.run_once([].into_iter());
+        assert_eq!(server.stats().sum(|it| &it.sent), (members.len() * MESSAGE) as u64);
+        let most = reactor.shared.budget.most_held();
+        assert!(most <= budget + MESSAGE, "{most}");
+    }
+}

@@ -86,6 +86,9 @@ impl<H: Handler> Shared<H> {
     ) -> Pushed {
         let held = peer.held();
         let pushed = peer.push(message, self.budget.push_room());
+        if self.budget.is_spent() {
+            self.budget.note_spent();
+        }
         self.budget.account(held, peer.held());
         pushed
     }

@@ -115,6 +115,14 @@ impl Stats {
         self.started.elapsed().as_nanos() as u64
     }
 
+    /// How many connections of that reactor are open.
+    pub(crate) fn open(&self, reactor: usize) -> u64 {
+        let ReactorStats { opened, closed, .. } = &self.reactors[reactor];
+        // The closed ones first, or one could be counted that was not when it was opened.
+        let closed: u64 = closed.iter().map(Counter::get).sum();
+        opened.get().saturating_sub(closed)
+    }
+
     /// The sum over all reactors of what `counter` picks.
     pub fn sum(&self, counter: impl Fn(&ReactorStats) -> &Counter) -> u64 {
         self.reactors.iter().map(|reactor| counter(reactor).get()).sum()

@@ -8,7 +8,6 @@ use crate::net::connection::{SCRATCH, Tally};
 use crate::net::poll::Event;
 use crate::net::socket::Socket;
 use crate::net::token::Token;
-use crate::server::connection_id::ConnectionId;
 use crate::server::handler::{Handler, Reply};
 use crate::server::handling::{Handled, OUTPUT_FULL, Verdict, handle};
 use crate::server::patience::Waiting;
@@ -59,7 +58,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
 
     /// The peer is new: the handler makes its session, and may speak first.
     pub(crate) fn open(&mut self, scratch: &mut Scratch) -> io::Result<()> {
-        let id = ConnectionId { reactor: self.shared.reactor, token: self.token };
+        let id = self.shared.server.name(self.shared.reactor, self.token);
         let address = self.peer.address();
         let mut replies = scratch.replies.replies_to(&[]);
         let mut reply = Reply::new(&self.shared.server, 0..0, replies.reborrow());
@@ -117,7 +116,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
             return Ok(());
         }
         if self.shared.budget.is_spent() {
-            self.shared.budget.note_reduced_read();
+            self.shared.budget.note_spent();
             self.shared.stats().reduced_reads.add(1);
         }
         match self.peer.receive(&mut scratch.input[..most])? {
@@ -262,9 +261,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         job.replies.extend_from_slice(self.peer.take_deferred().as_slice());
         self.peer.resume();
         *self.peer.session() = job.session.take();
-        if !self.peer.is_closing() {
-            self.peer.keep_unhandled(job.rest());
-        }
+        self.peer.keep_unhandled(job.rest());
         match self.conclude(&job.handled, &job.replies)? {
             Verdict::OutputFull => self.answer_unhandled(0, scratch),
             _ => Ok(()),

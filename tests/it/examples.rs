@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::support::eventually;
 use crate::support::server::{SERVER, ServerProcess, new_log};
-use crate::support::streams::{noise, read_to_end, round_trip};
+use crate::support::streams::{expect, noise, read_to_end, round_trip};
 
 /// The examples that answer two lines with the same at any time, and their answer.
 const EXAMPLES: [(&str, &str); 6] = [
@@ -122,16 +122,10 @@ fn say(stream: &mut TcpStream, text: &str) {
     stream.write_all(text.as_bytes()).expect("sent");
 }
 
-fn expect(stream: &mut TcpStream, text: &str) {
-    let mut arrived = vec![0; text.len()];
-    stream.read_exact(&mut arrived).expect("it arrives");
-    assert_eq!(String::from_utf8_lossy(&arrived), text);
-}
-
 /// A connection to a chat, which is greeted with this name.
 fn join(chat: &ServerProcess, name: &str) -> TcpStream {
     let mut member = chat.connect();
-    expect(&mut member, &format!("welcome, {name}; /quit leaves\n"));
+    expect(&mut member, format!("welcome, {name}; /quit leaves\n"));
     member
 }
 
@@ -224,10 +218,10 @@ fn a_key_value_store_refuses_what_it_cannot_do_and_goes_on() {
     }
     let (key, value) = ("k".repeat(250), "v".repeat(1000));
     say(&mut stream, &format!("SET {key}k v\nSET  v\nSET k {value}v\nSET {key} {value}\r\n"));
-    expect(&mut stream, &"ERROR a key has 1 to 250 bytes\n".repeat(2));
+    expect(&mut stream, "ERROR a key has 1 to 250 bytes\n".repeat(2));
     expect(&mut stream, "ERROR a value has at most 1000 bytes\nOK\n");
     say(&mut stream, &format!("GET {key}\n"));
-    expect(&mut stream, &format!("VALUE {value}\n"));
+    expect(&mut stream, format!("VALUE {value}\n"));
     // A line that no right command needs ends the connection.
     say(&mut stream, &format!("SET {key}k {value}\r\nGET k\n"));
     assert_eq!(read_to_end(&mut stream), b"");

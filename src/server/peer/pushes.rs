@@ -59,9 +59,4 @@ impl<S, T: Socket> Peer<S, T> {
         }
         is_open
     }
-
-    /// Returns whether the server closes the connection, and handles no more of its messages.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.phase == Phase::Finishing(Reason::Close)
-    }
 }

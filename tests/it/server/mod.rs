@@ -11,6 +11,7 @@ mod handler;
 mod log;
 mod program;
 mod push;
+mod push_bounds;
 mod round_robin;
 mod sandbox;
 mod signals;

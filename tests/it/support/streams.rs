@@ -96,3 +96,11 @@ pub(crate) fn fill(stream: &mut TcpStream) -> usize {
     stream.set_nonblocking(false).expect("blocking");
     sent
 }
+
+/// Reads exactly these bytes.
+pub(crate) fn expect(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+    let bytes = bytes.as_ref();
+    let mut arrived = vec![0; bytes.len()];
+    stream.read_exact(&mut arrived).expect("it arrives");
+    assert_eq!(String::from_utf8_lossy(&arrived), String::from_utf8_lossy(bytes));
+}
