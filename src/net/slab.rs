@@ -5,8 +5,9 @@ use crate::net::token::Token;
 /// Values in numbered slots, each named by a [`Token`] that dies with it.
 ///
 /// Free slots are used again first, so the slab is as long as the most values it ever held
-/// at once. A slot that has had 2^32 - 1 values is not used again, so that no name comes back. It grows by pages: growth moves no value, takes no longer with a million than
-/// with ten, and wastes half a page on average.
+/// at once. It grows by pages: growth moves no value, takes no longer with a million than
+/// with ten, and wastes half a page on average. A slot that has had 2^32 - 1 values is not used
+/// again, so that no name comes back.
 #[derive(Debug)]
 pub struct Slab<T> {
     pages: Vec<Box<Page<T>>>,
@@ -23,6 +24,8 @@ struct Page<T> {
     /// tenants they would cost eight bytes each.
     generations: [u32; PAGE],
     tenants: [Option<T>; PAGE],
+    /// How many tenants there are.
+    len: u32,
 }
 
 impl<T> Default for Slab<T> {
@@ -43,6 +46,7 @@ impl<T> Slab<T> {
         let slot = self.free.pop().expect("a page of free slots");
         let (page, place) = (&mut self.pages[slot as usize / PAGE], slot as usize % PAGE);
         page.tenants[place] = Some(value);
+        page.len += 1;
         self.len += 1;
         Token::new(page.generations[place], slot)
     }
@@ -59,10 +63,11 @@ impl<T> Slab<T> {
         let tenant = page.tenants[place].take()?;
         let next = token.generation().checked_add(1);
         page.generations[place] = next.unwrap_or(0);
+        page.len -= 1;
+        self.len -= 1;
         if next.is_some() {
             self.free.push(token.slot());
         }
-        self.len -= 1;
         Some(tenant)
     }
 
@@ -76,11 +81,22 @@ impl<T> Slab<T> {
         self.len() == 0
     }
 
-    /// The names of all values, by slot.
+    /// Returns whether the value with that name is still stored.
+    pub fn contains(&self, token: Token) -> bool {
+        let page = self.pages.get(token.slot() as usize / PAGE);
+        page.is_some_and(|page| {
+            page.generations[token.slot() as usize % PAGE] == token.generation()
+        })
+    }
+
+    /// The names of all values, by slot. Pages without any take no time.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
-        let slots = self.pages.iter().flat_map(|page| page.generations.iter().zip(&page.tenants));
-        slots.enumerate().filter_map(|(slot, (&generation, tenant))| {
-            tenant.as_ref().map(|_| Token::new(generation, slot as u32))
+        let pages = self.pages.iter().enumerate().filter(|(_, page)| page.len > 0);
+        pages.flat_map(|(number, page)| {
+            let slots = page.generations.iter().zip(&page.tenants).zip(number * PAGE..);
+            slots.filter_map(|((&generation, tenant), slot)| {
+                tenant.as_ref().map(|_| Token::new(generation, slot as u32))
+            })
         })
     }
 
@@ -95,7 +111,7 @@ impl<T> Slab<T> {
     fn grow(&mut self) {
         let first = u32::try_from(self.pages.len() * PAGE).expect("fewer than 2^32 slots");
         let (generations, tenants) = ([1; PAGE], std::array::from_fn(|_| None));
-        self.pages.push(Box::new(Page { generations, tenants }));
+        self.pages.push(Box::new(Page { generations, tenants, len: 0 }));
         self.free.extend((first..first + PAGE as u32).rev());
     }
 }
