@@ -52,6 +52,7 @@ pub(crate) trait Reactors: Send + Sync {
 
 /// Which connections something is sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum To<'a> {
     /// This one.
     One(ConnectionId),
@@ -123,6 +124,9 @@ impl Handle {
         parts: &[&[u8]],
         when_full: WhenFull,
     ) -> Result<(), SendError> {
+        if self.0.has_ended.load(SeqCst) {
+            return Err(SendError::Ended);
+        }
         let mut message = Vec::new();
         self.0.codec.encode(parts, &mut message);
         self.push(to.into(), &What::Send(message.into(), when_full))
@@ -133,7 +137,7 @@ impl Handle {
     /// other messages are not handled.
     ///
     /// # Errors
-    /// As [`send`](Handle::send).
+    /// The server has ended, or 8 MiB are on their way to the reactor, closes included.
     pub fn close(&self, id: ConnectionId) -> Result<(), SendError> {
         self.push(To::One(id), &What::Close)
     }
@@ -191,7 +195,7 @@ impl Handle {
         let mut pushes = Vec::new();
         for (reactor, to) in self.recipients(to) {
             let push = Push::new(to, what.clone(), || self.stats().open(reactor));
-            if !self.reserve(reactor, push.cost) {
+            if !self.reserve(reactor, &push) {
                 pushes.iter().for_each(|(reactor, push): &(_, Push)| {
                     self.arrived(*reactor, push.cost);
                 });
@@ -203,11 +207,13 @@ impl Handle {
         Ok(())
     }
 
-    /// Takes room for a push that is about to be sent to that reactor, if there is enough.
-    fn reserve(&self, reactor: usize, cost: usize) -> bool {
+    /// Takes room for a push that is about to be sent to that reactor, if there is enough. A
+    /// close finds room where a message does not: it may be what ends a flood.
+    fn reserve(&self, reactor: usize, push: &Push) -> bool {
+        let most = if push.is_close() { 2 * UNDER_WAY } else { UNDER_WAY };
         let with_this = |under_way: usize| {
-            let with_this = under_way + cost;
-            (under_way == 0 || with_this <= UNDER_WAY).then_some(with_this)
+            let with_this = under_way + push.cost;
+            (under_way == 0 || with_this <= most).then_some(with_this)
         };
         self.0.under_way[reactor].0.fetch_update(SeqCst, SeqCst, with_this).is_ok()
     }

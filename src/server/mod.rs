@@ -105,7 +105,8 @@ pub struct Config {
     /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`] does, and a
     /// second one stops it, as [`Handle::stop`] does; not by default.
     ///
-    /// The first one does not stop a server that drains already.
+    /// The first one does not stop a server that drains already. They are acted on also if the
+    /// process was started with them ignored, as a shell's `&` has SIGINT and SIGQUIT.
     ///
     /// [`Server::bind`] then blocks these signals in the thread that calls it and in all that
     /// it starts from then on. Call it before the program starts other threads: a signal that

@@ -10,7 +10,8 @@ use crate::net::token::Token;
 /// that is slower is closed, with a [`Reason`](crate::Reason) of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// From the first byte of a message to its last.
+    /// From the first byte of a message to its last. It begins anew when the peer has taken what
+    /// was pushed to it meanwhile and had to wait for room.
     pub message: Option<Duration>,
     /// Without taking any byte of the replies and pushes that wait for it.
     pub write: Option<Duration>,

@@ -33,6 +33,7 @@ pub(crate) enum What {
 /// What happens to a connection that has no room for a message, because its peer does not
 /// take what was sent to it before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhenFull {
     /// The message is dropped, and counted in
     /// [`pushes_dropped`](crate::ReactorStats::pushes_dropped).
@@ -59,6 +60,10 @@ impl Push {
         };
         let cost = OVERHEAD + RECIPIENT * recipients + what.length();
         Push { to, what, cost }
+    }
+
+    pub(crate) fn is_close(&self) -> bool {
+        matches!(self.what, What::Close)
     }
 }
 

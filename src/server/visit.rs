@@ -75,7 +75,8 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
         if event.is_error() {
             return Err(self.peer.socket().take_failure());
         }
-        if event.is_writable() {
+        // What this reports may be used up: mail is read before events.
+        if event.is_writable() && self.peer.has_unsent() {
             self.write(scratch)?;
         }
         if !event.is_readable() {

@@ -13,7 +13,7 @@ use crate::wire::reason::Reason;
 /// What became of a message that was pushed to a peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It must be sent now.
+    /// Nothing else waits: it must be sent in this turn.
     First,
     /// It is sent with what waits already.
     Behind,
@@ -24,8 +24,8 @@ pub(crate) enum Pushed {
 }
 
 impl<S, T: Socket> Peer<S, T> {
-    /// Keeps a message that is pushed to the peer, if it holds no more than `room` bytes then
-    /// or nothing else.
+    /// Keeps a message that is pushed to the peer, unless it holds others and all of them
+    /// together are more than `room` bytes.
     pub(crate) fn push(&mut self, message: &[u8], room: usize) -> Pushed {
         let waiting = self.connection.unsent();
         if self.phase != Phase::Open {
