@@ -36,11 +36,20 @@ struct Member {
     id: ConnectionId,
     name: String,
     server: Handle,
+    /// All others were told that it leaves.
+    has_left: bool,
 }
 
 impl Member {
     fn tell_others(&self, parts: &[&[u8]]) -> Result<(), SendError> {
         self.server.send(To::AllBut(self.id), parts, WhenFull::Close)
+    }
+
+    /// Tells all others, once, that it leaves.
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.has_left, true) {
+            let _ = self.tell_others(&[self.name.as_bytes(), b" left"]);
+        }
     }
 }
 
@@ -50,7 +59,7 @@ impl Handler for Chat {
     fn opened(&self, id: ConnectionId, _: SocketAddr, reply: &mut Reply<'_>) -> Member {
         let name = format!("guest{}", 1 + self.joined.fetch_add(1, Relaxed));
         reply.send(&[b"welcome, ", name.as_bytes(), b"; /quit leaves"]);
-        let member = Member { id, name, server: reply.handle().clone() };
+        let member = Member { id, name, server: reply.handle().clone(), has_left: false };
         // A room that is too busy to be told of joins and leaves goes on without.
         let _ = member.tell_others(&[member.name.as_bytes(), b" joined"]);
         member
@@ -61,14 +70,16 @@ impl Handler for Chat {
         if line == b"/quit" {
             reply.send(&[b"bye"]);
             reply.close();
+            // Its connection is closed only when the member closes it too.
+            member.leave();
         } else if let Err(error) = member.tell_others(&[member.name.as_bytes(), b": ", line]) {
             // The member alone knows whether to say it again.
             reply.send(&[format!("not sent: {error}").as_bytes()]);
         }
     }
 
-    fn closed(&self, member: Member, _: Reason) {
-        let _ = member.tell_others(&[member.name.as_bytes(), b" left"]);
+    fn closed(&self, mut member: Member, _: Reason) {
+        member.leave();
     }
 }
 

@@ -11,8 +11,9 @@
 //! hello
 //! ```
 //!
-//! What it lacks, and the server has: it ends when it is out of descriptors, and a peer may be
-//! slow for ever. The third step is `upper`, on the whole server.
+//! What it lacks, and the server has: it ends when it is out of descriptors, a peer may be slow
+//! for ever, and a drain waits 10 seconds for a peer that does not close. The third step is `upper`,
+//! on the whole server.
 
 use std::env;
 use std::error::Error;

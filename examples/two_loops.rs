@@ -11,8 +11,8 @@
 //! hello
 //! ```
 //!
-//! What it lacks, and the server has: it ends when it is out of descriptors, and a peer may be
-//! slow for ever.
+//! What it lacks, and the server has: it ends when it is out of descriptors, a peer may be slow
+//! for ever, and a drain waits 10 seconds for a peer that does not close.
 
 use std::env;
 use std::error::Error;

@@ -23,7 +23,7 @@ const RESERVE: u64 = 32;
 
 /// Returns how many descriptors a process needs for this many connections and `others`.
 pub fn descriptors_needed(connections: usize, others: usize) -> u64 {
-    RESERVE + connections as u64 + others as u64
+    RESERVE.saturating_add(connections as u64).saturating_add(others as u64)
 }
 
 /// The limit of descriptors where the kernel refuses to read it, as it may in a sandbox: the

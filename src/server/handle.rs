@@ -99,8 +99,12 @@ impl Handle {
     /// Sends one message, made of `parts` one after the other and framed as the connections
     /// are, to one connection, to many or to all of them.
     ///
+    /// The message is not checked: one that contains the delimiter is several to the peer.
+    ///
     /// `Ok` means that it is on its way. What one thread sends to a connection arrives in
     /// that order, behind the replies that were made before, and never inside another message.
+    /// What several threads send may arrive in another order at connections of different I/O
+    /// threads, unless a lock has their calls follow each other.
     /// A connection that is closed, or about to close, is passed over and counted in
     /// [`pushes_late`](crate::ReactorStats::pushes_late). So may a message be that is sent at
     /// the moment at which a drain begins.
@@ -109,9 +113,11 @@ impl Handle {
     /// much, or a single longer one, besides what the kernel buffers: some MiB on loopback.
     /// Beyond that `when_full` decides.
     ///
-    /// On its way to one reactor a message counts 128 bytes more than it has, and 8 more for
-    /// each connection there that it is sent to. 4 MiB may be on their way, or a single message
-    /// that counts more.
+    /// On its way to an I/O thread a message counts 128 bytes more than it has, and one more for
+    /// each connection of [`To::All`] or eight for each of [`To::Many`] there. 4 MiB may be on
+    /// their way, or a single message that counts more: 27,000 of 20 bytes to one connection, or
+    /// 3,600 to all if the thread has 1,000. A handler that says more than that in one turn, such as a
+    /// chat room that thousands leave at once, is told [`SendError::Full`].
     ///
     /// # Errors
     /// There was no room, or the server has ended. Then nothing is sent to any of them.
@@ -133,8 +139,8 @@ impl Handle {
     }
 
     /// Closes a connection when all that was replied and sent to it before is sent, as
-    /// [`Reply::close`](crate::Reply::close) does. Messages that a worker has are answered;
-    /// other messages are not handled.
+    /// [`Reply::close`](crate::Reply::close) does. Messages that arrive later are not handled;
+    /// those that a worker has, or that were read already, are answered.
     ///
     /// # Errors
     /// The server has ended, or 8 MiB are on their way to the reactor, closes included.
@@ -179,6 +185,11 @@ impl Handle {
     /// From now on nothing can be sent.
     pub(crate) fn end(&self) {
         self.0.has_ended.store(true, SeqCst);
+    }
+
+    /// Returns whether a push is on its way to that reactor.
+    pub(crate) fn has_under_way(&self, reactor: usize) -> bool {
+        self.0.under_way[reactor].0.load(SeqCst) > 0
     }
 
     /// A push has reached that reactor, and makes room for others.

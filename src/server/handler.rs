@@ -25,7 +25,8 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A connection was opened. `id` names it from now on, `peer` is the address of its
     /// other end, and `reply` takes what the server says first: nothing, or messages that
-    /// are sent before all replies.
+    /// are sent before all replies and pushes. What is sent to all connections from here on reaches
+    /// this one too.
     ///
     /// This runs on a reactor, also with workers. Two connections that belong to different
     /// reactors may be opened in another order than they were made.
@@ -79,7 +80,8 @@ impl<'a> Reply<'a> {
         Reply { server, place, replies, closes: false }
     }
 
-    /// Sends one message, made of `parts` one after the other.
+    /// Sends one message, made of `parts` one after the other. It is not checked: one that
+    /// contains the delimiter is several to the peer.
     ///
     /// # Panics
     /// With a [`Framing::Len32`](crate::Framing::Len32) message of 4 GiB or more.

@@ -83,7 +83,7 @@ pub struct Config {
     /// How messages are told apart; [`Framing::Raw`] by default.
     pub framing: Framing,
     /// The longest message accepted, in bytes, so that no peer can make the server hold
-    /// more; 1 MiB by default.
+    /// more; 1 MiB by default. [`Framing::Raw`] has no longest message.
     pub max_message: usize,
     /// How many connections may be open at once. By default, and at most, as many as the
     /// limit of descriptors allows.
@@ -111,8 +111,11 @@ pub struct Config {
     /// [`Server::bind`] then blocks these signals in the thread that calls it and in all that
     /// it starts from then on. Call it before the program starts other threads: a signal that
     /// reaches one of those ends the process at once. Child processes inherit the block.
-    /// [`Server::run`] unblocks the signals in its thread when it returns. At most one server of a
-    /// process can have this.
+    /// [`Server::run`] unblocks the signals in its thread when it returns. One server of a process
+    /// can have this at a time.
+    ///
+    /// A server that says goodbye to its connections leaves this off: its program waits for the
+    /// signals in a thread of its own, sends, and then drains.
     pub drain_on_signals: bool,
 }
 
@@ -183,7 +186,7 @@ impl<H: Handler> Server<H> {
         signals.map(|signals| acceptor.end_on(signals)).transpose()?;
         let free_cpus = FreeCpus::of(cpus());
         let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
-        let threads = Threads::new(mailbox, config.workers + config.io_threads);
+        let threads = Threads::new(mailbox, config.workers.saturating_add(config.io_threads));
         let mut server = Server { address, acceptor, threads, busy_poll, handle };
         server.start_threads(&config, Arc::new(handler), reactors, mailboxes, &free_cpus)?;
         server.acceptor.listen()?;
@@ -270,7 +273,12 @@ fn check(config: &Config) -> io::Result<()> {
         Config { io_threads: 0, .. } => "there must be at least one I/O thread",
         Config { max_connections: Some(0), .. } => "there must be at least one connection",
         Config { tick: Some(Duration::ZERO), .. } => "a tick must be longer than 0",
-        Config { framing: Framing::Fixed(0), .. } => "a message must have at least one byte",
+        Config { framing: Framing::Fixed(0), .. } | Config { max_message: 0, .. } => {
+            "a message must have at least one byte"
+        }
+        Config { framing: Framing::Fixed(length), max_message, .. } if length > max_message => {
+            "a message of fixed length is longer than the longest that is accepted"
+        }
         Config { framing: Framing::Delimited(delimiter), .. } if delimiter.is_empty() => {
             "a delimiter must have at least one byte"
         }
@@ -282,7 +290,8 @@ fn check(config: &Config) -> io::Result<()> {
 /// How many connections there may be: as many as were asked for, as far as the epolls and
 /// wakers of all threads leave descriptors for them.
 fn max_connections(config: &Config) -> io::Result<usize> {
-    let needed = 2 * (config.io_threads + 1) + usize::from(config.drain_on_signals);
+    let threads = config.io_threads.saturating_add(1);
+    let needed = threads.saturating_mul(2).saturating_add(usize::from(config.drain_on_signals));
     let possible = connections_possible(needed);
     if possible == 0 {
         let least = descriptors_needed(1, needed);

@@ -15,7 +15,8 @@ pub struct Timeouts {
     pub message: Option<Duration>,
     /// Without taking any byte of the replies and pushes that wait for it.
     pub write: Option<Duration>,
-    /// Without sending or taking anything at all.
+    /// Without sending or taking anything at all. While a message is not complete, `message`
+    /// counts instead.
     pub idle: Option<Duration>,
 }
 

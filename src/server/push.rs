@@ -46,19 +46,16 @@ pub enum WhenFull {
 /// What a push without any bytes counts for, so that a mailbox cannot fill with those.
 const OVERHEAD: usize = 128;
 
-/// What a push counts for each connection that it goes to: their names, and the time that the
-/// reactor will need for them, while it reads no other mail.
-const RECIPIENT: usize = size_of::<Token>();
-
 impl Push {
-    /// A push to connections of a reactor that has `open` ones.
+    /// A push to connections of a reactor that has `open` ones. To all of them it counts a byte
+    /// for each, for the time that the reactor will need while it reads no other mail.
     pub(crate) fn new(to: Recipients, what: What, open: impl FnOnce() -> u64) -> Push {
         let recipients = match &to {
-            Recipients::One(_) => 1,
-            Recipients::Many(tokens) => tokens.len(),
+            Recipients::One(_) => 0,
+            Recipients::Many(tokens) => size_of_val(tokens.as_slice()),
             Recipients::All { .. } => open() as usize,
         };
-        let cost = OVERHEAD + RECIPIENT * recipients + what.length();
+        let cost = OVERHEAD + recipients + what.length();
         Push { to, what, cost }
     }
 

@@ -105,6 +105,9 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             }
         }
         self.do_what_is_due();
+        if !self.shared.finished.is_empty() {
+            self.event_loop.inbox.leave_rest();
+        }
     }
 
     fn read_mail(&mut self) {
@@ -124,6 +127,10 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             }
         }
         self.send_pushed();
+        // What is left may be for them.
+        if pushes < PUSHES {
+            self.end_finished();
+        }
         // Jobs that returned are free for the peers that wait for one.
         while let Some(token) = self.shared.next_waiting() {
             self.visit(token, |visit, scratch| visit.take_job(scratch));
@@ -221,6 +228,18 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             }
         }
         self.pushed = pushed;
+    }
+
+    /// Ends the connections of peers that have finished, now that what they were sent before is
+    /// here.
+    fn end_finished(&mut self) {
+        self.shared.is_last_turn = true;
+        for token in std::mem::take(&mut self.shared.finished) {
+            if self.peers.contains(token) {
+                self.visit(token, |_, _| Ok(()));
+            }
+        }
+        self.shared.is_last_turn = false;
     }
 
     /// Visits a peer, if it still exists. `act` is what is done with it. Then the peer is

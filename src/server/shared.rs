@@ -25,6 +25,10 @@ pub(crate) struct Shared<H: Handler> {
     pub(crate) budget: Budget,
     pub(crate) read_again: ReadAgain,
     pub(crate) reactor: usize,
+    /// The peers that have finished while pushes were on their way, which may be for them.
+    pub(crate) finished: Vec<Token>,
+    /// All that was pushed before the peers finished has arrived.
+    pub(crate) is_last_turn: bool,
     /// As the acceptor has it.
     pub(crate) log: ConnectionLog,
 }
@@ -38,8 +42,18 @@ impl<H: Handler> Shared<H> {
         reactor: usize,
     ) -> Shared<H> {
         let (budget, read_again) = (Budget::new(budget), ReadAgain::new());
-        let log = ConnectionLog::default();
-        Shared { server, handler, workers, budget, read_again, reactor, log }
+        let (finished, is_last_turn, log) = Default::default();
+        Shared {
+            server,
+            handler,
+            workers,
+            budget,
+            read_again,
+            reactor,
+            finished,
+            is_last_turn,
+            log,
+        }
     }
 
     /// Calls the handler. A panic in it ends here, is counted, and returns `None`.
@@ -91,6 +105,15 @@ impl<H: Handler> Shared<H> {
         }
         self.budget.account(held, peer.held());
         pushed
+    }
+
+    /// A peer has finished. Returns whether it must wait for what is on its way to this reactor.
+    pub(crate) fn awaits_pushes(&mut self, token: Token) -> bool {
+        let awaits = !self.is_last_turn && self.server.has_under_way(self.reactor);
+        if awaits {
+            self.finished.push(token);
+        }
+        awaits
     }
 
     /// Takes back a job that returned, to be used again.

@@ -300,8 +300,11 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
 
     /// Ends the visit, whatever came of it. The peer goes on to its next phase, if it may,
     /// and what was done is counted. Returns why the connection is over, if it is.
+    ///
+    /// A peer that has finished goes on only when what was pushed before has reached it.
     pub(crate) fn end(self, result: io::Result<()>) -> Option<Reason> {
-        let result = result.and_then(|()| self.peer.advance());
+        let waits = self.peer.is_done() && self.shared.awaits_pushes(self.token);
+        let result = result.and_then(|()| if waits { Ok(()) } else { self.peer.advance() });
         let (tally, held) = self.before;
         let (after, stats) = (self.peer.tally(), self.shared.stats());
         if tally.received == 0 && after.received > 0 {

@@ -28,7 +28,7 @@ impl<S, T: Socket> Peer<S, T> {
     /// together are more than `room` bytes.
     pub(crate) fn push(&mut self, message: &[u8], room: usize) -> Pushed {
         let waiting = self.connection.unsent();
-        if self.phase != Phase::Open {
+        if !self.is_sent_to() {
             return Pushed::Late;
         }
         if waiting > 0 && waiting + message.len() > room {
@@ -39,6 +39,22 @@ impl<S, T: Socket> Peer<S, T> {
             Turn::Reactor | Turn::NoJob if waiting == 0 => Pushed::First,
             _ => Pushed::Behind,
         }
+    }
+
+    /// Returns whether what is pushed is still sent to the peer: also behind its FIN, as long as
+    /// the connection is open.
+    fn is_sent_to(&self) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Finishing(reason) => reason.peer_has_finished(),
+            Phase::Draining { .. } | Phase::Lingering(_) | Phase::Over(_) => false,
+        }
+    }
+
+    /// Returns whether nothing is left but to end the connection, because the peer has finished.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Finishing(reason) if reason.peer_has_finished())
+            && self.may_be_answered()
     }
 
     /// Returns whether something is unsent that the kernel was not offered.

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use crate::support::PATIENCE;
 use crate::support::members::{LONG, Members};
 use crate::support::running::config;
-use crate::support::streams::{expect, read_frame, read_to_end};
+use crate::support::streams::{expect, read_frame, read_to_end, round_trip};
 use reactor_server::{Config, Ending, Framing, Reason, SendError, To, WhenFull};
 
 #[test]
@@ -122,6 +122,19 @@ fn what_is_pushed_follows_the_replies_that_were_made_before() {
             stream.write_all(b"a\ntwice\nb\n").expect("sent");
             expect(&mut stream, b"a\ntwice\nb\npushed\n");
         }
+    }
+}
+
+#[test]
+fn what_a_message_pushes_to_its_own_connection_arrives_although_the_peer_has_finished() {
+    for workers in [0, 1] {
+        let room = Members::start(Config { workers, ..config(Framing::line()) });
+        for _ in 0..100 {
+            let (stream, _) = room.join();
+            let answer = round_trip(stream, b"a\ntwice\nb\n".to_vec());
+            assert_eq!(String::from_utf8_lossy(&answer), "a\ntwice\nb\npushed\n");
+        }
+        assert_eq!(room.sum(|reactor| &reactor.pushes_late), 0);
     }
 }
 

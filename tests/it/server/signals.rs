@@ -3,7 +3,9 @@
 //! What they do is tested with processes, in `examples.rs`.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Mutex;
 
 use crate::support::running::{Running, config};
 use crate::support::streams::round_trip;
@@ -22,6 +24,9 @@ fn are_blocked() -> bool {
     blocked[0]
 }
 
+/// A process has one server at a time that drains on signals.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Answers with whether the thread that handles the message blocks the signals.
 struct Blocked;
 
@@ -39,6 +44,7 @@ impl Handler for Blocked {
 
 #[test]
 fn no_thread_of_a_server_that_drains_on_signals_receives_them() {
+    let _turn = TURN.lock();
     for drain_on_signals in [false, true] {
         let config = Config { workers: 1, drain_on_signals, ..config(Framing::line()) };
         let server = Running::start(config, Blocked);
@@ -49,6 +55,7 @@ fn no_thread_of_a_server_that_drains_on_signals_receives_them() {
 
 #[test]
 fn signals_are_blocked_from_the_start_of_a_server_to_its_end() {
+    let _turn = TURN.lock();
     assert!(!are_blocked());
     let config = Config { drain_on_signals: true, ..config(Framing::Raw) };
     let server = Server::bind(config.clone(), Echo::default()).expect("a server");
@@ -62,6 +69,10 @@ fn signals_are_blocked_from_the_start_of_a_server_to_its_end() {
     Server::bind(Config { address, ..config.clone() }, Echo::default()).expect_err("in use");
     assert!(!are_blocked());
 
-    drop(Server::bind(config, Echo::default()).expect("a server"));
+    let one = Server::bind(config.clone(), Echo::default()).expect("a server");
+    let another = Server::bind(config.clone(), Echo::default()).expect_err("one takes the signals");
+    assert_eq!(another.kind(), ErrorKind::ResourceBusy);
+    drop(one);
     assert!(!are_blocked());
+    drop(Server::bind(config, Echo::default()).expect("a server"));
 }

@@ -1,11 +1,12 @@
 //! Threads that cannot be started, and threads that end with their server.
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{env, fs};
 
 use reactor_server::program::thread::NotStarted;
@@ -143,4 +144,28 @@ fn a_server_that_never_ran_or_has_ended_refuses_pushes() {
     let handle = server.handle();
     drop(server);
     assert_eq!(handle.send(To::All, &[b"x"], WhenFull::Drop), Err(SendError::Ended));
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_refused() {
+    let fixed = |length, max_message| Config {
+        framing: Framing::Fixed(length),
+        max_message,
+        ..Config::default()
+    };
+    for wrong in [
+        Config { io_threads: 0, ..Config::default() },
+        Config { max_connections: Some(0), ..Config::default() },
+        Config { max_message: 0, ..Config::default() },
+        Config { tick: Some(Duration::ZERO), ..Config::default() },
+        Config { framing: Framing::Delimited(Vec::new()), ..Config::default() },
+        fixed(0, 10),
+        fixed(11, 10),
+    ] {
+        let error = Server::bind(wrong.clone(), Echo::default()).expect_err("it makes no sense");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong:?}");
+    }
+    Server::bind(fixed(10, 10), Echo::default()).expect("a server");
+    let many = Config { io_threads: usize::MAX, ..Config::default() };
+    Server::bind(many, Echo::default()).expect_err("too many descriptors");
 }
