@@ -1,6 +1,8 @@
 //! `client`: the load client that verifies every byte.
 
 mod cli;
+mod interrupts;
+mod limit;
 mod local;
 mod memory;
 mod meter;
@@ -18,18 +20,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
+use interrupts::{INTERRUPTED, Interrupts};
+use limit::within_limits;
 use output::Output;
-use reactor_server::load::{Plan, option_warnings};
-use reactor_server::program::limits::{
-    connections_possible, descriptors_needed, raise_descriptor_limit,
-};
+use reactor_server::load::option_warnings;
+use reactor_server::program::cause::with_limits;
 use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
 use reactor_server::program::target::Target;
 use report::{Report, text};
 use resolve::plan_for_answering;
-use run::{INTERRUPTED, Run};
+use run::Run;
 use serde_json::Value;
 
 /// The exit code if a `--fail-if` condition was met.
@@ -62,7 +64,8 @@ fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     if !args.is_quiet() {
         option_warnings(&plan).iter().for_each(|warning| print_error(warning));
     }
-    let mut report = Run::start(args, &plan, signals)?.finish()?;
+    let mut interrupts = Interrupts::handle(signals).map_err(with_limits)?;
+    let mut report = Run::start(args, &plan, "", &mut interrupts)?.finish()?;
     report.connections.requested = requested;
     // Results as text include the errors.
     if args.results.json && !args.is_quiet() {
@@ -141,28 +144,4 @@ fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
         _ if !met.is_empty() => ExitCode::from(CONDITION_MET),
         _ => ExitCode::SUCCESS,
     }
-}
-
-/// Lowers the number of connections to what the limit of descriptors allows, and prints that.
-fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
-    if let Err(error) = raise_descriptor_limit()
-        && !is_quiet
-    {
-        print_error(&format!("cannot raise the limit of open descriptors: {error}"));
-    }
-    let possible = connections_possible(plan.other_descriptors());
-    if possible == 0 {
-        let needed = descriptors_needed(1, plan.other_descriptors());
-        anyhow::bail!("the limit of open descriptors (ulimit -n) must be at least {needed}");
-    }
-    if plan.connections > possible && !is_quiet {
-        print_error(&format!(
-            "the limit of open descriptors (ulimit -n) allows {possible} connections, not {}: \
-             going on with that",
-            plan.connections
-        ));
-    }
-    plan.connections = plan.connections.min(possible);
-    plan.threads = plan.threads.min(plan.connections);
-    Ok(plan)
 }
