@@ -40,8 +40,8 @@ const CONDITION_MET: u8 = 3;
 fn main() -> ExitCode {
     survive_file_size_limit();
     let result = match Task::parse_or_exit() {
-        Task::Load(args, target) if args.check => preflight::check(&args, &target),
         Task::Load(args, target) => load(&args, &target),
+        Task::Check(args, target) => preflight::check(&args, &target),
         Task::Report(args) => report(&args),
     };
     result.unwrap_or_else(|error| {

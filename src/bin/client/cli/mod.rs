@@ -3,6 +3,7 @@
 mod load;
 mod report;
 mod results;
+mod single;
 mod values;
 mod words;
 
@@ -19,12 +20,15 @@ use reactor_server::program::variables::{self, Parsed};
 pub(crate) use load::LoadArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use results::ResultArgs;
+use single::SingleArgs;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Task {
     /// A load on this server.
     Load(Box<LoadArgs>, Target),
+    /// Whether such a load fits.
+    Check(Box<LoadArgs>, Target),
     Report(ReportArgs),
 }
 
@@ -49,18 +53,19 @@ impl Task {
     fn parse_load(command: &mut Command) -> Result<Task, Error> {
         let words: Vec<_> = env::args_os().collect();
         let Parsed { matches, warnings } = variables::parse(command, &words)?;
-        let args = LoadArgs::from_arg_matches(&matches)?;
-        let warnings = warnings.iter().filter(|_| !args.is_quiet());
+        let args = SingleArgs::from_arg_matches(&matches)?;
+        let warnings = warnings.iter().filter(|_| !args.load.is_quiet());
         warnings.for_each(|warning| print_error(&format!("warning: {warning}")));
-        let (args, target) = args.checked(command, &matches)?;
-        Ok(Task::Load(Box::new(args), target))
+        let task = if args.check { Task::Check } else { Task::Load };
+        let (load, target) = args.checked(command, &matches)?;
+        Ok(task(Box::new(load), target))
     }
 }
 
 type Parse = fn(&mut Command) -> Result<Task, Error>;
 
 fn load_command() -> Command {
-    negative_numbers_are_values(env_in_long_help_only(LoadArgs::command()))
+    negative_numbers_are_values(env_in_long_help_only(SingleArgs::command()))
         .subcommand(report_command())
 }
 
