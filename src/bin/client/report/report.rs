@@ -151,15 +151,23 @@ impl Report {
         1 + self.environments.len()
     }
 
-    /// Adds the results of another client with the same plan.
+    /// Returns whether results of a client are in both.
+    pub(crate) fn overlaps(&self, other: &Report) -> bool {
+        other.all_environments().any(|other| self.all_environments().any(|ours| ours == other))
+    }
+
+    /// Adds the results of another client with the same plan and the same server.
     ///
     /// # Errors
-    /// The plans differ, these results are included already, or a sum is too large.
+    /// The plans or the servers differ, these results are included already, or a sum is too large.
     pub(crate) fn merge(mut self, other: Report) -> anyhow::Result<Report> {
         if let Some(difference) = self.plan.difference(&other.plan) {
-            bail!("they ran different plans: {difference}");
+            bail!("they ran different plans: {difference} (`client compare` compares them)");
         }
-        if other.all_environments().any(|other| self.all_environments().any(|ours| ours == other)) {
+        if let Some(difference) = self.plan.other_servers(&other.plan) {
+            bail!("they are of different servers: {difference} (`client compare` compares them)");
+        }
+        if self.overlaps(&other) {
             bail!("its results are among the others already");
         }
         // The earlier of both starts.

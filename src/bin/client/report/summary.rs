@@ -68,6 +68,16 @@ impl PlanSummary {
         Some(format!("{key} is {ours} in one and {} in the other", theirs[key]))
     }
 
+    /// How the servers differ, if they do.
+    pub(crate) fn other_servers(&self, other: &PlanSummary) -> Option<String> {
+        let has_all = |one: &PlanSummary, other: &PlanSummary| {
+            one.targets.iter().all(|target| other.targets.contains(target))
+        };
+        let list = |it: &PlanSummary| it.targets.join(" and ");
+        (!has_all(self, other) || !has_all(other, self))
+            .then(|| format!("{} in one, {} in the other", list(self), list(other)))
+    }
+
     pub(crate) fn merge(mut self, other: PlanSummary) -> PlanSummary {
         self.threads += other.threads;
         for target in other.targets {
