@@ -1,6 +1,7 @@
 //! `client`: the load client that verifies every byte.
 
 mod cli;
+mod compare;
 mod interrupts;
 mod limit;
 mod local;
@@ -19,7 +20,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
+use cli::{CompareArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
+use compare::{Comparison, Contender, Contest, Ending};
 use interrupts::{INTERRUPTED, Interrupts};
 use limit::within_limits;
 use output::Output;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::Load(args, target) => load(&args, &target),
         Task::Check(args, target) => preflight::check(&args, &target),
         Task::Report(args) => report(&args),
+        Task::Compare(args) => compare(&args),
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error:#}"));
@@ -96,6 +99,57 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         page.write_all(html.as_bytes()).context("cannot write the page")?;
     }
     Ok(conclude(&report, &args.results, false))
+}
+
+/// `client compare`: compares servers, or results of servers.
+fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let (results, is_quiet) = (&args.load.results, args.load.is_quiet());
+    // As for a load and a report: what may fail or wait comes before the outputs are opened, and
+    // they are opened before signals are blocked.
+    let (plans, read) = match &args.subjects {
+        Subjects::Servers(servers) => {
+            let plans = servers.iter().map(|it| plan_for_answering(&args.load, &it.target));
+            (plans.collect::<anyhow::Result<Vec<_>>>()?, Vec::new())
+        }
+        Subjects::Files(files) => {
+            (Vec::new(), files.iter().map(read_runs).collect::<Result<_, _>>()?)
+        }
+    };
+    let page = args.html.as_deref().map(output::create).transpose()?;
+    let mut output = Output::open(results.output.as_deref())?;
+    let contest = match &args.subjects {
+        Subjects::Servers(servers) => Contest::run(args, servers, plans)?,
+        Subjects::Files(_) => Contest::of_results(read),
+    };
+    let comparison = Comparison::new(contest, &results.percentiles);
+    let text = match results.json {
+        true => json_text(&comparison.to_json(&results.percentiles)?),
+        false => compare::text::render(&comparison),
+    };
+    output.write_results(&text)?;
+    if let Some(mut page) = page {
+        let html = page::render_comparison(&comparison, &results.percentiles);
+        page.write_all(html.as_bytes()).context("cannot write the page")?;
+    }
+    let met: Vec<_> = results.fail_if.iter().flat_map(|it| comparison.met(it)).collect();
+    if !is_quiet {
+        // Results as text include the failures.
+        let failures = comparison.failures().iter().filter(|_| results.json);
+        failures.for_each(|it| print_error(&format!("error: {it}")));
+        met.iter().for_each(|it| print_error(it));
+    }
+    Ok(match comparison.ending {
+        Ending::Interrupted => ExitCode::from(INTERRUPTED),
+        Ending::Failed(_) => ExitCode::FAILURE,
+        Ending::Done if !met.is_empty() => ExitCode::from(CONDITION_MET),
+        Ending::Done => ExitCode::SUCCESS,
+    })
+}
+
+/// Reads the results of the runs of a server.
+fn read_runs(files: &NamedFiles) -> anyhow::Result<Contender> {
+    let runs = files.paths.iter().map(|path| read(path)).collect::<anyhow::Result<_>>()?;
+    Contender::of_results(files.name.clone(), runs)
 }
 
 /// Results are some 100 KB, so that what is longer, and perhaps never ends, is something else.

@@ -151,6 +151,15 @@ impl Report {
         1 + self.environments.len()
     }
 
+    /// How the load of another run differs from this one's, if it does.
+    pub(crate) fn difference(&self, other: &Report) -> Option<String> {
+        self.plan.difference(&other.plan).or_else(|| {
+            let (ours, theirs) = (self.connections.requested, other.connections.requested);
+            (ours != theirs)
+                .then(|| format!("connections are {ours} in one and {theirs} in the other"))
+        })
+    }
+
     /// Returns whether results of a client are in both.
     pub(crate) fn overlaps(&self, other: &Report) -> bool {
         other.all_environments().any(|other| self.all_environments().any(|ours| ours == other))
