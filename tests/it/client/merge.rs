@@ -237,6 +237,17 @@ fn a_report_merges_no_different_servers_and_points_to_compare() {
         servers[0].address, servers[1].address
     );
     assert!(error.contains(&reason) && error.contains(&files[1]), "{error}");
+    // As of a client on another host, whose server is there.
+    let mut elsewhere = read(&files[1]);
+    let target = servers[0].address.to_string();
+    let host = elsewhere["environment"]["host"].as_str().expect("a name").to_owned();
+    elsewhere["plan"]["targets"] = vec![target.clone()].into();
+    elsewhere["environment"]["host"] = "elsewhere".into();
+    let other = folder.join("elsewhere").display().to_string();
+    fs::write(&other, elsewhere.to_string()).expect("a file");
+    let error = merge_error(&[files[0].clone(), other]);
+    let reason = format!("{target} on {host} in one, {target} on elsewhere in the other");
+    assert!(error.contains(&reason), "{error}");
     // Results that an earlier version has merged can still be read, and merged with their like.
     let both = servers.each_ref().map(|it| it.address.to_string());
     for (file, targets) in files.iter().zip([[0, 1], [1, 0]]) {

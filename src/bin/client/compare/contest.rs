@@ -121,7 +121,7 @@ impl Contender {
             if let Some(difference) = runs[0].difference(run) {
                 bail!("the runs of {name} had different loads: {difference}");
             }
-            if let Some(difference) = runs[0].plan.other_servers(&run.plan) {
+            if let Some(difference) = runs[0].other_servers(run) {
                 bail!("the runs of {name} were on different servers: {difference}");
             }
         }

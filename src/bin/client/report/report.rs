@@ -160,6 +160,17 @@ impl Report {
         })
     }
 
+    /// How the servers of another run differ from this one's, if they do. An address of loopback
+    /// is another server on another host.
+    pub(crate) fn other_servers(&self, other: &Report) -> Option<String> {
+        self.plan.other_servers(&other.plan).or_else(|| {
+            let hosts = self.environment.host.as_ref().zip(other.environment.host.as_ref());
+            let (ours, theirs) = hosts.filter(|(ours, theirs)| ours != theirs)?;
+            let target = self.plan.loopback_target()?;
+            Some(format!("{target} on {ours} in one, {target} on {theirs} in the other"))
+        })
+    }
+
     /// Returns whether results of a client are in both.
     pub(crate) fn overlaps(&self, other: &Report) -> bool {
         other.all_environments().any(|other| self.all_environments().any(|ours| ours == other))
@@ -173,7 +184,7 @@ impl Report {
         if let Some(difference) = self.plan.difference(&other.plan) {
             bail!("they ran different plans: {difference} (`client compare` compares them)");
         }
-        if let Some(difference) = self.plan.other_servers(&other.plan) {
+        if let Some(difference) = self.other_servers(&other) {
             bail!("they are of different servers: {difference} (`client compare` compares them)");
         }
         if self.overlaps(&other) {

@@ -1,5 +1,7 @@
 //! The plan, as it is recorded in the results.
 
+use std::net::SocketAddr;
+
 use clap::ValueEnum;
 use reactor_server::Framing;
 use reactor_server::load::{Close, Plan};
@@ -68,7 +70,15 @@ impl PlanSummary {
         Some(format!("{key} is {ours} in one and {} in the other", theirs[key]))
     }
 
-    /// How the servers differ, if they do.
+    /// A server's address that is of the client's own host, if there is one.
+    pub(crate) fn loopback_target(&self) -> Option<&String> {
+        let is_loopback = |it: &&String| {
+            it.parse::<SocketAddr>().is_ok_and(|it| it.ip().to_canonical().is_loopback())
+        };
+        self.targets.iter().find(is_loopback)
+    }
+
+    /// How the servers' addresses differ, if they do.
     pub(crate) fn other_servers(&self, other: &PlanSummary) -> Option<String> {
         let has_all = |one: &PlanSummary, other: &PlanSummary| {
             one.targets.iter().all(|target| other.targets.contains(target))
