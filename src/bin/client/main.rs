@@ -1,6 +1,9 @@
 //! `client`: the load client that verifies every byte.
 
 mod cli;
+mod compare;
+mod interrupts;
+mod limit;
 mod local;
 mod memory;
 mod meter;
@@ -17,19 +20,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
+use cli::{CompareArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
+use compare::{Comparison, Contender, Contest, Ending};
+use interrupts::{INTERRUPTED, Interrupts};
+use limit::within_limits;
 use output::Output;
-use reactor_server::load::{Plan, option_warnings};
-use reactor_server::program::limits::{
-    connections_possible, descriptors_needed, raise_descriptor_limit,
-};
+use reactor_server::load::option_warnings;
+use reactor_server::program::cause::with_limits;
 use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
 use reactor_server::program::target::Target;
 use report::{Report, text};
 use resolve::plan_for_answering;
-use run::{INTERRUPTED, Run};
+use run::Run;
 use serde_json::Value;
 
 /// The exit code if a `--fail-if` condition was met.
@@ -38,9 +42,10 @@ const CONDITION_MET: u8 = 3;
 fn main() -> ExitCode {
     survive_file_size_limit();
     let result = match Task::parse_or_exit() {
-        Task::Load(args, target) if args.check => preflight::check(&args, &target),
         Task::Load(args, target) => load(&args, &target),
+        Task::Check(args, target) => preflight::check(&args, &target),
         Task::Report(args) => report(&args),
+        Task::Compare(args) => compare(&args),
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error:#}"));
@@ -62,7 +67,8 @@ fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     if !args.is_quiet() {
         option_warnings(&plan).iter().for_each(|warning| print_error(warning));
     }
-    let mut report = Run::start(args, &plan, signals)?.finish()?;
+    let mut interrupts = Interrupts::handle(signals).map_err(with_limits)?;
+    let mut report = Run::start(args, &plan, "", &mut interrupts)?.finish()?;
     report.connections.requested = requested;
     // Results as text include the errors.
     if args.results.json && !args.is_quiet() {
@@ -93,6 +99,57 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         page.write_all(html.as_bytes()).context("cannot write the page")?;
     }
     Ok(conclude(&report, &args.results, false))
+}
+
+/// `client compare`: compares servers, or results of servers.
+fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let (results, is_quiet) = (&args.load.results, args.load.is_quiet());
+    // As for a load and a report: what may fail or wait comes before the outputs are opened, and
+    // they are opened before signals are blocked.
+    let (plans, read) = match &args.subjects {
+        Subjects::Servers(servers) => {
+            let plans = servers.iter().map(|it| plan_for_answering(&args.load, &it.target));
+            (plans.collect::<anyhow::Result<Vec<_>>>()?, Vec::new())
+        }
+        Subjects::Files(files) => {
+            (Vec::new(), files.iter().map(read_runs).collect::<Result<_, _>>()?)
+        }
+    };
+    let page = args.html.as_deref().map(output::create).transpose()?;
+    let mut output = Output::open(results.output.as_deref())?;
+    let contest = match &args.subjects {
+        Subjects::Servers(servers) => Contest::run(args, servers, plans)?,
+        Subjects::Files(_) => Contest::of_results(read),
+    };
+    let comparison = Comparison::new(contest, &results.percentiles);
+    let text = match results.json {
+        true => json_text(&comparison.to_json(&results.percentiles)?),
+        false => compare::text::render(&comparison),
+    };
+    output.write_results(&text)?;
+    if let Some(mut page) = page {
+        let html = page::render_comparison(&comparison, &results.percentiles);
+        page.write_all(html.as_bytes()).context("cannot write the page")?;
+    }
+    let met: Vec<_> = results.fail_if.iter().flat_map(|it| comparison.met(it)).collect();
+    if !is_quiet {
+        // Results as text include the failures.
+        let failures = comparison.failures().iter().filter(|_| results.json);
+        failures.for_each(|it| print_error(&format!("error: {it}")));
+        met.iter().for_each(|it| print_error(it));
+    }
+    Ok(match comparison.ending {
+        Ending::Interrupted => ExitCode::from(INTERRUPTED),
+        Ending::Failed(_) => ExitCode::FAILURE,
+        Ending::Done if !met.is_empty() => ExitCode::from(CONDITION_MET),
+        Ending::Done => ExitCode::SUCCESS,
+    })
+}
+
+/// Reads the results of the runs of a server.
+fn read_runs(files: &NamedFiles) -> anyhow::Result<Contender> {
+    let runs = files.paths.iter().map(|path| read(path)).collect::<anyhow::Result<_>>()?;
+    Contender::of_results(files.name.clone(), runs)
 }
 
 /// Results are some 100 KB, so that what is longer, and perhaps never ends, is something else.
@@ -141,28 +198,4 @@ fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
         _ if !met.is_empty() => ExitCode::from(CONDITION_MET),
         _ => ExitCode::SUCCESS,
     }
-}
-
-/// Lowers the number of connections to what the limit of descriptors allows, and prints that.
-fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Plan> {
-    if let Err(error) = raise_descriptor_limit()
-        && !is_quiet
-    {
-        print_error(&format!("cannot raise the limit of open descriptors: {error}"));
-    }
-    let possible = connections_possible(plan.other_descriptors());
-    if possible == 0 {
-        let needed = descriptors_needed(1, plan.other_descriptors());
-        anyhow::bail!("the limit of open descriptors (ulimit -n) must be at least {needed}");
-    }
-    if plan.connections > possible && !is_quiet {
-        print_error(&format!(
-            "the limit of open descriptors (ulimit -n) allows {possible} connections, not {}: \
-             going on with that",
-            plan.connections
-        ));
-    }
-    plan.connections = plan.connections.min(possible);
-    plan.threads = plan.threads.min(plan.connections);
-    Ok(plan)
 }

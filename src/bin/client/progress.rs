@@ -11,6 +11,8 @@ use reactor_server::program::stream::print_error;
 #[derive(Debug)]
 pub(crate) struct ProgressDisplay {
     bar: ProgressBar,
+    /// What stands in front of the bar and of lines of progress, with a separator.
+    title: String,
     /// Whether lines are written.
     has_lines: bool,
     goal: Goal,
@@ -57,13 +59,14 @@ impl Goal {
 
 impl ProgressDisplay {
     /// The bar is drawn on a terminal only, and without colours.
-    pub(crate) fn new(has_bar: bool, has_lines: bool, goal: Goal) -> ProgressDisplay {
+    pub(crate) fn new(title: &str, has_bar: bool, has_lines: bool, goal: Goal) -> ProgressDisplay {
+        let title = if title.is_empty() { String::new() } else { format!("{title}: ") };
         let target =
             if has_bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let now = Instant::now();
-        let mut display =
-            ProgressDisplay { bar, has_lines, goal, began: now, since: now, last_line: (now, 0) };
+        let (began, since, last_line) = (now, now, (now, 0));
+        let mut display = ProgressDisplay { bar, title, has_lines, goal, began, since, last_line };
         display.set_goal(goal);
         display
     }
@@ -72,7 +75,8 @@ impl ProgressDisplay {
         (self.goal, self.since) = (goal, Instant::now());
         // The next line shows the rate since now.
         self.last_line.0 = self.since;
-        let style = ProgressStyle::with_template(goal.template());
+        let style = ProgressStyle::with_template(&format!("{{prefix}}{}", goal.template()));
+        self.bar.set_prefix(self.title.clone());
         self.bar.set_style(style.expect("the template is well-formed"));
         self.bar.reset();
         self.bar.set_length(goal.length());
@@ -116,7 +120,8 @@ impl ProgressDisplay {
         let (then, messages) = std::mem::replace(&mut self.last_line, now);
         let rate = (progress.messages - messages) as f64 / then.elapsed().as_secs_f64();
         self.print(&format!(
-            "{:>7.1} s  {} connections  {} messages  {rate:.0} per second  {} errors",
+            "{}{:>7.1} s  {} connections  {} messages  {rate:.0} per second  {} errors",
+            self.title,
             self.began.elapsed().as_secs_f64(),
             progress.open,
             progress.messages,

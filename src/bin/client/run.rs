@@ -1,24 +1,18 @@
 //! A run: the load, and what is measured around it.
 
-use std::io;
-use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use reactor_server::load::{Close, Control, Load, Outcome, Plan, Stage};
+use reactor_server::load::{Close, Load, Outcome, Plan, Stage};
 use reactor_server::program::cause::with_limits;
-use reactor_server::program::signals::{Signal, Signals, is_hangup_ignored};
 use reactor_server::program::stream::print_error;
-use reactor_server::program::thread;
 
 use crate::cli::LoadArgs;
+use crate::interrupts::Interrupts;
 use crate::local::is_local;
 use crate::meter::{Meter, Reading};
 use crate::progress::{Goal, ProgressDisplay};
 use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
-
-/// The exit code of a shell command that SIGINT has ended.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 /// How often progress is shown and recorded.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -28,6 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Run<'a> {
     args: &'a LoadArgs,
     plan: &'a Plan,
+    interrupts: &'a mut Interrupts,
     load: Load,
     began: Instant,
     display: ProgressDisplay,
@@ -60,11 +55,13 @@ impl Readings {
 }
 
 impl<'a> Run<'a> {
-    /// Starts the load.
+    /// Starts the load. The title, such as "run 3 of 10, tokio", stands in front of all progress;
+    /// it is empty for a run that is the only one.
     pub(crate) fn start(
         args: &'a LoadArgs,
         plan: &'a Plan,
-        signals: Signals,
+        title: &str,
+        interrupts: &'a mut Interrupts,
     ) -> anyhow::Result<Run<'a>> {
         let server = args.server_pid.map(Meter::of).transpose()?;
         let server = server.and_then(|meter| readings(args, "server", meter));
@@ -76,17 +73,15 @@ impl<'a> Run<'a> {
         let client = readings(args, "client", Meter::of_this_process());
         let shares_cpus = share_cpus(plan, client.as_ref(), server.as_ref());
         let environment = Environment::now(shares_cpus);
-        let (control, controls) = mpsc::channel();
-        handle_signals(signals, controls).map_err(with_limits)?;
         let load = Load::start(plan).map_err(with_limits).context("cannot start the load")?;
-        control.send(load.control()).context("the thread signals has ended")?;
         let goal = Goal::Connections(plan.connections as u64);
         Ok(Run {
             args,
             plan,
+            interrupts,
             load,
             began: Instant::now(),
-            display: ProgressDisplay::new(args.wants_bar(), args.wants_lines(), goal),
+            display: ProgressDisplay::new(title, args.wants_bar(), args.wants_lines(), goal),
             timeline: Timeline::new(seconds_since_1970(), INTERVAL),
             environment,
             client,
@@ -110,6 +105,7 @@ impl<'a> Run<'a> {
             if stage == Some(Stage::Over) {
                 break;
             }
+            self.interrupts.apply(&self.load.control());
             self.display.update(progress);
         }
         self.display.clear();
@@ -227,31 +223,6 @@ fn share_cpus(plan: &Plan, client: Option<&Readings>, server: Option<&Readings>)
         .zip(server)
         .and_then(|(client, server)| client.meter.shares_cpus_with(&server.meter).ok())
         .unwrap_or_else(|| is_local(plan.target))
-}
-
-/// Starts a thread that handles signals once it receives the control of the load. The first
-/// signal to end stops the load, whose report is still printed. A second one ends the process,
-/// in case the report finds no reader. Under nohup, SIGHUP stays ignored.
-fn handle_signals(signals: Signals, controls: mpsc::Receiver<Control>) -> io::Result<()> {
-    let ignores_hangup = is_hangup_ignored();
-    let handle = move || {
-        let Ok(load) = controls.recv() else { return };
-        let mut is_stopping = false;
-        while let Ok(signal) = signals.wait() {
-            match signal {
-                Signal::User1 => load.end_hold(),
-                Signal::Hangup if ignores_hangup => {}
-                Signal::Terminate | Signal::Hangup if is_stopping => {
-                    std::process::exit(INTERRUPTED.into());
-                }
-                Signal::Terminate | Signal::Hangup => {
-                    is_stopping = true;
-                    load.stop();
-                }
-            }
-        }
-    };
-    thread::start("signals".to_owned(), 1, handle).map(drop)
 }
 
 /// The seconds until a moment; negative if it is past.

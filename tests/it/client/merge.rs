@@ -222,6 +222,44 @@ fn different_plans_are_refused_with_their_difference() {
 }
 
 #[test]
+fn a_report_merges_no_different_servers_and_points_to_compare() {
+    let servers = [(); 2].map(|()| Running::echo(config(Framing::Raw)));
+    let folder = folder("servers");
+    let files = servers.each_ref().map(|server| {
+        let file = folder.join(server.address.port().to_string()).display().to_string();
+        let output = run(server.address, &["-n", "5", "--json", "-o", &file]);
+        assert!(output.status.success(), "{output:?}");
+        file
+    });
+    let error = merge_error(&files);
+    let reason = format!(
+        "they are of different servers: {} in one, {} in the other (`client compare` compares them)",
+        servers[0].address, servers[1].address
+    );
+    assert!(error.contains(&reason) && error.contains(&files[1]), "{error}");
+    // As of a client on another host, whose server is there.
+    let mut elsewhere = read(&files[1]);
+    let target = servers[0].address.to_string();
+    let host = elsewhere["environment"]["host"].as_str().expect("a name").to_owned();
+    elsewhere["plan"]["targets"] = vec![target.clone()].into();
+    elsewhere["environment"]["host"] = "elsewhere".into();
+    let other = folder.join("elsewhere").display().to_string();
+    fs::write(&other, elsewhere.to_string()).expect("a file");
+    let error = merge_error(&[files[0].clone(), other]);
+    let reason = format!("{target} on {host} in one, {target} on elsewhere in the other");
+    assert!(error.contains(&reason), "{error}");
+    // Results that an earlier version has merged can still be read, and merged with their like.
+    let both = servers.each_ref().map(|it| it.address.to_string());
+    for (file, targets) in files.iter().zip([[0, 1], [1, 0]]) {
+        let mut merged = read(file);
+        merged["plan"]["targets"] = targets.map(|number| both[number].clone()).to_vec().into();
+        fs::write(file, merged.to_string()).expect("a file");
+        assert_eq!(report(&[file], &[]).status.code(), Some(0));
+    }
+    assert_eq!(merged(&files).number("messages"), 300);
+}
+
+#[test]
 fn files_that_are_no_results_are_refused_by_name() {
     let (folder, files) = (folder("none"), clients("none", &[&["-n", "5"]]));
     let write = |name: &str, text: &str| {

@@ -2,6 +2,8 @@
 
 mod broken_servers;
 mod closing;
+mod compare;
+mod compare_results;
 mod conditions;
 mod foreign_results;
 mod full_sources;

@@ -60,6 +60,13 @@ pub(crate) fn report(files: &[impl AsRef<OsStr>], flags: &[&str]) -> Output {
     ClientProcess::start(command).output()
 }
 
+/// The command `client compare`.
+pub(crate) fn compare(words: &[impl AsRef<OsStr>], flags: &[&str]) -> Command {
+    let mut command = Command::new(CLIENT);
+    command.arg("compare").args(words).args(flags);
+    command
+}
+
 /// Writes results to a file, and returns its path.
 pub(crate) fn written(name: &str, results: &Value) -> String {
     let file = temporary(name).display().to_string();

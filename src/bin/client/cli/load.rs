@@ -1,47 +1,26 @@
-//! The command line of a load, and the plan that it describes.
+//! The flags of a load, and the plan that they describe.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
-use clap::{ArgMatches, Command, Parser};
+use clap::{ArgMatches, Args, Command};
 use reactor_server::load::{Close, Plan, Sources, Verify};
 use reactor_server::program::framing::FramingFlag;
-use reactor_server::program::target::Target;
 use reactor_server::program::{units, variables};
 
 use super::results::ResultArgs;
 use super::values;
-use super::words::{Meaning, Words};
+use super::words::Meaning;
 
 const CONNECTIONS: &str = "Connections";
 const MESSAGES: &str = "Messages";
-const RESULTS: &str = "Results";
+pub(super) const RESULTS: &str = "Results";
 
-/// Put load on a TCP echo server, and verify every byte of its replies.
-///
-/// The client opens all connections. Each sends a message, waits for the reply, and sends the
-/// next: a closed loop. With --rate, messages are sent on a schedule, whether or not replies
-/// arrive: an open loop. Every message carries the numbers of its connection and of itself, so
-/// that a lost, duplicated, swapped or foreign byte is detected.
-///
-/// Results go to standard output, everything else to standard error. The exit code is 0 if all
-/// replies were verified, 1 after an error, a mismatch or no reply at all, 2 for wrong usage, 3 if a
-/// --fail-if condition was met, and 130 if the client was interrupted. The results are printed in
-/// any case.
-#[derive(Debug, Parser)]
-#[command(name = "client", version, max_term_width = 100, after_help = EXAMPLES)]
-#[command(args_conflicts_with_subcommands = true, override_usage = USAGE)]
+/// The flags of a load, for every command that runs one or several.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
-    #[command(flatten)]
-    words: Words,
-    /// Check that descriptors, ports and memory suffice, and exit
-    ///
-    /// The client connects nowhere. It names each limit that is too low, and how to raise it.
-    #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_CHECK")]
-    pub(crate) check: bool,
-
     /// Connections to open
     #[arg(short, long, value_name = "N", value_parser = values::connections, default_value = "30")]
     #[arg(env = "CLIENT_CONNECTIONS", help_heading = CONNECTIONS)]
@@ -139,10 +118,6 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten)]
     pub(crate) results: ResultArgs,
-    /// Report CPU and memory of the server, a process on this machine
-    #[arg(long, value_name = "PID", env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
-    pub(crate) server_pid: Option<i32>,
     /// Draw no progress bar
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_NO_PROGRESS")]
     #[arg(help_heading = RESULTS)]
@@ -151,43 +126,29 @@ pub(crate) struct LoadArgs {
     #[arg(short, long, value_parser = BoolishValueParser::new(), env = "CLIENT_QUIET")]
     #[arg(help_heading = RESULTS)]
     quiet: bool,
+    /// The process of the server, if its cost is asked for. Each command has its own flag for it.
+    #[arg(skip)]
+    pub(crate) server_pid: Option<i32>,
 }
 
-const USAGE: &str = "\
-client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
-       client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
-       client report [OPTIONS] <FILE>...";
-
-const EXAMPLES: &str = "\
-Examples:
-  100 connections for 10 seconds, as fast as the server replies:
-    client localhost:9009 -c 100 -d 10s
-  50,000 messages per second, and exit code 3 if the latency is too high:
-    client localhost:9009 --rate 50k --warmup 1s -d 10s --fail-if 'p99>5ms'
-  20,000 connections, 100 per second, held open for a minute:
-    client 127.0.0.1:9009 20000 100 --hold 1m";
-
 impl LoadArgs {
-    /// Reads the words, checks that they and the flags make sense together, and returns the
-    /// server as well.
+    /// Checks that the words of a command line and the flags make sense together.
     ///
     /// # Errors
     /// A usage error that says which do not.
-    pub(crate) fn checked(
+    pub(super) fn checked(
         mut self,
+        meaning: &Meaning,
         command: &mut Command,
         matches: &ArgMatches,
-    ) -> Result<(LoadArgs, Target), Error> {
+    ) -> Result<LoadArgs, Error> {
         let given = |name: &str| variables::is_given(matches, name);
-        let meaning = self.words.meaning(given("port")).map_err(|problem| {
-            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
-        })?;
-        if let Some(conflict) = self.conflict(&meaning, given) {
+        if let Some(conflict) = self.conflict(meaning, given) {
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, conflict));
         }
         self.connections = meaning.connections.unwrap_or(self.connections);
         self.connect_rate = meaning.per_second.or(self.connect_rate);
-        Ok((self, meaning.target))
+        Ok(self)
     }
 
     /// What does not make sense together, if anything.

@@ -1,8 +1,11 @@
 //! The command line.
 
+mod compare;
 mod load;
 mod report;
 mod results;
+mod single;
+mod subjects;
 mod values;
 mod words;
 
@@ -16,26 +19,34 @@ use reactor_server::program::stream::print_error;
 use reactor_server::program::target::Target;
 use reactor_server::program::variables::{self, Parsed};
 
+pub(crate) use compare::CompareArgs;
+use compare::CompareFlags;
 pub(crate) use load::LoadArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use results::ResultArgs;
+use single::SingleArgs;
+pub(crate) use subjects::{NamedFiles, NamedServer, Subjects};
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Task {
     /// A load on this server.
     Load(Box<LoadArgs>, Target),
+    /// Whether such a load fits.
+    Check(Box<LoadArgs>, Target),
     Report(ReportArgs),
+    Compare(Box<CompareArgs>),
 }
 
 impl Task {
     /// Parses the command line. If it is wrong, prints the error and exits.
     pub(crate) fn parse_or_exit() -> Task {
-        // A command of its own: the environment variables of a load do not concern it.
-        let is_report = env::args_os().nth(1).is_some_and(|word| word == "report");
-        let (mut command, parse) = match is_report {
-            true => (report_command().bin_name("client report"), Task::parse_report as Parse),
-            false => (load_command(), Task::parse_load as Parse),
+        // Each is a command of its own: the environment variables of another do not concern it.
+        let word = env::args_os().nth(1).unwrap_or_default();
+        let (mut command, parse) = match word.to_str() {
+            Some("report") => (report_command(), Task::parse_report as Parse),
+            Some("compare") => (compare_command(), Task::parse_compare as Parse),
+            _ => (load_command(), Task::parse_load as Parse),
         };
         parse(&mut command).unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
     }
@@ -46,26 +57,43 @@ impl Task {
         ReportArgs::from_arg_matches(&matches).map(Task::Report)
     }
 
+    fn parse_compare(command: &mut Command) -> Result<Task, Error> {
+        let words: Vec<_> = env::args_os().skip(1).collect();
+        let matches = variables::parse(command, &words)?.matches;
+        let flags = CompareFlags::from_arg_matches(&matches)?;
+        flags.checked(command, &matches).map(|args| Task::Compare(Box::new(args)))
+    }
+
     fn parse_load(command: &mut Command) -> Result<Task, Error> {
         let words: Vec<_> = env::args_os().collect();
         let Parsed { matches, warnings } = variables::parse(command, &words)?;
-        let args = LoadArgs::from_arg_matches(&matches)?;
-        let warnings = warnings.iter().filter(|_| !args.is_quiet());
+        let args = SingleArgs::from_arg_matches(&matches)?;
+        let warnings = warnings.iter().filter(|_| !args.load.is_quiet());
         warnings.for_each(|warning| print_error(&format!("warning: {warning}")));
-        let (args, target) = args.checked(command, &matches)?;
-        Ok(Task::Load(Box::new(args), target))
+        let task = if args.check { Task::Check } else { Task::Load };
+        let (load, target) = args.checked(command, &matches)?;
+        Ok(task(Box::new(load), target))
     }
 }
 
 type Parse = fn(&mut Command) -> Result<Task, Error>;
 
 fn load_command() -> Command {
-    negative_numbers_are_values(env_in_long_help_only(LoadArgs::command()))
+    negative_numbers_are_values(env_in_long_help_only(SingleArgs::command()))
         .subcommand(report_command())
+        .subcommand(compare_command())
 }
 
 fn report_command() -> Command {
     negative_numbers_are_values(env_in_long_help_only(ReportArgs::command()))
+        .bin_name("client report")
+}
+
+fn compare_command() -> Command {
+    negative_numbers_are_values(env_in_long_help_only(CompareFlags::command()))
+        .bin_name("client compare")
+        // Each is a figure that servers are compared by.
+        .mut_arg("percentiles", |it| it.default_value("50,99,99.9"))
 }
 
 #[cfg(test)]
@@ -74,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_short_help_has_one_line_per_flag() {
-        for command in [load_command(), report_command()] {
+        for command in [load_command(), report_command(), compare_command()] {
             let help = command.term_width(100).render_help().to_string();
             let continued = help.lines().find(|line| line.starts_with(&" ".repeat(20)));
             assert_eq!(continued, None, "{help}");

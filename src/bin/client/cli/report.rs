@@ -8,8 +8,8 @@ use super::results::ResultArgs;
 
 /// Merge the JSON results of several clients into one report
 ///
-/// The clients must have run the same plan, but their connections and servers may differ.
-/// Histograms are merged, so percentiles are those of all messages together. The rate is taken
+/// The clients must have run the same plan against the same server, but their connections may
+/// differ. `client compare` compares others. Histograms are merged, so percentiles are those of all messages together. The rate is taken
 /// over the time from the first message of any client to the last reply of any client. The exit
 /// code is that of a client with these results.
 #[derive(Debug, Parser)]

@@ -9,7 +9,7 @@ use reactor_server::program::units;
 use crate::report::Condition;
 
 /// What to do with the results.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Results")]
 pub(crate) struct ResultArgs {
     /// Percentiles of latency to report

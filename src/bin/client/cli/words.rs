@@ -44,6 +44,12 @@ the client needs a server. Start one and give its address:
   server 127.0.0.1 9009
   client 127.0.0.1:9009";
 
+impl From<Target> for Meaning {
+    fn from(target: Target) -> Meaning {
+        Meaning { target, connections: None, per_second: None }
+    }
+}
+
 impl Words {
     /// Returns what they say, or what is wrong with them. PORT may be from the environment
     /// instead of the command line, and then no word follows it.

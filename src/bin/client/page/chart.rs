@@ -20,8 +20,14 @@ const RIGHT_MARGIN: u32 = 26;
 const POINTS: usize = 300;
 
 // The style sheet of the page replaces these colours, by others on a light and a dark screen.
-const FIRST: RGBColor = RGBColor(0x00, 0x72, 0xB2);
-const SECOND: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+const LINES: [RGBColor; 6] = [
+    RGBColor(0x00, 0x72, 0xB2),
+    RGBColor(0xD5, 0x5E, 0x00),
+    RGBColor(0x00, 0x9E, 0x73),
+    RGBColor(0xCC, 0x79, 0xA7),
+    RGBColor(0xE6, 0x9F, 0x00),
+    RGBColor(0x56, 0xB4, 0xE9),
+];
 const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 const FRAME: RGBColor = RGBColor(0x88, 0x88, 0x88);
 
@@ -87,7 +93,7 @@ fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Points]) -> DrawResult<
         .x_label_area_size(MARGINS.1)
         .build_cartesian_2d(x, y)?;
     chart.configure_mesh().bold_line_style(GRID).axis_style(FRAME).x_desc(title).draw()?;
-    for (line, colour) in lines.iter().zip([FIRST, SECOND]) {
+    for (line, colour) in lines.iter().zip(LINES) {
         chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
     }
     area.present()
@@ -165,7 +171,9 @@ mod tests {
         let style = include_str!("page.css");
         let steps = [step(0.0, 0.1, 1, 0)];
         let (one, other) = (of(&[1]), of(&[2]));
-        let charts = rate(&steps) + &connections(&steps) + &latency(&[&one, &other]);
+        let all = [[&one, &other]; LINES.len() / 2].concat();
+        let charts = rate(&steps) + &connections(&steps) + &latency(&all);
+        assert_eq!(lines(&charts), LINES.len() + 2);
         for colour in charts.split("stroke=\"").skip(1).filter_map(|it| it.split('"').next()) {
             assert!(style.contains(&format!("[stroke=\"{colour}\"]")), "{colour}");
         }

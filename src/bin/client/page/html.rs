@@ -32,11 +32,26 @@ pub(crate) fn list(items: &[String]) -> String {
     }
 }
 
+/// A page of this title.
+pub(crate) fn document(title: &str, heading: &str, content: &str) -> String {
+    let (title, heading) = (escape(title), escape(heading));
+    let style = include_str!("page.css");
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
+         <h1>{heading}</h1>\n{content}</main>\n</body>\n</html>\n"
+    )
+}
+
+/// The classes of the lines of a chart, in the order of their colours.
+const CLASSES: [&str; 6] = ["first", "second", "third", "fourth", "fifth", "sixth"];
+
 /// A legend: the lines of a chart, in the order of their colours.
 pub(crate) fn legend(lines: &[&str]) -> String {
     let item =
         |(class, text): (&str, &&str)| format!("<li class=\"{class}\">{}</li>\n", escape(text));
-    let items: String = ["first", "second"].into_iter().zip(lines).map(item).collect();
+    let items: String = CLASSES.into_iter().zip(lines).map(item).collect();
     format!("<ul class=\"legend\">\n{items}</ul>\n")
 }
 

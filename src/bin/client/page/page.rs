@@ -135,7 +135,7 @@ fn known(text: &Option<String>) -> String {
     text.clone().unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn environment(it: &Environment) -> String {
+pub(super) fn environment(it: &Environment) -> String {
     let rows = [
         ("host", known(&it.host)),
         ("kernel", known(&it.kernel)),

@@ -151,15 +151,43 @@ impl Report {
         1 + self.environments.len()
     }
 
-    /// Adds the results of another client with the same plan.
+    /// How the load of another run differs from this one's, if it does.
+    pub(crate) fn difference(&self, other: &Report) -> Option<String> {
+        self.plan.difference(&other.plan).or_else(|| {
+            let (ours, theirs) = (self.connections.requested, other.connections.requested);
+            (ours != theirs)
+                .then(|| format!("connections are {ours} in one and {theirs} in the other"))
+        })
+    }
+
+    /// How the servers of another run differ from this one's, if they do. An address of loopback
+    /// is another server on another host.
+    pub(crate) fn other_servers(&self, other: &Report) -> Option<String> {
+        self.plan.other_servers(&other.plan).or_else(|| {
+            let hosts = self.environment.host.as_ref().zip(other.environment.host.as_ref());
+            let (ours, theirs) = hosts.filter(|(ours, theirs)| ours != theirs)?;
+            let target = self.plan.loopback_target()?;
+            Some(format!("{target} on {ours} in one, {target} on {theirs} in the other"))
+        })
+    }
+
+    /// Returns whether results of a client are in both.
+    pub(crate) fn overlaps(&self, other: &Report) -> bool {
+        other.all_environments().any(|other| self.all_environments().any(|ours| ours == other))
+    }
+
+    /// Adds the results of another client with the same plan and the same server.
     ///
     /// # Errors
-    /// The plans differ, these results are included already, or a sum is too large.
+    /// The plans or the servers differ, these results are included already, or a sum is too large.
     pub(crate) fn merge(mut self, other: Report) -> anyhow::Result<Report> {
         if let Some(difference) = self.plan.difference(&other.plan) {
-            bail!("they ran different plans: {difference}");
+            bail!("they ran different plans: {difference} (`client compare` compares them)");
         }
-        if other.all_environments().any(|other| self.all_environments().any(|ours| ours == other)) {
+        if let Some(difference) = self.other_servers(&other) {
+            bail!("they are of different servers: {difference} (`client compare` compares them)");
+        }
+        if self.overlaps(&other) {
             bail!("its results are among the others already");
         }
         // The earlier of both starts.

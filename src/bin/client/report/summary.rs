@@ -1,5 +1,7 @@
 //! The plan, as it is recorded in the results.
 
+use std::net::SocketAddr;
+
 use clap::ValueEnum;
 use reactor_server::Framing;
 use reactor_server::load::{Close, Plan};
@@ -66,6 +68,24 @@ impl PlanSummary {
         let (ours, theirs) = (value(&self.shape), value(&other.shape));
         let (key, ours) = ours.as_object()?.iter().find(|(key, ours)| theirs[*key] != **ours)?;
         Some(format!("{key} is {ours} in one and {} in the other", theirs[key]))
+    }
+
+    /// A server's address that is of the client's own host, if there is one.
+    pub(crate) fn loopback_target(&self) -> Option<&String> {
+        let is_loopback = |it: &&String| {
+            it.parse::<SocketAddr>().is_ok_and(|it| it.ip().to_canonical().is_loopback())
+        };
+        self.targets.iter().find(is_loopback)
+    }
+
+    /// How the servers' addresses differ, if they do.
+    pub(crate) fn other_servers(&self, other: &PlanSummary) -> Option<String> {
+        let has_all = |one: &PlanSummary, other: &PlanSummary| {
+            one.targets.iter().all(|target| other.targets.contains(target))
+        };
+        let list = |it: &PlanSummary| it.targets.join(" and ");
+        (!has_all(self, other) || !has_all(other, self))
+            .then(|| format!("{} in one, {} in the other", list(self), list(other)))
     }
 
     pub(crate) fn merge(mut self, other: PlanSummary) -> PlanSummary {

@@ -72,15 +72,20 @@ pub(crate) fn heading(report: &Report) -> String {
 
 /// The plan, in words.
 pub(crate) fn plan(report: &Report) -> String {
+    let shape = shape(report);
+    match &report.plan.targets[..] {
+        [target] => format!("to {target}: {shape}"),
+        targets => format!("to {} servers: {shape}", targets.len()),
+    }
+}
+
+/// The plan without its servers, in words.
+pub(crate) fn shape(report: &Report) -> String {
     let (plan, each) = (&report.plan.shape, if report.clients() > 1 { " each" } else { "" });
-    let mut text = match &report.plan.targets[..] {
-        [target] => format!("to {target}: "),
-        targets => format!("to {} servers: ", targets.len()),
-    };
-    text.push_str(&match plan.rate {
+    let mut text = match plan.rate {
         Some(rate) => format!("open loop, {rate} per second{each}"),
         None => "closed loop".to_owned(),
-    });
+    };
     let _ = write!(
         text,
         ", {}, {} B, pipeline {}, verify {}",

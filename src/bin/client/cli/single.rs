@@ -1,0 +1,76 @@
+//! The command line of `client TARGET`.
+
+use clap::builder::BoolishValueParser;
+use clap::error::{Error, ErrorKind};
+use clap::{ArgMatches, Command, Parser};
+use reactor_server::program::target::Target;
+use reactor_server::program::variables;
+
+use super::load::{LoadArgs, RESULTS};
+use super::words::Words;
+
+/// Put load on a TCP echo server, and verify every byte of its replies.
+///
+/// The client opens all connections. Each sends a message, waits for the reply, and sends the
+/// next: a closed loop. With --rate, messages are sent on a schedule, whether or not replies
+/// arrive: an open loop. Every message carries the numbers of its connection and of itself, so
+/// that a lost, duplicated, swapped or foreign byte is detected.
+///
+/// Results go to standard output, everything else to standard error. The exit code is 0 if all
+/// replies were verified, 1 after an error, a mismatch or no reply at all, 2 for wrong usage, 3 if a
+/// --fail-if condition was met, and 130 if the client was interrupted. The results are printed in
+/// any case.
+#[derive(Debug, Parser)]
+#[command(name = "client", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, override_usage = USAGE)]
+pub(super) struct SingleArgs {
+    #[command(flatten)]
+    words: Words,
+    /// Check that descriptors, ports and memory suffice, and exit
+    ///
+    /// The client connects nowhere. It names each limit that is too low, and how to raise it.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_CHECK")]
+    pub(super) check: bool,
+    #[command(flatten)]
+    pub(super) load: LoadArgs,
+    /// Report CPU and memory of the server, a process on this machine
+    #[arg(long, value_name = "PID", env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    server_pid: Option<i32>,
+}
+
+const USAGE: &str = "\
+client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
+       client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
+       client report [OPTIONS] <FILE>...
+       client compare [OPTIONS] <[NAME=]TARGET> <[NAME=]TARGET>...";
+
+const EXAMPLES: &str = "\
+Examples:
+  100 connections for 10 seconds, as fast as the server replies:
+    client localhost:9009 -c 100 -d 10s
+  50,000 messages per second, and exit code 3 if the latency is too high:
+    client localhost:9009 --rate 50k --warmup 1s -d 10s --fail-if 'p99>5ms'
+  20,000 connections, 100 per second, held open for a minute:
+    client 127.0.0.1:9009 20000 100 --hold 1m";
+
+impl SingleArgs {
+    /// Reads the words, checks that they and the flags make sense together, and returns the load
+    /// and its server.
+    ///
+    /// # Errors
+    /// A usage error that says which do not.
+    pub(super) fn checked(
+        self,
+        command: &mut Command,
+        matches: &ArgMatches,
+    ) -> Result<(LoadArgs, Target), Error> {
+        let has_port_word = variables::is_given(matches, "port");
+        let meaning = self.words.meaning(has_port_word).map_err(|problem| {
+            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
+        })?;
+        let mut load = self.load;
+        load.server_pid = self.server_pid;
+        Ok((load.checked(&meaning, command, matches)?, meaning.target))
+    }
+}
