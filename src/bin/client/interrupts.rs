@@ -62,13 +62,11 @@ impl Interrupts {
     }
 
     /// Returns whether a signal has ended the command: no other run begins.
-    #[expect(dead_code, reason = "a command of several runs asks for it")]
     pub(crate) fn have_ended(&self) -> bool {
         self.has_ended
     }
 
     /// Waits between two runs for this long, or until a signal ends the command.
-    #[expect(dead_code, reason = "a command of several runs waits between them")]
     pub(crate) fn rest(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now())

@@ -1,6 +1,8 @@
 //! `client`: the load client that verifies every byte.
 
 mod cli;
+mod curve;
+mod exit;
 mod interrupts;
 mod limit;
 mod local;
@@ -13,6 +15,7 @@ mod progress;
 mod report;
 mod resolve;
 mod run;
+mod sweep;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -20,22 +23,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
-use interrupts::{INTERRUPTED, Interrupts};
+use interrupts::Interrupts;
 use limit::within_limits;
 use output::Output;
 use reactor_server::load::option_warnings;
 use reactor_server::program::cause::with_limits;
-use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
 use reactor_server::program::target::Target;
 use report::{Report, text};
 use resolve::plan_for_answering;
 use run::Run;
-use serde_json::Value;
-
-/// The exit code if a `--fail-if` condition was met.
-const CONDITION_MET: u8 = 3;
+use sweep::sweep;
 
 fn main() -> ExitCode {
     survive_file_size_limit();
@@ -43,6 +42,7 @@ fn main() -> ExitCode {
         Task::Load(args, target) => load(&args, &target),
         Task::Check(args, target) => preflight::check(&args, &target),
         Task::Report(args) => report(&args),
+        Task::Sweep(args, target, rates) => sweep(&args, &target, &rates),
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error:#}"));
@@ -117,16 +117,11 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 
 fn write(output: &mut Output<'_>, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
     let text = if args.json {
-        json_text(&report.to_json(&args.percentiles)?)
+        output::json_text(&report.to_json(&args.percentiles)?)
     } else {
         text::render(report, &args.percentiles)
     };
     output.write_results(&text)
-}
-
-/// JSON of which every line can be shown on a terminal.
-fn json_text(json: &Value) -> String {
-    format!("{json:#}").lines().map(|line| printable(line) + "\n").collect()
 }
 
 /// Prints what is wrong with the results, and returns the exit code.
@@ -138,10 +133,6 @@ fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
         }
         met.iter().for_each(|condition| print_error(condition));
     }
-    match report {
-        _ if report.interrupted => ExitCode::from(INTERRUPTED),
-        _ if !report.is_clean() || report.is_empty() => ExitCode::FAILURE,
-        _ if !met.is_empty() => ExitCode::from(CONDITION_MET),
-        _ => ExitCode::SUCCESS,
-    }
+    let has_failed = !report.is_clean() || report.is_empty();
+    exit::code(report.interrupted, has_failed, !met.is_empty())
 }

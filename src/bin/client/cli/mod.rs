@@ -1,9 +1,11 @@
 //! The command line.
 
 mod load;
+mod rates;
 mod report;
 mod results;
 mod single;
+mod sweep;
 mod values;
 mod words;
 
@@ -21,6 +23,7 @@ pub(crate) use load::LoadArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use results::ResultArgs;
 use single::SingleArgs;
+pub(crate) use sweep::{RateChoice, SweepArgs};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -30,16 +33,21 @@ pub(crate) enum Task {
     /// Whether such a load fits.
     Check(Box<LoadArgs>, Target),
     Report(ReportArgs),
+    /// Loads on this server at several rates.
+    Sweep(Box<SweepArgs>, Target, RateChoice),
 }
 
 impl Task {
     /// Parses the command line. If it is wrong, prints the error and exits.
     pub(crate) fn parse_or_exit() -> Task {
-        // A command of its own: the environment variables of a load do not concern it.
-        let is_report = env::args_os().nth(1).is_some_and(|word| word == "report");
-        let (mut command, parse) = match is_report {
-            true => (report_command().bin_name("client report"), Task::parse_report as Parse),
-            false => (load_command(), Task::parse_load as Parse),
+        // Commands of their own: the environment variables of a load do not concern them.
+        let word = env::args_os().nth(1).unwrap_or_default();
+        let (mut command, parse) = match word.to_str() {
+            Some("report") => {
+                (report_command().bin_name("client report"), Task::parse_report as Parse)
+            }
+            Some("sweep") => (sweep_command().bin_name("client sweep"), Task::parse_sweep as Parse),
+            _ => (load_command(), Task::parse_load as Parse),
         };
         parse(&mut command).unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
     }
@@ -50,16 +58,29 @@ impl Task {
         ReportArgs::from_arg_matches(&matches).map(Task::Report)
     }
 
+    fn parse_sweep(command: &mut Command) -> Result<Task, Error> {
+        let words: Vec<_> = env::args_os().skip(1).collect();
+        let Parsed { matches, warnings } = variables::parse(command, &words)?;
+        let args = SweepArgs::from_arg_matches(&matches)?;
+        print_warnings(&warnings, &args.load);
+        let (args, target, rates) = args.checked(command, &matches)?;
+        Ok(Task::Sweep(Box::new(args), target, rates))
+    }
+
     fn parse_load(command: &mut Command) -> Result<Task, Error> {
         let words: Vec<_> = env::args_os().collect();
         let Parsed { matches, warnings } = variables::parse(command, &words)?;
         let args = SingleArgs::from_arg_matches(&matches)?;
-        let warnings = warnings.iter().filter(|_| !args.load.is_quiet());
-        warnings.for_each(|warning| print_error(&format!("warning: {warning}")));
+        print_warnings(&warnings, &args.load);
         let task = if args.check { Task::Check } else { Task::Load };
         let (load, target) = args.checked(command, &matches)?;
         Ok(task(Box::new(load), target))
     }
+}
+
+fn print_warnings(warnings: &[String], args: &LoadArgs) {
+    let warnings = warnings.iter().filter(|_| !args.is_quiet());
+    warnings.for_each(|warning| print_error(&format!("warning: {warning}")));
 }
 
 type Parse = fn(&mut Command) -> Result<Task, Error>;
@@ -67,6 +88,11 @@ type Parse = fn(&mut Command) -> Result<Task, Error>;
 fn load_command() -> Command {
     negative_numbers_are_values(env_in_long_help_only(SingleArgs::command()))
         .subcommand(report_command())
+        .subcommand(sweep_command())
+}
+
+fn sweep_command() -> Command {
+    negative_numbers_are_values(env_in_long_help_only(SweepArgs::command()))
 }
 
 fn report_command() -> Command {
@@ -79,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_short_help_has_one_line_per_flag() {
-        for command in [load_command(), report_command()] {
+        for command in [load_command(), report_command(), sweep_command()] {
             let help = command.term_width(100).render_help().to_string();
             let continued = help.lines().find(|line| line.starts_with(&" ".repeat(20)));
             assert_eq!(continued, None, "{help}");

@@ -42,7 +42,8 @@ pub(super) struct SingleArgs {
 const USAGE: &str = "\
 client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
        client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
-       client report [OPTIONS] <FILE>...";
+       client report [OPTIONS] <FILE>...
+       client sweep [OPTIONS] <HOST:PORT>";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -25,7 +25,7 @@ const SECOND: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 const FRAME: RGBColor = RGBColor(0x88, 0x88, 0x88);
 
-type Points = Vec<(f64, f64)>;
+pub(crate) type Points = Vec<(f64, f64)>;
 type Drawn<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type DrawResult<'a> =
     Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
@@ -36,7 +36,7 @@ pub(crate) fn latency(distributions: &[&Distribution]) -> String {
     let least = distributions.iter().map(|it| it.percentile(0.0)).fold(f64::INFINITY, f64::min);
     let most = distributions.iter().map(|it| it.max()).fold(0.0, f64::max);
     let lines: Vec<Points> = distributions.iter().map(|it| latency_line(it)).collect();
-    svg(Axis::percentiles(messages), Axis::latency(least, most), &lines)
+    svg(Axis::percentiles(messages), Axis::latency(least, most), &lines, 0)
 }
 
 /// Latency by percentile up to the slowest message, in the coordinates of the axes.
@@ -64,21 +64,39 @@ pub(crate) fn connections(steps: &[Step]) -> String {
     over_time([(0.0, 0.0)].into_iter().chain(known).collect())
 }
 
+/// Latency over throughput: a line for each list of points, with its points, in messages per second
+/// and microseconds. The limit is a latency, if there is one.
+pub(crate) fn curve(lines: &[Points], limit: Option<f64>) -> String {
+    let points = || lines.iter().flatten();
+    let fastest = points().map(|point| point.0).fold(0.0, f64::max);
+    let latencies = || points().map(|point| point.1).chain(limit);
+    let (least, most) =
+        (latencies().fold(f64::INFINITY, f64::min), latencies().fold(0.0, f64::max));
+    let x = Axis { title: "messages answered per second".to_owned(), ..Axis::count(fastest) };
+    let y = Axis::latency(if least.is_finite() { least } else { 0.0 }, most);
+    let height = |latency: f64| latency.max(axis::LEAST).log10();
+    let on_axes = |line: &Points| line.iter().map(|point| (point.0, height(point.1))).collect();
+    let limit = limit.map(|limit| vec![(0.0, height(limit)), (x.range.end, height(limit))]);
+    let all: Vec<Points> = lines.iter().map(on_axes).chain(limit).collect();
+    svg(x, y, &all, lines.len())
+}
+
 fn over_time(line: Points) -> String {
     let end = line.last().map_or(0.0, |point| point.0);
     let most = line.iter().map(|point| point.1).fold(0.0, f64::max);
-    svg(Axis::time(end), Axis::count(most), &[line])
+    svg(Axis::time(end), Axis::count(most), &[line], 0)
 }
 
-fn svg(x: Axis, y: Axis, lines: &[Points]) -> String {
+/// Draws lines, and circles at the points of the first `dotted` ones.
+fn svg(x: Axis, y: Axis, lines: &[Points], dotted: usize) -> String {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    draw(&area, x, y, lines).expect("drawing into a string cannot fail");
+    draw(&area, x, y, lines, dotted).expect("drawing into a string cannot fail");
     drop(area);
     svg
 }
 
-fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Points]) -> DrawResult<'a> {
+fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Points], dotted: usize) -> DrawResult<'a> {
     let title = x.title.clone();
     let mut chart = ChartBuilder::on(area)
         .margin_top(10)
@@ -87,8 +105,11 @@ fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Points]) -> DrawResult<
         .x_label_area_size(MARGINS.1)
         .build_cartesian_2d(x, y)?;
     chart.configure_mesh().bold_line_style(GRID).axis_style(FRAME).x_desc(title).draw()?;
-    for (line, colour) in lines.iter().zip([FIRST, SECOND]) {
-        chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
+    for (index, (line, colour)) in lines.iter().zip([FIRST, SECOND, FRAME]).enumerate() {
+        let style = colour.stroke_width(2);
+        chart.draw_series(LineSeries::new(line.iter().copied(), style))?;
+        let points = line.iter().filter(|_| index < dotted);
+        chart.draw_series(points.map(|&point| Circle::new(point, 3, style)))?;
     }
     area.present()
 }
@@ -161,11 +182,26 @@ mod tests {
     }
 
     #[test]
+    fn any_curve_can_be_drawn_and_each_of_its_points_is_seen() {
+        let endless = vec![(1e300, 1e300), (0.0, 0.0)];
+        for line in [vec![], vec![(0.0, 0.0)], vec![(5e4, 80.0), (1e5, 1e6)], endless] {
+            for limit in [None, Some(0.0), Some(1000.0)] {
+                let svg = curve(&[line.clone(), line.clone()], limit);
+                assert_eq!(svg.matches("<circle").count(), 2 * line.len(), "{line:?}");
+                let polylines = 2 * usize::from(line.len() > 1) + usize::from(limit.is_some());
+                assert_eq!(svg.matches("<polyline").count(), polylines, "{line:?} {limit:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_style_sheet_replaces_every_colour() {
         let style = include_str!("page.css");
         let steps = [step(0.0, 0.1, 1, 0)];
         let (one, other) = (of(&[1]), of(&[2]));
+        let points = [vec![(1.0, 1.0), (2.0, 2.0)], vec![(1.0, 2.0), (2.0, 4.0)]];
         let charts = rate(&steps) + &connections(&steps) + &latency(&[&one, &other]);
+        let charts = charts + &curve(&points, Some(3.0));
         for colour in charts.split("stroke=\"").skip(1).filter_map(|it| it.split('"').next()) {
             assert!(style.contains(&format!("[stroke=\"{colour}\"]")), "{colour}");
         }

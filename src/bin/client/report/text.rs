@@ -72,15 +72,23 @@ pub(crate) fn heading(report: &Report) -> String {
 
 /// The plan, in words.
 pub(crate) fn plan(report: &Report) -> String {
-    let (plan, each) = (&report.plan.shape, if report.clients() > 1 { " each" } else { "" });
+    let each = if report.clients() > 1 { " each" } else { "" };
+    plan_of(
+        report,
+        &match report.plan.shape.rate {
+            Some(rate) => format!("open loop, {rate} per second{each}"),
+            None => "closed loop".to_owned(),
+        },
+    )
+}
+
+/// The plan, with these words for its loop.
+pub(crate) fn plan_of(report: &Report, kind: &str) -> String {
+    let plan = &report.plan.shape;
     let mut text = match &report.plan.targets[..] {
-        [target] => format!("to {target}: "),
-        targets => format!("to {} servers: ", targets.len()),
+        [target] => format!("to {target}: {kind}"),
+        targets => format!("to {} servers: {kind}", targets.len()),
     };
-    text.push_str(&match plan.rate {
-        Some(rate) => format!("open loop, {rate} per second{each}"),
-        None => "closed loop".to_owned(),
-    });
     let _ = write!(
         text,
         ", {}, {} B, pipeline {}, verify {}",
