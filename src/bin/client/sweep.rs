@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use reactor_server::load::{Plan, option_warnings};
@@ -21,8 +20,9 @@ use crate::page;
 use crate::resolve::plan_for_answering;
 use crate::run::Run;
 
-/// The time between two steps, in which the server closes connections and catches up.
-const REST: Duration = Duration::from_millis(200);
+/// The part of the warm-up that a rest between two steps lasts, in which the server closes
+/// connections and returns to normal.
+const REST: u32 = 5;
 
 /// `client sweep TARGET`: runs a load at several rates.
 pub(crate) fn sweep(
@@ -87,7 +87,7 @@ fn run(
         }
         next = next_rate(rates, &steps);
         if next.is_some() && last.messages > 0 {
-            interrupts.rest(REST);
+            interrupts.rest(plan.warmup / REST);
         }
         if next.is_none() || last.messages == 0 || interrupts.have_ended() {
             return Ok(Curve::new(limit, steps, last, interrupts.have_ended()));

@@ -86,3 +86,66 @@ fn client_share(report: &Report) -> Option<f64> {
     };
     report.client_busy.or_else(by_cpu)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::{read, results};
+
+    /// The step at a rate whose results are three replies in half a second, with some of them
+    /// changed.
+    fn step(rate: u64, limit: Option<&str>, busy: f64, change: &[(&str, u64)]) -> RateStep {
+        let mut json = results(1);
+        json["unsent"] = 0.into();
+        change.iter().for_each(|&(key, value)| json[key] = value.into());
+        let mut report = read(json).expect("results");
+        report.client_busy = Some(busy);
+        let limit = limit.map(|limit| Condition::parse_limit(limit).expect("a limit"));
+        RateStep::new(rate, report, limit.as_ref())
+    }
+
+    #[test]
+    fn a_rate_is_held_with_its_limit_and_its_messages_and_without_errors() {
+        let verdict = |rate, limit, change: &[_]| step(rate, limit, 0.5, change).verdict;
+        assert_eq!(verdict(6, None, &[]), Verdict::Held);
+        assert_eq!(verdict(6, Some("max<6ms"), &[]), Verdict::Held);
+        assert_eq!(verdict(6, Some("max<4ms"), &[]), Verdict::Failed);
+        // One message may be missing, because a step is short.
+        assert_eq!(
+            (verdict(8, None, &[]), verdict(9, None, &[])),
+            (Verdict::Held, Verdict::Failed)
+        );
+        for kind in ["errors", "mismatches"] {
+            assert_eq!(verdict(6, None, &[(kind, 1)]), Verdict::Failed);
+        }
+    }
+
+    #[test]
+    fn a_step_that_fails_while_the_client_is_busy_says_nothing_of_the_server() {
+        let verdict = |rate, limit, busy, change: &[_]| step(rate, limit, busy, change).verdict;
+        assert_eq!(verdict(9, None, 0.95, &[]), Verdict::ClientBusy);
+        assert_eq!(verdict(9, None, 0.85, &[]), Verdict::Failed);
+        assert_eq!(verdict(6, Some("p99<1ms"), 0.95, &[]), Verdict::ClientBusy);
+        assert_eq!(verdict(6, Some("p99<6ms"), 0.95, &[]), Verdict::Held);
+        assert_eq!(verdict(9, None, 0.95, &[("errors", 1)]), Verdict::Failed);
+    }
+
+    #[test]
+    fn the_reasons_name_each_figure() {
+        let reasons = step(9, Some("p99<1ms"), 0.95, &[("unsent", 1)]).reasons;
+        let latency = "p99 is 5001.2 us without 1 unsent messages";
+        assert_eq!(reasons, [latency, "6 per second were answered", "the client was busy"]);
+    }
+
+    #[test]
+    fn a_busy_client_is_recognised_by_its_cpu_time_where_no_waiting_is_counted() {
+        let mut report = read(results(1)).expect("results");
+        report.client_busy = None;
+        // 0.2 s of one CPU in half a second, then in a fifth.
+        assert_eq!(client_share(&report), Some(0.4));
+        report.seconds = 0.2;
+        assert_eq!(client_share(&report), Some(1.0));
+        report.client_cpu = None;
+        assert_eq!(client_share(&report), None);
+    }
+}

@@ -107,7 +107,7 @@ pub(crate) fn outcome(curve: &Curve) -> String {
         }
         Some(Finding::ClientLimit { held, busy }) => format!(
             "not found: {held} per second hold {limit}, and at {busy} the client is the \
-             bottleneck; give it CPUs of its own, more --threads, or a larger --pipeline"
+             bottleneck; give it more --threads, or CPUs of its own"
         ),
         Some(Finding::NoRate) => format!("not found: not even 1 per second holds {limit}"),
         Some(Finding::Unsettled) => format!(

@@ -201,6 +201,7 @@ fn number(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::{read, results};
     use super::*;
 
     #[test]
@@ -212,6 +213,31 @@ mod tests {
         assert_eq!((limit("p50>2ms200us"), limit("max>1m 30s")), (2200.0, 90e6));
         assert_eq!((limit("opened<1k"), limit("p0.5>0.25us")), (1000.0, 0.25));
         assert_eq!((limit("rate<100k"), limit("errors>0")), (100_000.0, 0.0));
+    }
+
+    #[test]
+    fn a_message_that_was_not_sent_is_slower_than_every_limit() {
+        // Three replies took 0.9, 70 and 5000 us.
+        let holds = |limit: &str, unsent: u64| {
+            let mut json = results(1);
+            json["unsent"] = unsent.into();
+            Condition::parse_limit(limit).expect(limit).is_held_by(&read(json).expect("results"))
+        };
+        assert!(holds("max<6ms", 0) && !holds("max<6ms", 1));
+        assert!(holds("p66<1ms", 0) && !holds("p67<1ms", 0) && holds("p67<=6ms", 0));
+        // Of four messages, half is two.
+        assert!(holds("p50<1ms", 1) && !holds("p51<1ms", 1) && holds("p75<6ms", 1));
+        assert!(!holds("p76<1h", 1) && !holds("p1<1h", 1000));
+    }
+
+    #[test]
+    fn a_limit_is_an_upper_one_of_a_percentile_or_of_max() {
+        for text in ["p99<1ms", "p99.9 <= 20us", "max<1s"] {
+            assert_eq!(Condition::parse_limit(text).expect(text).to_string(), text);
+        }
+        for text in ["p99>1ms", "max>=1s", "mean<1ms", "rate<1k", "errors<1", "p99<1", "p99"] {
+            assert!(Condition::parse_limit(text).is_err(), "{text}");
+        }
     }
 
     #[test]
