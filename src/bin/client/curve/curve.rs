@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::search::{Finding, Next, Try, next};
 use super::step::RateStep;
-use super::text;
-use crate::report::{Condition, Report, text as report_text};
+use crate::report::{Condition, Environment, Report, text as report_text};
 
 /// The results of a sweep.
 #[derive(Debug)]
@@ -64,6 +63,37 @@ impl Curve {
         self.last.is_clean() && self.steps.iter().all(|step| step.report.is_clean())
     }
 
+    /// The environment of the first load.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.steps.first().map_or(&self.last, |step| &step.report).environment
+    }
+
+    /// What a search has found, in words.
+    pub(crate) fn outcome(&self) -> String {
+        let (Some(limit), steps) = (&self.limit, self.steps.len()) else {
+            return String::new();
+        };
+        match self.finding {
+            Some(Finding::Limit { held, failed: Some(failed) }) => format!(
+                "{held} per second hold {limit} twice in a row, and {failed} do not; found in \
+                 {steps} steps"
+            ),
+            Some(Finding::Limit { held, failed: None }) => {
+                format!("{held} per second, the highest possible rate, hold {limit}")
+            }
+            Some(Finding::ClientLimit { held, busy }) => format!(
+                "not found: {held} per second hold {limit}, and at {busy} the client is \
+                 the bottleneck; give it more --threads, or CPUs of its own"
+            ),
+            Some(Finding::NoRate) => format!("not found: not even 1 per second holds {limit}"),
+            Some(Finding::Unsettled) => format!(
+                "not found: in {steps} steps the same rates held {limit} and did not; longer \
+                 steps (--duration) or a quieter machine may help"
+            ),
+            None => "not found: the sweep ended before".to_owned(),
+        }
+    }
+
     /// Why there are no results, or not those that were asked for. Of a sweep that a signal ended
     /// there is nothing to say.
     pub(crate) fn failure(&self) -> Option<String> {
@@ -76,7 +106,7 @@ impl Curve {
             return Some(format!("the sweep ended at {rate} per second: {reason}"));
         }
         let is_missing = self.limit.is_some() && self.limit_rate().is_none();
-        is_missing.then(|| format!("the limit was {}", text::outcome(self)))
+        is_missing.then(|| format!("the limit was {}", self.outcome()))
     }
 
     /// The JSON. With a limit it has the rate found.
@@ -92,14 +122,14 @@ impl Curve {
             "steps": steps,
             "interrupted": self.interrupted,
             "plan": plan,
-            "environment": self.last.environment,
+            "environment": self.environment(),
         });
         if let Some(limit) = &self.limit {
             let (held, failed) = self.bracket();
             json["limit"] = json!(limit.to_string());
             json["limit_rate"] = json!(self.limit_rate());
             json["bracket"] = json!({ "held": held, "failed": failed });
-            json["outcome"] = json!(text::outcome(self));
+            json["outcome"] = json!(self.outcome());
         }
         Ok(json)
     }

@@ -233,7 +233,7 @@ mod tests {
         let mut random = 1_u64;
         let mut is_disturbed = || {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (random >> 33) % 20 == 0
+            (random >> 33).is_multiple_of(20)
         };
         let close = (0..1000).filter(|number| {
             let capacity = 2000 + 37 * number;

@@ -13,7 +13,15 @@ pub(crate) struct RateStep {
     pub(crate) report: Report,
     pub(crate) verdict: Verdict,
     /// Why the verdict is not that the rate held; empty if it is.
-    pub(crate) reasons: Vec<String>,
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// A reason for which a rate did not hold.
+#[derive(Debug)]
+pub(crate) struct Reason {
+    /// For a table that has the figures as well.
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
 /// The share of a rate that a server must answer to keep up with it.
@@ -28,26 +36,28 @@ impl RateStep {
     /// Judges the results of a load at this rate.
     pub(crate) fn new(rate: u64, report: Report, limit: Option<&Condition>) -> RateStep {
         let mut reasons = Vec::new();
+        let mut add = |name: &str, text| reasons.push(Reason { name: name.to_owned(), text });
         if let Some(limit) = limit.filter(|limit| !limit.is_held_by(&report)) {
             let unknown = || "no message was answered".to_owned();
-            reasons.push(limit.latency_in(&report).unwrap_or_else(unknown));
+            add(limit.name(), limit.latency_in(&report).unwrap_or_else(unknown));
         }
         // In a short step the number of messages may be one less.
         let answered = report.messages as f64 + 1.0;
         if answered < KEPT_UP * rate as f64 * report.seconds {
-            reasons.push(format!("{:.0} per second were answered", report.rate()));
-        }
-        let is_busy = client_share(&report).is_some_and(|share| share >= BUSY);
-        let verdict = match () {
-            () if reasons.is_empty() && report.is_clean() => Verdict::Held,
-            () if is_busy && report.is_clean() => Verdict::ClientBusy,
-            () => Verdict::Failed,
-        };
-        if verdict == Verdict::ClientBusy {
-            reasons.push("the client was busy".to_owned());
+            add("rate", format!("{:.0} per second were answered", report.rate()));
         }
         if !report.is_clean() {
-            reasons.push(format!("{} errors, {} mismatches", report.errors, report.mismatches));
+            add("errors", format!("{} errors, {} mismatches", report.errors, report.mismatches));
+        }
+        let is_busy = client_share(&report).is_some_and(|share| share >= BUSY);
+        let verdict = match reasons.is_empty() {
+            true => Verdict::Held,
+            false if is_busy && report.is_clean() => Verdict::ClientBusy,
+            false => Verdict::Failed,
+        };
+        if verdict == Verdict::ClientBusy {
+            let (name, text) = ("client busy".to_owned(), "the client was busy".to_owned());
+            reasons.push(Reason { name, text });
         }
         RateStep { rate, report, verdict, reasons }
     }
@@ -70,7 +80,7 @@ impl RateStep {
             ("rate", json!(self.rate)),
             ("achieved_rate", json!(self.report.rate())),
             ("held", json!(self.has_held())),
-            ("reasons", json!(self.reasons)),
+            ("reasons", self.reasons.iter().map(|reason| reason.text.as_str()).collect()),
             ("client_busy", json!(self.client_share())),
         ];
         fields.extend(more.map(|(key, value)| (key.to_owned(), value)));
@@ -134,6 +144,7 @@ mod tests {
     fn the_reasons_name_each_figure() {
         let reasons = step(9, Some("p99<1ms"), 0.95, &[("unsent", 1)]).reasons;
         let latency = "p99 is 5001.2 us without 1 unsent messages";
+        let reasons: Vec<_> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         assert_eq!(reasons, [latency, "6 per second were answered", "the client was busy"]);
     }
 

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use reactor_server::program::printable::printable;
 
 use super::curve::Curve;
-use super::search::Finding;
 use super::step::RateStep;
 use crate::report::{Condition, text as report_text};
 
@@ -19,12 +18,12 @@ pub(crate) fn render(curve: &Curve, percentiles: &[f64]) -> String {
     line(&heading(curve));
     let rows = curve.steps.iter().map(|step| cells(step, percentiles));
     let rows: Vec<_> = [head(percentiles)].into_iter().chain(rows).collect();
-    let endings = curve.steps.iter().map(|step| ending(step, None));
-    for (row, ending) in aligned(&rows).zip([String::new()].into_iter().chain(endings)) {
-        line(format!("{row}  {ending}").trim_end());
+    let results = curve.steps.iter().map(result);
+    for (row, result) in aligned(&rows).zip([String::new()].into_iter().chain(results)) {
+        line(format!("{row}  {result}").trim_end());
     }
     if curve.limit.is_some() {
-        line(&format!("limit     {}", outcome(curve)));
+        line(&format!("limit     {}", curve.outcome()));
     }
     for note in errors(curve) {
         line(&format!("error     {note}"));
@@ -82,39 +81,19 @@ fn aligned(rows: &[Vec<String>]) -> impl Iterator<Item = String> {
     })
 }
 
-/// How a step ended, for a line of progress.
-pub(crate) fn ending(step: &RateStep, limit: Option<&Condition>) -> String {
-    let latency = limit.and_then(|limit| limit.latency_in(&step.report));
-    match (step.has_held(), latency) {
-        (false, _) => step.reasons.join(", "),
-        (true, Some(latency)) => format!("held, {latency}"),
-        (true, None) => "held".to_owned(),
-    }
+/// How a step ended, in a few words for the end of its row.
+pub(crate) fn result(step: &RateStep) -> String {
+    let names: Vec<_> = step.reasons.iter().map(|reason| reason.name.as_str()).collect();
+    if step.has_held() { "held".to_owned() } else { format!("failed: {}", names.join(", ")) }
 }
 
-/// What a search has found, in words.
-pub(crate) fn outcome(curve: &Curve) -> String {
-    let (Some(limit), steps) = (&curve.limit, curve.steps.len()) else {
-        return String::new();
-    };
-    match curve.finding {
-        Some(Finding::Limit { held, failed: Some(failed) }) => format!(
-            "{held} per second hold {limit}, twice in a row, and {failed} do not; found in {steps} \
-             steps"
-        ),
-        Some(Finding::Limit { held, failed: None }) => {
-            format!("{held} per second, the highest possible rate, hold {limit}")
-        }
-        Some(Finding::ClientLimit { held, busy }) => format!(
-            "not found: {held} per second hold {limit}, and at {busy} the client is the \
-             bottleneck; give it more --threads, or CPUs of its own"
-        ),
-        Some(Finding::NoRate) => format!("not found: not even 1 per second holds {limit}"),
-        Some(Finding::Unsettled) => format!(
-            "not found: in {steps} steps the same rates held {limit} and did not; make the steps \
-             longer (--duration), or the machine quieter"
-        ),
-        None => "not found: the sweep ended before".to_owned(),
+/// How a step ended, for a line of progress.
+pub(crate) fn ending(step: &RateStep, limit: Option<&Condition>) -> String {
+    let reasons: Vec<_> = step.reasons.iter().map(|reason| reason.text.as_str()).collect();
+    match limit.and_then(|limit| limit.latency_in(&step.report)) {
+        _ if !step.has_held() => format!("failed: {}", reasons.join(", ")),
+        Some(latency) => format!("held: {latency}"),
+        None => "held".to_owned(),
     }
 }
 
