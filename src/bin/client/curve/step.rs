@@ -43,7 +43,8 @@ impl RateStep {
         }
         // In a short step the number of messages may be one less.
         let answered = report.messages as f64 + 1.0;
-        if answered < KEPT_UP * rate as f64 * report.seconds {
+        let planned = report.plan.shape.duration_seconds.unwrap_or_default();
+        if answered < KEPT_UP * rate as f64 * report.seconds.max(planned) {
             add("rate", format!("{:.0} per second were answered", report.rate()));
         }
         if !report.is_clean() {
