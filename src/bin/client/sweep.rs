@@ -43,8 +43,7 @@ pub(crate) fn sweep(
         option_warnings(&plan).iter().for_each(|warning| print_error(warning));
     }
     let mut interrupts = Interrupts::handle(signals).map_err(with_limits)?;
-    let mut curve = run(args, &plan, rates, &mut interrupts)?;
-    curve.last.connections.requested = requested;
+    let curve = run(args, &plan, requested, rates, &mut interrupts)?;
     if results.json && !is_quiet {
         text::errors(&curve).iter().for_each(|error| print_error(error));
     }
@@ -64,9 +63,11 @@ pub(crate) fn sweep(
 }
 
 /// Runs the steps until there is no other rate, a signal ends the sweep, or no message is answered.
+/// More connections may have been requested than the plan has.
 fn run(
     args: &SweepArgs,
     plan: &Plan,
+    requested: u64,
     rates: &RateChoice,
     interrupts: &mut Interrupts,
 ) -> anyhow::Result<Curve> {
@@ -77,7 +78,8 @@ fn run(
         let rate = next.context("a sweep has a first rate")?;
         let title = format!("step {}, {rate} per second", steps.len() + 1);
         let plan = Plan { rate: Some(rate), ..plan.clone() };
-        let last = Run::start(args, &plan, &title, interrupts)?.finish()?;
+        let mut last = Run::start(args, &plan, &title, interrupts)?.finish()?;
+        last.connections.requested = requested;
         if !last.interrupted {
             let step = RateStep::new(rate, last.clone(), limit);
             if args.wants_lines() {

@@ -7,13 +7,14 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::browser::{Browser, Scheme};
 use crate::support::client::{CLIENT, ClientProcess, JsonReport, stderr, variables_of};
 use crate::support::fake_server::{Wire, answering};
 use crate::support::running::{Running, config};
 use crate::support::{temporary, unused_address};
 use reactor_server::Framing;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Steps that are short, and whose messages have room however late the machine is.
 const SHORT: [&str; 6] = ["-d", "200ms", "--warmup", "50ms", "--pipeline", "8"];
@@ -283,5 +284,23 @@ fn outputs_of_a_sweep_that_cannot_be_written_are_errors() {
         assert!(text.lines().any(|line| line.starts_with(" 100 ")), "{output:?}");
         let error = format!("error: cannot write {what}");
         assert!(stderr(&output).starts_with(&error), "{output:?}");
+    }
+}
+
+#[test]
+fn a_browser_renders_the_page_of_a_sweep_wide_and_narrow() {
+    let Some(browser) = Browser::find() else {
+        return eprintln!("skipped: no browser is installed (Debian's chromium)");
+    };
+    let server = Running::echo(config(Framing::Raw));
+    let page = temporary("sweep-shown.html").display().to_string();
+    let flags = [&SHORT[..], &["--rates", "200..2k/4", "--html", &page]].concat();
+    assert_eq!(sweep_json(server.address, &flags).code, 0);
+    let page = fs::read_to_string(page).expect("a page");
+    for (name, width) in [("sweep-wide", 1000), ("sweep-narrow", 360)] {
+        let seen = browser.show(name, &page, width, Scheme::Light);
+        assert!(seen["scroll"].as_f64() <= seen["width"].as_f64(), "{seen}");
+        assert_eq!((&seen["fetched"], &seen["overlaps"]), (&0.into(), &json!([])), "{seen}");
+        assert!(seen["letters"].as_f64() >= Some(9.0), "{seen}");
     }
 }
