@@ -45,8 +45,8 @@ impl Axis {
         let ticks = ticks_of_decades();
         let from = ticks.iter().rposition(|&tick| tick <= least).unwrap_or(0);
         let to = ticks.iter().position(|&tick| tick >= most).unwrap_or(ticks.len() - 1);
-        // Every third is a power of ten.
-        let every = if to - from > 9 { 3 } else { 1 };
+        // Every third is a power of ten. More labels would touch on a narrow screen.
+        let every = if to - from > 8 { 3 } else { 1 };
         let labels = (from..=to).filter(|index| index % every == 0);
         let label = |index: usize| (ticks[index].log10(), duration(ticks[index]));
         let range = ticks[from].log10()..ticks[to].log10();
@@ -165,6 +165,7 @@ mod tests {
     fn latencies_have_a_unit_and_a_range_even_if_all_are_equal() {
         assert_eq!(labels(&Axis::latency(100.0, 100.0)), ["50 us", "100 us", "200 us"]);
         assert_eq!(labels(&Axis::latency(600.0, 1900.0)), ["500 us", "1 ms", "2 ms"]);
+        assert_eq!(labels(&Axis::latency(11.0, 9e3)), ["10 us", "100 us", "1 ms", "10 ms"]);
         let wide = Axis::latency(8.0, 3e6);
         assert_eq!(labels(&wide), ["10 us", "100 us", "1 ms", "10 ms", "100 ms", "1 s"]);
         assert!(wide.range.start <= 8.0_f64.log10() && wide.range.end >= 3e6_f64.log10());
