@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
+use crate::load::demand::Demand;
 use crate::load::lanes::Lanes;
 use crate::load::mail::{News, Order};
 use crate::load::outcome::Outcome;
@@ -27,6 +28,8 @@ pub(crate) struct Generator<'a> {
     number: usize,
     lanes: Lanes,
     stage: Stage,
+    /// When messages began to count, if they do and there is a duration.
+    demand: Option<Demand>,
     progress: &'a ProgressCounters,
     news: Sender<News>,
 }
@@ -41,7 +44,7 @@ impl<'a> Generator<'a> {
         news: Sender<News>,
     ) -> Generator<'a> {
         let lanes = Lanes::new(event_loop, &plan, number, payload);
-        Generator { plan, number, lanes, stage: Stage::Opening, progress, news }
+        Generator { plan, number, lanes, stage: Stage::Opening, demand: None, progress, news }
     }
 
     /// Opens connections, sends messages from [`Order::Start`] on, and ends with the last
@@ -126,12 +129,15 @@ impl<'a> Generator<'a> {
             Stage::Counting => {
                 self.start_counting();
                 self.lanes.send_all();
+                self.demand = self.plan.duration.and_then(|_| Demand::now());
             }
             Stage::TimeUp => {
                 if let Some(until) = self.lanes.exchange.until {
                     self.lanes.time_up(until);
                     self.count_unsent(Some(until));
                 }
+                let busy = self.demand.and_then(|demand| demand.share_since_then());
+                self.lanes.exchange.outcome.busy = busy;
             }
             Stage::Holding => {
                 if before == Stage::Counting {

@@ -14,8 +14,9 @@
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
-//! | 0 | `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
+//! | 0 | `demand`, `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
 
+mod demand;
 mod exchange;
 mod failure;
 mod generator;

@@ -33,6 +33,9 @@ pub struct Outcome {
     pub time: Duration,
     /// When that time ended.
     pub ended: Option<Instant>,
+    /// The share of the duration in which the busiest thread ran or waited for a CPU. `None` if it
+    /// is not known, or if the plan has no duration.
+    pub busy: Option<f64>,
     /// Counts of connections.
     pub connections: Connections,
     /// Nanoseconds until the reply was received: in a closed loop since the message was
@@ -85,6 +88,7 @@ impl Outcome {
             not_closed: 0,
             time: Duration::ZERO,
             ended: None,
+            busy: None,
             connections: Connections {
                 requested: plan.connections as u64,
                 ..Connections::default()
@@ -134,6 +138,7 @@ impl Outcome {
         self.not_closed += other.not_closed;
         self.time = self.time.max(other.time);
         self.ended = self.ended.max(other.ended);
+        self.busy = self.busy.zip(other.busy).map(|(ours, theirs)| ours.max(theirs));
         self.connections = self.connections.merge(other.connections);
         self.latency += other.latency;
         if let (Some(raw), Some(other)) = (&mut self.raw, other.raw) {

@@ -2,6 +2,8 @@
 
 mod cli;
 mod compare;
+mod curve;
+mod exit;
 mod interrupts;
 mod limit;
 mod local;
@@ -14,6 +16,7 @@ mod progress;
 mod report;
 mod resolve;
 mod run;
+mod sweep;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -22,22 +25,18 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cli::{CompareArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
 use compare::{Comparison, Contender, Contest, Ending};
-use interrupts::{INTERRUPTED, Interrupts};
+use interrupts::Interrupts;
 use limit::within_limits;
-use output::Output;
+use output::{Output, json_text};
 use reactor_server::load::option_warnings;
 use reactor_server::program::cause::with_limits;
-use reactor_server::program::printable::printable;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
 use reactor_server::program::target::Target;
 use report::{Report, text};
 use resolve::plan_for_answering;
 use run::Run;
-use serde_json::Value;
-
-/// The exit code if a `--fail-if` condition was met.
-const CONDITION_MET: u8 = 3;
+use sweep::sweep;
 
 fn main() -> ExitCode {
     survive_file_size_limit();
@@ -46,6 +45,7 @@ fn main() -> ExitCode {
         Task::Check(args, target) => preflight::check(&args, &target),
         Task::Report(args) => report(&args),
         Task::Compare(args) => compare(&args),
+        Task::Sweep(args, target, rates) => sweep(&args, &target, &rates),
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error:#}"));
@@ -138,12 +138,8 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         failures.for_each(|it| print_error(&format!("error: {it}")));
         met.iter().for_each(|it| print_error(it));
     }
-    Ok(match comparison.ending {
-        Ending::Interrupted => ExitCode::from(INTERRUPTED),
-        Ending::Failed(_) => ExitCode::FAILURE,
-        Ending::Done if !met.is_empty() => ExitCode::from(CONDITION_MET),
-        Ending::Done => ExitCode::SUCCESS,
-    })
+    let has_failed = matches!(comparison.ending, Ending::Failed(_));
+    Ok(exit::code(comparison.ending == Ending::Interrupted, has_failed, !met.is_empty()))
 }
 
 /// Reads the results of the runs of a server.
@@ -171,16 +167,11 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 
 fn write(output: &mut Output<'_>, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
     let text = if args.json {
-        json_text(&report.to_json(&args.percentiles)?)
+        output::json_text(&report.to_json(&args.percentiles)?)
     } else {
         text::render(report, &args.percentiles)
     };
     output.write_results(&text)
-}
-
-/// JSON of which every line can be shown on a terminal.
-fn json_text(json: &Value) -> String {
-    format!("{json:#}").lines().map(|line| printable(line) + "\n").collect()
 }
 
 /// Prints what is wrong with the results, and returns the exit code.
@@ -192,10 +183,6 @@ fn conclude(report: &Report, args: &ResultArgs, is_quiet: bool) -> ExitCode {
         }
         met.iter().for_each(|condition| print_error(condition));
     }
-    match report {
-        _ if report.interrupted => ExitCode::from(INTERRUPTED),
-        _ if !report.is_clean() || report.is_empty() => ExitCode::FAILURE,
-        _ if !met.is_empty() => ExitCode::from(CONDITION_MET),
-        _ => ExitCode::SUCCESS,
-    }
+    let has_failed = !report.is_clean() || report.is_empty();
+    exit::code(report.interrupted, has_failed, !met.is_empty())
 }

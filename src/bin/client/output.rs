@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use reactor_server::program::printable::printable;
 use reactor_server::program::stream::Stream;
+use serde_json::Value;
 
 /// The output for results: a file, or standard output.
 #[derive(Debug)]
@@ -51,4 +53,9 @@ impl<'a> Output<'a> {
 /// The file cannot be created.
 pub(crate) fn create(path: &Path) -> anyhow::Result<Stream> {
     Stream::create(path).with_context(|| format!("cannot write to {}", path.display()))
+}
+
+/// JSON of which every line can be shown on a terminal.
+pub(crate) fn json_text(json: &Value) -> String {
+    format!("{json:#}").lines().map(|line| printable(line) + "\n").collect()
 }

@@ -19,6 +19,7 @@ mod runs;
 mod sandbox;
 mod signals;
 mod swapped_replies;
+mod sweep;
 mod targets;
 mod usage;
 mod variables;

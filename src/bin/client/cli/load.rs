@@ -81,7 +81,7 @@ pub(crate) struct LoadArgs {
     /// due.
     #[arg(long, value_name = "N/s", value_parser = values::rate, env = "CLIENT_RATE")]
     #[arg(help_heading = MESSAGES)]
-    rate: Option<u64>,
+    pub(super) rate: Option<u64>,
     /// Messages of a connection that may be unanswered
     #[arg(long, value_name = "N", value_parser = values::pipeline, default_value = "1")]
     #[arg(env = "CLIENT_PIPELINE", help_heading = MESSAGES)]

@@ -2,10 +2,12 @@
 
 mod compare;
 mod load;
+mod rates;
 mod report;
 mod results;
 mod single;
 mod subjects;
+mod sweep;
 mod values;
 mod words;
 
@@ -26,6 +28,7 @@ pub(crate) use report::ReportArgs;
 pub(crate) use results::ResultArgs;
 use single::SingleArgs;
 pub(crate) use subjects::{NamedFiles, NamedServer, Subjects};
+pub(crate) use sweep::{RateChoice, SweepArgs};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) enum Task {
     Check(Box<LoadArgs>, Target),
     Report(ReportArgs),
     Compare(Box<CompareArgs>),
+    /// Loads on this server at several rates.
+    Sweep(Box<SweepArgs>, Target, RateChoice),
 }
 
 impl Task {
@@ -46,6 +51,7 @@ impl Task {
         let (mut command, parse) = match word.to_str() {
             Some("report") => (report_command(), Task::parse_report as Parse),
             Some("compare") => (compare_command(), Task::parse_compare as Parse),
+            Some("sweep") => (sweep_command(), Task::parse_sweep as Parse),
             _ => (load_command(), Task::parse_load as Parse),
         };
         parse(&mut command).unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
@@ -64,16 +70,29 @@ impl Task {
         flags.checked(command, &matches).map(|args| Task::Compare(Box::new(args)))
     }
 
+    fn parse_sweep(command: &mut Command) -> Result<Task, Error> {
+        let words: Vec<_> = env::args_os().skip(1).collect();
+        let Parsed { matches, warnings } = variables::parse(command, &words)?;
+        let args = SweepArgs::from_arg_matches(&matches)?;
+        print_warnings(&warnings, &args.load);
+        let (args, target, rates) = args.checked(command, &matches)?;
+        Ok(Task::Sweep(Box::new(args), target, rates))
+    }
+
     fn parse_load(command: &mut Command) -> Result<Task, Error> {
         let words: Vec<_> = env::args_os().collect();
         let Parsed { matches, warnings } = variables::parse(command, &words)?;
         let args = SingleArgs::from_arg_matches(&matches)?;
-        let warnings = warnings.iter().filter(|_| !args.load.is_quiet());
-        warnings.for_each(|warning| print_error(&format!("warning: {warning}")));
+        print_warnings(&warnings, &args.load);
         let task = if args.check { Task::Check } else { Task::Load };
         let (load, target) = args.checked(command, &matches)?;
         Ok(task(Box::new(load), target))
     }
+}
+
+fn print_warnings(warnings: &[String], args: &LoadArgs) {
+    let warnings = warnings.iter().filter(|_| !args.is_quiet());
+    warnings.for_each(|warning| print_error(&format!("warning: {warning}")));
 }
 
 type Parse = fn(&mut Command) -> Result<Task, Error>;
@@ -82,6 +101,12 @@ fn load_command() -> Command {
     negative_numbers_are_values(env_in_long_help_only(SingleArgs::command()))
         .subcommand(report_command())
         .subcommand(compare_command())
+        .subcommand(sweep_command())
+}
+
+fn sweep_command() -> Command {
+    negative_numbers_are_values(env_in_long_help_only(SweepArgs::command()))
+        .bin_name("client sweep")
 }
 
 fn report_command() -> Command {
@@ -102,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_short_help_has_one_line_per_flag() {
-        for command in [load_command(), report_command(), compare_command()] {
+        for command in [load_command(), report_command(), compare_command(), sweep_command()] {
             let help = command.term_width(100).render_help().to_string();
             let continued = help.lines().find(|line| line.starts_with(&" ".repeat(20)));
             assert_eq!(continued, None, "{help}");

@@ -43,7 +43,8 @@ const USAGE: &str = "\
 client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
        client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
        client report [OPTIONS] <FILE>...
-       client compare [OPTIONS] <[NAME=]TARGET> <[NAME=]TARGET>...";
+       client compare [OPTIONS] <[NAME=]TARGET> <[NAME=]TARGET>...
+       client sweep [OPTIONS] <HOST:PORT>";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -31,7 +31,7 @@ const LINES: [RGBColor; 6] = [
 const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 const FRAME: RGBColor = RGBColor(0x88, 0x88, 0x88);
 
-type Points = Vec<(f64, f64)>;
+pub(crate) type Points = Vec<(f64, f64)>;
 type Drawn<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type DrawResult<'a> =
     Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
@@ -42,7 +42,7 @@ pub(crate) fn latency(distributions: &[&Distribution]) -> String {
     let least = distributions.iter().map(|it| it.percentile(0.0)).fold(f64::INFINITY, f64::min);
     let most = distributions.iter().map(|it| it.max()).fold(0.0, f64::max);
     let lines: Vec<Points> = distributions.iter().map(|it| latency_line(it)).collect();
-    svg(Axis::percentiles(messages), Axis::latency(least, most), &lines)
+    svg(Axis::percentiles(messages), Axis::latency(least, most), &lines, &[])
 }
 
 /// Latency by percentile up to the slowest message, in the coordinates of the axes.
@@ -70,21 +70,54 @@ pub(crate) fn connections(steps: &[Step]) -> String {
     over_time([(0.0, 0.0)].into_iter().chain(known).collect())
 }
 
+/// The points of a throughput-latency curve, in messages per second and microseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct CurvePoints {
+    /// Those that a line joins, in this order.
+    pub(crate) line: Points,
+    /// Those that are drawn as circles.
+    pub(crate) circles: Points,
+}
+
+/// Latency over throughput. The limit is a latency, if there is one.
+pub(crate) fn curve(curves: &[CurvePoints; 2], limit: Option<f64>) -> String {
+    let circles = || curves.iter().flat_map(|curve| &curve.circles);
+    let fastest = circles().map(|point| point.0).fold(0.0, f64::max);
+    let latencies = || circles().map(|point| point.1).chain(limit);
+    let least = latencies().reduce(f64::min).unwrap_or(0.0);
+    let x = Axis { title: "messages answered per second".to_owned(), ..Axis::count(fastest) };
+    let y = Axis::latency(least, latencies().fold(least, f64::max));
+    let on_axes = |points: &Points| {
+        points.iter().map(|point| (point.0, point.1.max(axis::LEAST).log10())).collect()
+    };
+    let limit = limit.map(|limit| on_axes(&vec![(0.0, limit), (x.range.end, limit)]));
+    let lines: Vec<Points> = curves.iter().map(|curve| on_axes(&curve.line)).chain(limit).collect();
+    let circles = curves.each_ref().map(|curve| on_axes(&curve.circles));
+    svg(x, y, &lines, &circles)
+}
+
 fn over_time(line: Points) -> String {
     let end = line.last().map_or(0.0, |point| point.0);
     let most = line.iter().map(|point| point.1).fold(0.0, f64::max);
-    svg(Axis::time(end), Axis::count(most), &[line])
+    svg(Axis::time(end), Axis::count(most), &[line], &[])
 }
 
-fn svg(x: Axis, y: Axis, lines: &[Points]) -> String {
+/// Draws lines, and circles in the colours of the first lines.
+fn svg(x: Axis, y: Axis, lines: &[Points], circles: &[Points]) -> String {
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    draw(&area, x, y, lines).expect("drawing into a string cannot fail");
+    draw(&area, x, y, lines, circles).expect("drawing into a string cannot fail");
     drop(area);
     svg
 }
 
-fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Points]) -> DrawResult<'a> {
+fn draw<'a>(
+    area: &Drawn<'a>,
+    x: Axis,
+    y: Axis,
+    lines: &[Points],
+    circles: &[Points],
+) -> DrawResult<'a> {
     let title = x.title.clone();
     let mut chart = ChartBuilder::on(area)
         .margin_top(10)
@@ -95,6 +128,10 @@ fn draw<'a>(area: &Drawn<'a>, x: Axis, y: Axis, lines: &[Points]) -> DrawResult<
     chart.configure_mesh().bold_line_style(GRID).axis_style(FRAME).x_desc(title).draw()?;
     for (line, colour) in lines.iter().zip(LINES) {
         chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
+    }
+    for (points, colour) in circles.iter().zip(LINES) {
+        let circle = |&point: &(f64, f64)| Circle::new(point, 3, colour.stroke_width(2));
+        chart.draw_series(points.iter().map(circle))?;
     }
     area.present()
 }
@@ -167,13 +204,30 @@ mod tests {
     }
 
     #[test]
+    fn any_curve_can_be_drawn_and_each_of_its_points_is_seen() {
+        let endless = vec![(1e300, 1e300), (0.0, 0.0)];
+        for line in [vec![], vec![(0.0, 0.0)], vec![(5e4, 80.0), (1e5, 1e6)], endless] {
+            for limit in [None, Some(0.0), Some(1000.0)] {
+                let points = CurvePoints { line: line.clone(), circles: line.clone() };
+                let svg = curve(&[points.clone(), points], limit);
+                assert_eq!(svg.matches("<circle").count(), 2 * line.len(), "{line:?}");
+                let limits = svg.matches("stroke=\"#888888\" stroke-width=\"2\"").count();
+                assert_eq!(limits, usize::from(limit.is_some()), "{line:?} {limit:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_style_sheet_replaces_every_colour() {
         let style = include_str!("page.css");
         let steps = [step(0.0, 0.1, 1, 0)];
         let (one, other) = (of(&[1]), of(&[2]));
+        let line = vec![(1.0, 1.0), (2.0, 2.0)];
+        let points = CurvePoints { line: line.clone(), circles: line };
         let all = [[&one, &other]; LINES.len() / 2].concat();
         let charts = rate(&steps) + &connections(&steps) + &latency(&all);
         assert_eq!(lines(&charts), LINES.len() + 2);
+        let charts = charts + &curve(&[points.clone(), points], Some(3.0));
         for colour in charts.split("stroke=\"").skip(1).filter_map(|it| it.split('"').next()) {
             assert!(style.contains(&format!("[stroke=\"{colour}\"]")), "{colour}");
         }

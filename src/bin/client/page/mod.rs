@@ -3,10 +3,12 @@
 mod axis;
 mod chart;
 mod compare;
+mod curve;
 mod html;
 #[expect(clippy::module_inception, reason = "the folder is named for its main file")]
 mod page;
 mod series;
 
 pub(crate) use compare::render_comparison;
+pub(crate) use curve::render as render_curve;
 pub(crate) use page::render;

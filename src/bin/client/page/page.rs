@@ -13,13 +13,18 @@ type Row = Vec<String>;
 
 /// The results as a page.
 pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
-    let title = escape(&format!("{} {}", text::heading(report), text::plan(report)));
+    let title = format!("{} {}", text::heading(report), text::plan(report));
+    document("client report", "Echo load", &title, &sections(report, percentiles))
+}
+
+/// A page of a command, with a heading and a title below it.
+pub(super) fn document(command: &str, heading: &str, title: &str, content: &str) -> String {
+    let title = escape(title);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>client report: {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <h1>Echo load</h1>\n<p>{title}</p>\n{}</main>\n</body>\n</html>\n",
-        sections(report, percentiles)
+         <title>{command}: {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <h1>{heading}</h1>\n<p>{title}</p>\n{content}</main>\n</body>\n</html>\n"
     )
 }
 

@@ -1,4 +1,4 @@
-//! `--fail-if`: conditions on the results.
+//! `--fail-if` and `--limit`: conditions on the results.
 
 use std::fmt;
 
@@ -61,15 +61,66 @@ impl Condition {
         Ok(Condition { text: text.to_owned(), figure, comparison, limit })
     }
 
+    /// Parses an upper limit of latency: `p99<1ms`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub(crate) fn parse_limit(text: &str) -> Result<Condition, String> {
+        let condition = Condition::parse(text)?;
+        let is_upper = matches!(condition.comparison, Comparison::Less | Comparison::AtMost);
+        match condition.figure {
+            Figure::Percentile(_) | Figure::Max if is_upper => Ok(condition),
+            _ => {
+                Err("expected an upper limit of a percentile or of max, such as p99<1ms".to_owned())
+            }
+        }
+    }
+
+    /// Returns whether these results hold the limit. A message that was not sent counts as slower
+    /// than every reply. Without a reply, they do not hold it.
+    pub(crate) fn is_held_by(&self, report: &Report) -> bool {
+        let (answered, latency) = (report.messages as f64, &report.histogram);
+        let due = answered + report.unsent as f64;
+        let value = match self.figure {
+            _ if latency.is_empty() => None,
+            // The same rank among the replies alone.
+            Figure::Percentile(percentile) => Some(percentile * due / answered)
+                .filter(|&it| it <= 100.0)
+                .map(|it| latency.percentile(it)),
+            _ => self.figure.of(report).filter(|_| report.unsent == 0),
+        };
+        value.is_some_and(|value| self.comparison.is_met(value, self.limit))
+    }
+
+    /// The latency that it limits in these results, in microseconds.
+    pub(crate) fn latency_of(&self, report: &Report) -> Option<f64> {
+        self.figure.of(report).filter(|_| self.figure.is_latency())
+    }
+
+    /// That latency with its name, such as `p99 is 812.5 us`.
+    pub(crate) fn latency_in(&self, report: &Report) -> Option<String> {
+        let latency = self.latency_of(report)?;
+        let unsent = match report.unsent {
+            0 => String::new(),
+            unsent => format!(" without {unsent} unsent messages"),
+        };
+        Some(format!("{} is {latency:.1} us{unsent}", self.name()))
+    }
+
+    /// The name of its figure.
+    pub(crate) fn name(&self) -> &str {
+        self.text.split(['<', '>']).next().unwrap_or_default().trim()
+    }
+
+    /// What its figure is compared with; a latency is in microseconds.
+    pub(crate) fn bound(&self) -> f64 {
+        self.limit
+    }
+
     /// A sentence with the value, if these results meet the condition.
     pub(crate) fn met_by(&self, report: &Report) -> Option<String> {
         let value = self.figure.of(report)?;
-        let is_met = match self.comparison {
-            Comparison::More => value > self.limit,
-            Comparison::AtLeast => value >= self.limit,
-            Comparison::Less => value < self.limit,
-            Comparison::AtMost => value <= self.limit,
-        };
+        let is_met = self.comparison.is_met(value, self.limit);
         let value = match self.figure {
             Figure::Rate => format!("{value:.1}"),
             figure if figure.is_latency() => format!("{value:.1} us"),
@@ -82,6 +133,17 @@ impl Condition {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl Comparison {
+    fn is_met(self, value: f64, limit: f64) -> bool {
+        match self {
+            Comparison::More => value > limit,
+            Comparison::AtLeast => value >= limit,
+            Comparison::Less => value < limit,
+            Comparison::AtMost => value <= limit,
+        }
     }
 }
 
@@ -139,6 +201,7 @@ fn number(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::{read, results};
     use super::*;
 
     #[test]
@@ -150,6 +213,31 @@ mod tests {
         assert_eq!((limit("p50>2ms200us"), limit("max>1m 30s")), (2200.0, 90e6));
         assert_eq!((limit("opened<1k"), limit("p0.5>0.25us")), (1000.0, 0.25));
         assert_eq!((limit("rate<100k"), limit("errors>0")), (100_000.0, 0.0));
+    }
+
+    #[test]
+    fn a_message_that_was_not_sent_is_slower_than_every_limit() {
+        // Three replies took 0.9, 70 and 5000 us.
+        let holds = |limit: &str, unsent: u64| {
+            let mut json = results(1);
+            json["unsent"] = unsent.into();
+            Condition::parse_limit(limit).expect(limit).is_held_by(&read(json).expect("results"))
+        };
+        assert!(holds("max<6ms", 0) && !holds("max<6ms", 1));
+        assert!(holds("p66<1ms", 0) && !holds("p67<1ms", 0) && holds("p67<=6ms", 0));
+        // Of four messages, half is two.
+        assert!(holds("p50<1ms", 1) && !holds("p51<1ms", 1) && holds("p75<6ms", 1));
+        assert!(!holds("p76<1h", 1) && !holds("p1<1h", 1000));
+    }
+
+    #[test]
+    fn a_limit_is_an_upper_one_of_a_percentile_or_of_max() {
+        for text in ["p99<1ms", "p99.9 <= 20us", "max<1s"] {
+            assert_eq!(Condition::parse_limit(text).expect(text).to_string(), text);
+        }
+        for text in ["p99>1ms", "max>=1s", "mean<1ms", "rate<1k", "errors<1", "p99<1", "p99"] {
+            assert!(Condition::parse_limit(text).is_err(), "{text}");
+        }
     }
 
     #[test]

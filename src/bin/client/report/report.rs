@@ -44,6 +44,10 @@ pub(crate) struct Report {
     /// CPU time of the client, if known.
     #[serde(rename = "client")]
     pub(crate) client_cpu: Option<Cpu>,
+    /// The share of the duration in which the client's busiest thread ran or waited for a CPU, if
+    /// known. A sweep needs it; results that are read from a file do not have it.
+    #[serde(skip)]
+    pub(crate) client_busy: Option<f64>,
     /// What the load costs the server, if that was asked for. If it cannot be read it is
     /// `Some(None)`, and null in the JSON.
     #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +119,7 @@ impl Report {
             plan: PlanSummary::of(plan),
             timeline: record.timeline,
             client_cpu: record.client_cpu,
+            client_busy: outcome.busy,
             server_cost: record.server_cost,
             environment: record.environment,
             environments: Vec::new(),

@@ -72,7 +72,12 @@ pub(crate) fn heading(report: &Report) -> String {
 
 /// The plan, in words.
 pub(crate) fn plan(report: &Report) -> String {
-    let shape = shape(report);
+    plan_of(report, &kind(report))
+}
+
+/// The plan, with these words for its loop.
+pub(crate) fn plan_of(report: &Report, kind: &str) -> String {
+    let shape = shape_of(report, kind);
     match &report.plan.targets[..] {
         [target] => format!("to {target}: {shape}"),
         targets => format!("to {} servers: {shape}", targets.len()),
@@ -81,11 +86,20 @@ pub(crate) fn plan(report: &Report) -> String {
 
 /// The plan without its servers, in words.
 pub(crate) fn shape(report: &Report) -> String {
-    let (plan, each) = (&report.plan.shape, if report.clients() > 1 { " each" } else { "" });
-    let mut text = match plan.rate {
-        Some(rate) => format!("open loop, {rate} per second{each}"),
+    shape_of(report, &kind(report))
+}
+
+fn kind(report: &Report) -> String {
+    match report.plan.shape.rate {
+        Some(rate) if report.clients() > 1 => format!("open loop, {rate} per second each"),
+        Some(rate) => format!("open loop, {rate} per second"),
         None => "closed loop".to_owned(),
-    };
+    }
+}
+
+fn shape_of(report: &Report, kind: &str) -> String {
+    let plan = &report.plan.shape;
+    let mut text = kind.to_owned();
     let _ = write!(
         text,
         ", {}, {} B, pipeline {}, verify {}",
