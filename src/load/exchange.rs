@@ -83,7 +83,7 @@ impl Exchange {
             warm_until,
             until,
             period,
-            batch: (BATCH / plan.size as u64).max(1),
+            batch: (BATCH / *plan.size.end() as u64).max(1),
             sent_by_closed,
             scratch: vec![0; SCRATCH].into(),
             out,
@@ -235,8 +235,7 @@ impl Exchange {
 
     /// Counts the bytes and messages of a sequence whose last connection is closed.
     pub(crate) fn add_closed(&mut self, sequence: &Sequence) {
-        let (message, reply) = self.payload.lengths();
-        let bytes = sequence.counted_bytes(message, reply);
+        let bytes = sequence.counted_bytes();
         self.outcome.bytes_sent += bytes.sent;
         self.outcome.bytes_received += bytes.received;
         self.sent_by_closed += sequence.counted();

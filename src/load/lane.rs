@@ -143,7 +143,7 @@ impl Lane {
             payload.encode(self.sequence.connection, number, out);
             self.sent_at.push_back(now);
         }
-        self.sequence.add_sent(count);
+        self.sequence.add_sent(count, out.len());
         self.connection.send(out).map_err(Failure::Broken)
     }
 
@@ -195,17 +195,17 @@ impl Lane {
         let mut consumed = 0;
         loop {
             let rest = &bytes[consumed..];
-            let frame = payload.codec.decode(rest, searched);
+            let (connection, number) = (self.sequence.connection, self.sequence.answered());
+            let frame = payload.decode(connection, number, rest, searched);
             let frame = frame.map_err(|TooLong| self.too_long(rest))?;
             let Some(Frame { body, length }) = frame else {
                 return Ok(consumed);
             };
             let sent = self.sent_at.pop_front().ok_or_else(|| self.surplus(rest))?;
-            let number = self.sequence.answered();
-            payload.verify(self.sequence.connection, number, body).map_err(Failure::Mismatch)?;
+            payload.verify(connection, number, body).map_err(Failure::Mismatch)?;
             let (index, counts) = (self.sequence.index(number), self.sequence.counts(number));
             on_reply(Verified { index, sent, counts });
-            self.sequence.add_answered();
+            self.sequence.add_answered(length);
             consumed += length;
             searched = 0;
         }

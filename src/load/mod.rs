@@ -14,7 +14,7 @@
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
-//! | 0 | `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
+//! | 0 | `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
 
 mod exchange;
 mod failure;
@@ -27,6 +27,7 @@ mod outcome;
 mod payload;
 mod plan;
 mod progress;
+mod random;
 mod schedule;
 mod sequence;
 mod socket_options;

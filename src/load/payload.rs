@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::RangeInclusive;
 
 use crate::load::plan::{Plan, Verify};
-use crate::wire::codec::{Codec, Framing};
+use crate::load::random::{draw, mix};
+use crate::wire::codec::{Codec, Frame, Framing, TooLong};
 
 /// The bytes of all messages.
 ///
@@ -18,8 +20,10 @@ use crate::wire::codec::{Codec, Framing};
 /// message tells where it belongs.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    pub(crate) codec: Codec,
-    size: usize,
+    codec: Codec,
+    /// Whether replies are told apart by their lengths alone, which are those of the messages.
+    is_raw: bool,
+    sizes: RangeInclusive<usize>,
     prefix: Vec<u8>,
     verify: Verify,
     noise: Vec<u8>,
@@ -31,40 +35,52 @@ pub(crate) struct Payload {
 const HEAD: usize = 16;
 /// How many offsets the noise of a message may have.
 const OFFSETS: usize = 4096;
+/// Chooses the sizes of messages.
+const SIZES: u64 = 0x5175_e500_0000_0000;
 
 impl Payload {
     pub(crate) fn new(plan: &Plan) -> Payload {
-        let framing = match &plan.framing {
-            Framing::Raw => Framing::Fixed(plan.size),
-            framing => framing.clone(),
-        };
+        let longest = *plan.size.end();
         let is_allowed = |byte: &u8| match &plan.framing {
             Framing::Delimited(delimiter) => !delimiter.contains(byte),
             _ => true,
         };
         let noise = (0..).flat_map(|index| mix(index).to_le_bytes()).filter(is_allowed);
         Payload {
-            codec: Codec::new(framing, plan.reply_prefix.len() + plan.size),
-            size: plan.size,
+            codec: Codec::new(plan.framing.clone(), plan.reply_prefix.len() + longest),
+            is_raw: plan.framing == Framing::Raw,
+            sizes: plan.size.clone(),
             prefix: plan.reply_prefix.clone(),
             verify: plan.verify,
-            noise: noise.take(OFFSETS + plan.size).collect(),
+            noise: noise.take(OFFSETS + longest).collect(),
             base: RandomState::new().hash_one(std::process::id()) as u32,
         }
     }
 
     /// Appends message `number` of a connection to `out`, framed.
     pub(crate) fn encode(&self, connection: u32, number: u64, out: &mut Vec<u8>) {
-        let head = self.head(connection, number);
-        self.codec.encode(&[&head[..self.head_size()], self.noise_of(connection, number)], out);
+        let size = self.size(connection, number);
+        let (head, noise) = self.parts(connection, number, size);
+        self.codec.encode(&[&head[..head_size(size)], noise], out);
     }
 
-    /// The length of a message and of a reply on the wire.
-    pub(crate) fn lengths(&self) -> (u64, u64) {
-        let mut frame = Vec::new();
-        self.codec.encode(&[], &mut frame);
-        let message = frame.len() + self.size;
-        (message as u64, (message + self.prefix.len()) as u64)
+    /// The first reply of `bytes`, which is the one to message `number`, or `None` while it is
+    /// incomplete. The first `searched` bytes hold no whole reply.
+    ///
+    /// # Errors
+    /// [`TooLong`], as soon as that is known.
+    pub(crate) fn decode<'a>(
+        &self,
+        connection: u32,
+        number: u64,
+        bytes: &'a [u8],
+        searched: usize,
+    ) -> Result<Option<Frame<'a>>, TooLong> {
+        if !self.is_raw {
+            return self.codec.decode(bytes, searched);
+        }
+        let body = bytes.get(..self.size(connection, number));
+        Ok(body.map(|body| Frame { body, length: body.len() }))
     }
 
     /// Compares `reply` with the reply expected to message `number`.
@@ -72,7 +88,7 @@ impl Payload {
     /// # Errors
     /// A description of the difference.
     pub(crate) fn verify(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
-        let expected = self.prefix.len() + self.size;
+        let expected = self.prefix.len() + self.size(connection, number);
         match self.verify {
             Verify::Off => Ok(()),
             _ if reply.len() != expected => {
@@ -83,10 +99,11 @@ impl Payload {
         }
     }
 
+    /// Compares a reply of the right length.
     fn compare(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
-        let head = self.head(connection, number);
-        let parts =
-            [&self.prefix[..], &head[..self.head_size()], self.noise_of(connection, number)];
+        let size = reply.len() - self.prefix.len();
+        let (head, noise) = self.parts(connection, number, size);
+        let parts = [&self.prefix[..], &head[..head_size(size)], noise];
         let mut rest = reply;
         for part in parts {
             match rest.strip_prefix(part) {
@@ -97,21 +114,27 @@ impl Payload {
         Ok(())
     }
 
-    fn head_size(&self) -> usize {
-        if self.size < HEAD { 0 } else { HEAD }
+    /// How many bytes message `number` has.
+    fn size(&self, connection: u32, number: u64) -> usize {
+        let (&least, &most) = (self.sizes.start(), self.sizes.end());
+        if least == most {
+            return least;
+        }
+        least + (draw(SIZES, connection, number) % (most - least + 1) as u64) as usize
     }
 
-    fn head(&self, connection: u32, number: u64) -> [u8; HEAD] {
+    /// The head of a message, of which a short one has nothing, and its noise.
+    fn parts(&self, connection: u32, number: u64, size: usize) -> ([u8; HEAD], &[u8]) {
         let connection = self.base.wrapping_add(connection);
         let both = u64::from(connection) << 32 | number & u64::from(u32::MAX);
-        std::array::from_fn(|digit| b"0123456789abcdef"[(both >> (60 - 4 * digit)) as usize & 15])
-    }
-
-    fn noise_of(&self, connection: u32, number: u64) -> &[u8] {
-        let connection = self.base.wrapping_add(connection);
+        let digit = |digit| b"0123456789abcdef"[(both >> (60 - 4 * digit)) as usize & 15];
         let offset = mix(u64::from(connection) << 32 ^ number) as usize % OFFSETS;
-        &self.noise[offset..][..self.size - self.head_size()]
+        (std::array::from_fn(digit), &self.noise[offset..][..size - head_size(size)])
     }
+}
+
+fn head_size(size: usize) -> usize {
+    if size < HEAD { 0 } else { HEAD }
 }
 
 /// Describes the first difference between two messages of one length.
@@ -127,14 +150,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
-}
-
-/// SplitMix64, whose every output bit depends on every input bit.
-/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number
-/// generators", 2014.
-fn mix(index: u64) -> u64 {
-    let mut z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

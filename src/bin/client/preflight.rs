@@ -166,7 +166,8 @@ fn most_reopened(plan: &Plan) -> Option<u64> {
 
 fn memory(plan: &Plan, ends: u64) -> Need {
     // The client holds what is unsent or incomplete, which small messages are not.
-    let held = if plan.size > SMALL { 2 * plan.size as u64 } else { 0 };
+    let longest = *plan.size.end();
+    let held = if longest > SMALL { 2 * longest as u64 } else { 0 };
     Need {
         what: "bytes of memory",
         needed: (plan.connections as u64).saturating_mul(OWN + held + KERNEL * ends),

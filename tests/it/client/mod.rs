@@ -16,6 +16,7 @@ mod rates;
 mod runs;
 mod sandbox;
 mod signals;
+mod sizes;
 mod swapped_replies;
 mod targets;
 mod usage;

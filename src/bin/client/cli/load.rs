@@ -1,6 +1,7 @@
 //! The command line of a load, and the plan that it describes.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
@@ -119,9 +120,12 @@ pub(crate) struct LoadArgs {
     #[arg(help_heading = MESSAGES)]
     hold: Option<Duration>,
     /// Bytes of a message, without framing
-    #[arg(short, long, value_name = "SIZE", value_parser = values::message_size)]
+    ///
+    /// With a range such as 64..4k, each message has a size of its own. All sizes of the range are
+    /// equally likely, and the same in every run.
+    #[arg(short, long, value_name = "SIZE", value_parser = values::message_sizes)]
     #[arg(default_value = "24", env = "CLIENT_SIZE", help_heading = MESSAGES)]
-    size: usize,
+    size: RangeInclusive<usize>,
     /// Message framing
     #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "CLIENT_FRAMING")]
     #[arg(help_heading = MESSAGES)]
@@ -229,7 +233,7 @@ impl LoadArgs {
             rate: self.rate,
             reconnect_every: self.reconnect_every,
             hold: self.hold,
-            size: self.size,
+            size: self.size.clone(),
             pipeline: self.pipeline,
             framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),

@@ -1,5 +1,7 @@
 //! Values of flags, as people write them.
 
+use std::ops::RangeInclusive;
+
 use reactor_server::load::Sources;
 use reactor_server::program::target::{self, Target};
 use reactor_server::program::units;
@@ -17,7 +19,16 @@ pub(super) fn pipeline(text: &str) -> Result<usize, String> {
     }
 }
 
-pub(super) fn message_size(text: &str) -> Result<usize, String> {
+/// One size for all messages, or the least and the most.
+pub(super) fn message_sizes(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (least, most) = text.split_once("..").unwrap_or((text, text));
+    match (message_size(least)?, message_size(most)?) {
+        (least, most) if least > most => Err(format!("{least} is more than {most}")),
+        (least, most) => Ok(least..=most),
+    }
+}
+
+fn message_size(text: &str) -> Result<usize, String> {
     match units::size(text)? {
         0 => Err("must be at least 1".to_owned()),
         size if size > 1 << 30 => Err("must be at most 1g".to_owned()),

@@ -1,5 +1,8 @@
 //! The plan, as it is recorded in the results.
 
+use std::fmt;
+use std::ops::RangeInclusive;
+
 use clap::ValueEnum;
 use reactor_server::Framing;
 use reactor_server::load::{Close, Plan};
@@ -27,13 +30,40 @@ pub(crate) struct Shape {
     pub(crate) hold_seconds: Option<f64>,
     pub(crate) reconnect_every: Option<u64>,
     pub(crate) pipeline: usize,
-    pub(crate) size: usize,
+    pub(crate) size: Size,
     pub(crate) framing: String,
     pub(crate) reply_prefix: String,
     pub(crate) verify: String,
     /// How connections end. Results without it are of a client that was strict.
     #[serde(default = "strict")]
     pub(crate) close: String,
+}
+
+/// Bytes of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Size {
+    Fixed(usize),
+    /// The least and the most, as the command line names them.
+    Range(String),
+}
+
+impl Size {
+    fn of(size: &RangeInclusive<usize>) -> Size {
+        match (size.start(), size.end()) {
+            (least, most) if least == most => Size::Fixed(*least),
+            (least, most) => Size::Range(format!("{least}..{most}")),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Size::Fixed(size) => write!(f, "{size}"),
+            Size::Range(range) => write!(f, "{range}"),
+        }
+    }
 }
 
 impl PlanSummary {
@@ -46,7 +76,7 @@ impl PlanSummary {
             hold_seconds: plan.hold.map(|it| it.as_secs_f64()),
             reconnect_every: plan.reconnect_every,
             pipeline: plan.pipeline,
-            size: plan.size,
+            size: Size::of(&plan.size),
             framing: framing(&plan.framing).to_owned(),
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
             verify: name(plan.verify),
