@@ -87,8 +87,10 @@ impl<'a> Generator<'a> {
 
     /// All generators have opened their connections: sending starts.
     fn start(&mut self, start: Start) {
-        if let Some(rate) = self.plan.rate {
+        if self.plan.rate.is_some() || self.plan.think.is_some() {
             sys::wake_on_time();
+        }
+        if let Some(rate) = self.plan.rate {
             self.lanes.exchange.schedule = Some(Schedule::new(start, rate));
         }
         self.lanes.exchange.warm_until = Some(start.at + self.plan.warmup);
@@ -173,8 +175,12 @@ impl<'a> Generator<'a> {
         self.lanes.exchange.outcome.unsent = due.saturating_sub(self.lanes.counted());
     }
 
-    /// In an open loop: has the connections send whose messages are due.
+    /// Has the connections send whose think time is over, or in an open loop whose messages are
+    /// due.
     fn send_due(&mut self, now: Instant) {
+        while let Some(token) = self.lanes.thinking.take_due(now) {
+            self.lanes.update(token, |exchange, lane| exchange.send(lane, Instant::now()));
+        }
         let Some(schedule) = self.schedule() else {
             return;
         };
@@ -204,7 +210,7 @@ impl<'a> Generator<'a> {
             _ => None,
         };
         let message = self.schedule().and_then(|schedule| self.lanes.order.next_due(&schedule));
-        [stage, message].into_iter().flatten().min()
+        [stage, message, self.lanes.thinking.next_due()].into_iter().flatten().min()
     }
 
     fn stop(&mut self) {

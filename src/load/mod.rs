@@ -14,7 +14,7 @@
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
-//! | 0 | `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
+//! | 0 | `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage`, `think` | what the others are made of |
 
 mod exchange;
 mod failure;
@@ -33,6 +33,7 @@ mod sequence;
 mod socket_options;
 mod sources;
 mod stage;
+mod think;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,6 +57,7 @@ pub use progress::Progress;
 pub use socket_options::option_warnings;
 pub use sources::{Sources, port_range};
 pub use stage::Stage;
+pub use think::{Spread, Think};
 
 /// A load that is running.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::load::sources::Sources;
+use crate::load::think::Think;
 use crate::wire::codec::Framing;
 
 /// The plan of a load.
@@ -31,6 +32,9 @@ pub struct Plan {
     /// a schedule, whether or not replies arrive. `None` is a closed loop: each connection
     /// waits for the reply before it sends the next message.
     pub rate: Option<u64>,
+    /// How long a connection waits between a reply and its next message. It is for a closed
+    /// loop without pipelining.
+    pub think: Option<Think>,
     /// After how many messages a connection is closed and replaced by another.
     pub reconnect_every: Option<u64>,
     /// For how long the connections stay open and idle after their last reply, before one

@@ -1,5 +1,7 @@
 //! The messages of one connection, by number.
 
+use std::time::Instant;
+
 use crate::net::connection::Tally;
 
 /// The sequence of messages that one connection sends, or with `reconnect_every`
@@ -12,6 +14,8 @@ pub(crate) struct Sequence {
     pub(crate) place: u32,
     /// How many messages it may send in all.
     pub(crate) limit: u64,
+    /// Until when it thinks, once it has.
+    pub(crate) thinks_until: Option<Instant>,
     sent: u64,
     answered: u64,
     /// How many of its first messages belong to the warm-up and do not count.
@@ -28,9 +32,20 @@ impl Sequence {
     /// A sequence that warms up until [`start_counting`](Self::start_counting).
     pub(crate) fn new(connection: u32) -> Sequence {
         let (place, sent, answered, skipped) = Default::default();
-        let (uncounted, closed) = Default::default();
+        let (thinks_until, uncounted, closed) = Default::default();
         let (limit, warmup) = (u64::MAX, u64::MAX);
-        Sequence { connection, place, limit, sent, answered, warmup, skipped, uncounted, closed }
+        Sequence {
+            connection,
+            place,
+            limit,
+            thinks_until,
+            sent,
+            answered,
+            warmup,
+            skipped,
+            uncounted,
+            closed,
+        }
     }
 
     /// From now on messages count, at most `limit` of them. Of the `due` messages before,

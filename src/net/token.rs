@@ -12,7 +12,7 @@ use std::fmt;
 /// Slots are used again, generations are not: a token that outlives its connection (in an
 /// event of the same wait, or in a worker's late reply) matches nothing, instead of the
 /// slot's next tenant. Epoll carries it as its 64 bits of user data.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(u64);
 
 impl Token {

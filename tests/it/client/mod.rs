@@ -19,6 +19,7 @@ mod signals;
 mod sizes;
 mod swapped_replies;
 mod targets;
+mod think;
 mod usage;
 mod variables;
 mod without_proc;

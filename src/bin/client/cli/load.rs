@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
-use reactor_server::load::{Close, Plan, Sources, Verify};
+use reactor_server::load::{Close, Plan, Sources, Think, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::target::Target;
 use reactor_server::program::{units, variables};
@@ -104,6 +104,13 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N/s", value_parser = values::rate, env = "CLIENT_RATE")]
     #[arg(help_heading = MESSAGES)]
     rate: Option<u64>,
+    /// Time between a reply and the next message, in a closed loop
+    ///
+    /// With DUR,exp the times are distributed exponentially, and DUR is their mean. They are the
+    /// same in every run.
+    #[arg(long, value_name = "DUR[,fixed|exp]", value_parser = values::think, env = "CLIENT_THINK")]
+    #[arg(help_heading = MESSAGES)]
+    think: Option<Think>,
     /// Messages of a connection that may be unanswered
     #[arg(long, value_name = "N", value_parser = values::pipeline, default_value = "1")]
     #[arg(env = "CLIENT_PIPELINE", help_heading = MESSAGES)]
@@ -207,11 +214,19 @@ impl LoadArgs {
             return Some("--source and the server's address must both be IPv4 or both be IPv6");
         }
         let is_silent = self.hold.is_some() && self.messages.is_none() && self.duration.is_none();
-        if is_silent && (self.rate, self.warmup, self.reconnect_every) != (None, None, None) {
+        let needs_messages =
+            (self.rate, self.warmup, self.reconnect_every, self.think) != (None, None, None, None);
+        if is_silent && needs_messages {
             return Some(
-                "--hold alone sends no messages for --rate, --warmup or --reconnect-every: \
+                "--hold alone sends no messages for --rate, --warmup, --reconnect-every or --think: \
                  add --messages or --duration",
             );
+        }
+        if self.think.is_some() && self.rate.is_some() {
+            return Some("--think waits for replies, and --rate does not: give one of them");
+        }
+        if self.think.is_some() && self.pipeline > 1 {
+            return Some("--think waits for each reply: it needs --pipeline 1");
         }
         self.framing.prefix_conflict(&self.reply_prefix)
     }
@@ -231,6 +246,7 @@ impl LoadArgs {
             duration: self.duration,
             warmup: self.warmup.unwrap_or_default(),
             rate: self.rate,
+            think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,
             size: self.size.clone(),

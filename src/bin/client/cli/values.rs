@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use reactor_server::load::Sources;
+use clap::ValueEnum;
+use reactor_server::load::{Sources, Spread, Think};
 use reactor_server::program::target::{self, Target};
 use reactor_server::program::units;
 
@@ -34,6 +35,14 @@ fn message_size(text: &str) -> Result<usize, String> {
         size if size > 1 << 30 => Err("must be at most 1g".to_owned()),
         size => Ok(size),
     }
+}
+
+/// A time, and how think times differ from it.
+pub(super) fn think(text: &str) -> Result<Think, String> {
+    let (mean, spread) = text.split_once(',').unwrap_or((text, "fixed"));
+    let spread = Spread::from_str(spread, false)
+        .map_err(|_| format!("{spread:?} is neither fixed nor exp"))?;
+    Ok(Think { mean: units::time(mean)?, spread })
 }
 
 /// A number, with or without the unit `/s`.

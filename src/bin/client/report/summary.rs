@@ -23,6 +23,11 @@ pub(crate) struct PlanSummary {
 pub(crate) struct Shape {
     /// Messages per second of one client, in an open loop.
     pub(crate) rate: Option<u64>,
+    /// The mean time between a reply and the next message, and how the times differ.
+    #[serde(default)]
+    pub(crate) think_seconds: Option<f64>,
+    #[serde(default)]
+    pub(crate) think_spread: Option<String>,
     /// Messages on each connection.
     pub(crate) messages: Option<u64>,
     pub(crate) duration_seconds: Option<f64>,
@@ -70,6 +75,8 @@ impl PlanSummary {
     pub(crate) fn of(plan: &Plan) -> PlanSummary {
         let shape = Shape {
             rate: plan.rate,
+            think_seconds: plan.think.map(|it| it.mean.as_secs_f64()),
+            think_spread: plan.think.map(|it| name(it.spread)),
             messages: plan.messages,
             duration_seconds: plan.duration.map(|it| it.as_secs_f64()),
             warmup_seconds: plan.warmup.as_secs_f64(),

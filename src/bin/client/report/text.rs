@@ -86,6 +86,9 @@ pub(crate) fn plan(report: &Report) -> String {
         ", {}, {} B, pipeline {}, verify {}",
         plan.framing, plan.size, plan.pipeline, plan.verify
     );
+    if let (Some(seconds), Some(spread)) = (plan.think_seconds, &plan.think_spread) {
+        let _ = write!(text, ", think {seconds} s {spread}");
+    }
     if plan.close != "fin" {
         let _ = write!(text, ", close {}", plan.close);
     }
