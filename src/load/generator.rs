@@ -91,7 +91,7 @@ impl<'a> Generator<'a> {
             sys::wake_on_time();
         }
         if let Some(rate) = self.plan.rate {
-            self.lanes.exchange.schedule = Some(Schedule::new(start, rate));
+            self.lanes.exchange.schedule = Some(Schedule::new(start, rate, self.plan.arrival));
         }
         self.lanes.exchange.warm_until = Some(start.at + self.plan.warmup);
         self.lanes.activate();

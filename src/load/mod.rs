@@ -14,8 +14,9 @@
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
-//! | 0 | `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage`, `think` | what the others are made of |
+//! | 0 | `arrival`, `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage`, `think` | what the others are made of |
 
+mod arrival;
 mod exchange;
 mod failure;
 mod generator;
@@ -50,6 +51,7 @@ use payload::Payload;
 use progress::ProgressCounters;
 use schedule::Start;
 
+pub use arrival::Arrival;
 pub use opener::MAX_CONNECTING;
 pub use outcome::{Connections, Outcome};
 pub use plan::{Close, Plan, Verify};

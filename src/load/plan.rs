@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::load::arrival::Arrival;
 use crate::load::sources::Sources;
 use crate::load::think::Think;
 use crate::wire::codec::Framing;
@@ -32,6 +33,8 @@ pub struct Plan {
     /// a schedule, whether or not replies arrive. `None` is a closed loop: each connection
     /// waits for the reply before it sends the next message.
     pub rate: Option<u64>,
+    /// How messages are spread over time, in an open loop.
+    pub arrival: Arrival,
     /// How long a connection waits between a reply and its next message. It is for a closed
     /// loop without pipelining.
     pub think: Option<Think>,

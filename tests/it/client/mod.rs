@@ -1,5 +1,6 @@
 //! The program `client`.
 
+mod arrivals;
 mod broken_servers;
 mod closing;
 mod conditions;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
-use reactor_server::load::{Close, Plan, Sources, Think, Verify};
+use reactor_server::load::{Arrival, Close, Plan, Sources, Think, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::target::Target;
 use reactor_server::program::{units, variables};
@@ -104,6 +104,13 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N/s", value_parser = values::rate, env = "CLIENT_RATE")]
     #[arg(help_heading = MESSAGES)]
     rate: Option<u64>,
+    /// How messages are spread over time with --rate
+    ///
+    /// With poisson, the times between messages are distributed exponentially, as if many users
+    /// sent them independently. The times are the same in every run.
+    #[arg(long, value_enum, default_value_t = Arrival::Uniform, env = "CLIENT_ARRIVAL")]
+    #[arg(help_heading = MESSAGES)]
+    arrival: Arrival,
     /// Time between a reply and the next message, in a closed loop
     ///
     /// With DUR,exp the times are distributed exponentially, and DUR is their mean. They are the
@@ -222,6 +229,9 @@ impl LoadArgs {
                  add --messages or --duration",
             );
         }
+        if self.rate.is_none() && (given("arrival") || self.arrival == Arrival::Poisson) {
+            return Some("--arrival spreads the messages of a rate: add --rate");
+        }
         if self.think.is_some() && self.rate.is_some() {
             return Some("--think waits for replies, and --rate does not: give one of them");
         }
@@ -246,6 +256,7 @@ impl LoadArgs {
             duration: self.duration,
             warmup: self.warmup.unwrap_or_default(),
             rate: self.rate,
+            arrival: self.arrival,
             think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 use reactor_server::Framing;
-use reactor_server::load::{Close, Plan};
+use reactor_server::load::{Arrival, Close, Plan};
 use serde::{Deserialize, Serialize};
 
 /// The plan, in words and numbers.
@@ -23,6 +23,9 @@ pub(crate) struct PlanSummary {
 pub(crate) struct Shape {
     /// Messages per second of one client, in an open loop.
     pub(crate) rate: Option<u64>,
+    /// How messages are spread over time, in an open loop.
+    #[serde(default = "uniform")]
+    pub(crate) arrival: String,
     /// The mean time between a reply and the next message, and how the times differ.
     #[serde(default)]
     pub(crate) think_seconds: Option<f64>,
@@ -75,6 +78,7 @@ impl PlanSummary {
     pub(crate) fn of(plan: &Plan) -> PlanSummary {
         let shape = Shape {
             rate: plan.rate,
+            arrival: name(plan.arrival),
             think_seconds: plan.think.map(|it| it.mean.as_secs_f64()),
             think_spread: plan.think.map(|it| name(it.spread)),
             messages: plan.messages,
@@ -114,6 +118,10 @@ impl PlanSummary {
         }
         self
     }
+}
+
+fn uniform() -> String {
+    name(Arrival::Uniform)
 }
 
 fn strict() -> String {

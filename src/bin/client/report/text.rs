@@ -81,6 +81,9 @@ pub(crate) fn plan(report: &Report) -> String {
         Some(rate) => format!("open loop, {rate} per second{each}"),
         None => "closed loop".to_owned(),
     });
+    if plan.arrival != "uniform" {
+        let _ = write!(text, ", {} arrivals", plan.arrival);
+    }
     let _ = write!(
         text,
         ", {}, {} B, pipeline {}, verify {}",
