@@ -10,8 +10,8 @@ use crate::load::random::{draw, exponential};
 pub enum Arrival {
     /// One follows another after the same time.
     Uniform,
-    /// As if many users sent them who do not know of each other: the times between messages
-    /// are distributed exponentially.
+    /// As if many users sent them independently: the times between messages are distributed
+    /// exponentially.
     Poisson,
 }
 

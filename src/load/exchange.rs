@@ -89,7 +89,7 @@ impl Exchange {
             warm_until,
             until,
             period,
-            batch: (BATCH / *plan.size.end() as u64).max(1),
+            batch: (BATCH / plan.body.longest() as u64).max(1),
             sent_by_closed,
             scratch: vec![0; SCRATCH].into(),
             out,

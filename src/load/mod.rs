@@ -14,9 +14,10 @@
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
-//! | 0 | `arrival`, `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage`, `think` | what the others are made of |
+//! | 0 | `arrival`, `body`, `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage`, `think` | what the others are made of |
 
 mod arrival;
+mod body;
 mod exchange;
 mod failure;
 mod generator;
@@ -52,6 +53,7 @@ use progress::ProgressCounters;
 use schedule::Start;
 
 pub use arrival::Arrival;
+pub use body::Body;
 pub use opener::MAX_CONNECTING;
 pub use outcome::{Connections, Outcome};
 pub use plan::{Close, Plan, Verify};

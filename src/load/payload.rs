@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
-use std::ops::RangeInclusive;
 
+use crate::load::body::Body;
 use crate::load::plan::{Plan, Verify};
 use crate::load::random::{draw, mix};
 use crate::wire::codec::{Codec, Frame, Framing, TooLong};
@@ -17,13 +17,13 @@ use crate::wire::codec::{Codec, Frame, Framing, TooLong};
 /// A message too short for the head consists of noise. The noise is a slice of one
 /// long block, at an offset that depends on both numbers. A byte that is lost, doubled,
 /// swapped or from another message therefore does not match, and the head of a wrong
-/// message tells where it belongs.
+/// message tells where it belongs. If the plan gives the bytes, all messages are the same.
 #[derive(Debug)]
 pub(crate) struct Payload {
     codec: Codec,
     /// Whether replies are told apart by their lengths alone, which are those of the messages.
     is_raw: bool,
-    sizes: RangeInclusive<usize>,
+    body: Body,
     prefix: Vec<u8>,
     verify: Verify,
     noise: Vec<u8>,
@@ -40,7 +40,7 @@ const SIZES: u64 = 0x5175_e500_0000_0000;
 
 impl Payload {
     pub(crate) fn new(plan: &Plan) -> Payload {
-        let longest = *plan.size.end();
+        let longest = plan.body.longest();
         let is_allowed = |byte: &u8| match &plan.framing {
             Framing::Delimited(delimiter) => !delimiter.contains(byte),
             _ => true,
@@ -49,7 +49,7 @@ impl Payload {
         Payload {
             codec: Codec::new(plan.framing.clone(), plan.reply_prefix.len() + longest),
             is_raw: plan.framing == Framing::Raw,
-            sizes: plan.size.clone(),
+            body: plan.body.clone(),
             prefix: plan.reply_prefix.clone(),
             verify: plan.verify,
             noise: noise.take(OFFSETS + longest).collect(),
@@ -60,8 +60,8 @@ impl Payload {
     /// Appends message `number` of a connection to `out`, framed.
     pub(crate) fn encode(&self, connection: u32, number: u64, out: &mut Vec<u8>) {
         let size = self.size(connection, number);
-        let (head, noise) = self.parts(connection, number, size);
-        self.codec.encode(&[&head[..head_size(size)], noise], out);
+        let (head, rest) = self.parts(connection, number, size);
+        self.codec.encode(&[&head[..size - rest.len()], rest], out);
     }
 
     /// The first reply of `bytes`, which is the one to message `number`, or `None` while it is
@@ -102,8 +102,8 @@ impl Payload {
     /// Compares a reply of the right length.
     fn compare(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
         let size = reply.len() - self.prefix.len();
-        let (head, noise) = self.parts(connection, number, size);
-        let parts = [&self.prefix[..], &head[..head_size(size)], noise];
+        let (head, rest) = self.parts(connection, number, size);
+        let parts = [&self.prefix[..], &head[..size - rest.len()], rest];
         let mut rest = reply;
         for part in parts {
             match rest.strip_prefix(part) {
@@ -116,25 +116,28 @@ impl Payload {
 
     /// How many bytes message `number` has.
     fn size(&self, connection: u32, number: u64) -> usize {
-        let (&least, &most) = (self.sizes.start(), self.sizes.end());
-        if least == most {
-            return least;
+        match &self.body {
+            Body::Given(bytes) => bytes.len(),
+            Body::Drawn(sizes) if sizes.start() == sizes.end() => *sizes.start(),
+            Body::Drawn(sizes) => {
+                let count = sizes.end() - sizes.start() + 1;
+                sizes.start() + (draw(SIZES, connection, number) % count as u64) as usize
+            }
         }
-        least + (draw(SIZES, connection, number) % (most - least + 1) as u64) as usize
     }
 
-    /// The head of a message, of which a short one has nothing, and its noise.
+    /// The head of a message, and the rest, which may be all of it.
     fn parts(&self, connection: u32, number: u64, size: usize) -> ([u8; HEAD], &[u8]) {
+        if let Body::Given(bytes) = &self.body {
+            return ([0; HEAD], bytes);
+        }
+        let rest = if size < HEAD { size } else { size - HEAD };
         let connection = self.base.wrapping_add(connection);
         let both = u64::from(connection) << 32 | number & u64::from(u32::MAX);
         let digit = |digit| b"0123456789abcdef"[(both >> (60 - 4 * digit)) as usize & 15];
         let offset = mix(u64::from(connection) << 32 ^ number) as usize % OFFSETS;
-        (std::array::from_fn(digit), &self.noise[offset..][..size - head_size(size)])
+        (std::array::from_fn(digit), &self.noise[offset..][..rest])
     }
-}
-
-fn head_size(size: usize) -> usize {
-    if size < HEAD { 0 } else { HEAD }
 }
 
 /// Describes the first difference between two messages of one length.

@@ -1,10 +1,10 @@
 //! The plan of a load.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::load::arrival::Arrival;
+use crate::load::body::Body;
 use crate::load::sources::Sources;
 use crate::load::think::Think;
 use crate::wire::codec::Framing;
@@ -43,9 +43,8 @@ pub struct Plan {
     /// For how long the connections stay open and idle after their last reply, before one
     /// last echo on each.
     pub hold: Option<Duration>,
-    /// Bytes of a message without framing, at least one. Each message has a size of this range,
-    /// which is drawn from a fixed seed.
-    pub size: RangeInclusive<usize>,
+    /// The bytes of messages.
+    pub body: Body,
     /// How many messages of a connection may be unanswered, at least one.
     pub pipeline: usize,
     /// How messages are separated. With [`Framing::Raw`] a reply is as long as its

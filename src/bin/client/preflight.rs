@@ -166,7 +166,7 @@ fn most_reopened(plan: &Plan) -> Option<u64> {
 
 fn memory(plan: &Plan, ends: u64) -> Need {
     // The client holds what is unsent or incomplete, which small messages are not.
-    let longest = *plan.size.end();
+    let longest = plan.body.longest();
     let held = if longest > SMALL { 2 * longest as u64 } else { 0 };
     Need {
         what: "bytes of memory",

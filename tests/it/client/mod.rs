@@ -13,6 +13,7 @@ mod merge;
 mod other_servers;
 mod outputs;
 mod page;
+mod payload;
 mod rates;
 mod runs;
 mod sandbox;

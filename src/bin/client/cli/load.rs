@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
-use reactor_server::load::{Arrival, Close, Plan, Sources, Think, Verify};
+use reactor_server::load::{Arrival, Body, Close, Plan, Sources, Think, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::target::Target;
 use reactor_server::program::{units, variables};
 
+use super::payload::Payload;
 use super::results::ResultArgs;
 use super::values;
 use super::words::{Meaning, Words};
@@ -104,18 +106,16 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N/s", value_parser = values::rate, env = "CLIENT_RATE")]
     #[arg(help_heading = MESSAGES)]
     rate: Option<u64>,
-    /// How messages are spread over time with --rate
+    /// Message arrivals [default: uniform]
     ///
-    /// With poisson, the times between messages are distributed exponentially, as if many users
-    /// sent them independently. The times are the same in every run.
-    #[arg(long, value_enum, default_value_t = Arrival::Uniform, env = "CLIENT_ARRIVAL")]
-    #[arg(help_heading = MESSAGES)]
-    arrival: Arrival,
+    /// They spread the messages of --rate over time, and are the same in every run.
+    #[arg(long, value_enum, env = "CLIENT_ARRIVAL", help_heading = MESSAGES)]
+    arrival: Option<Arrival>,
     /// Time between a reply and the next message, in a closed loop
     ///
-    /// With DUR,exp the times are distributed exponentially, and DUR is their mean. They are the
-    /// same in every run.
-    #[arg(long, value_name = "DUR[,fixed|exp]", value_parser = values::think, env = "CLIENT_THINK")]
+    /// With DUR,exp instead of DUR or DUR,fixed, the times are distributed exponentially with this
+    /// mean. They are the same in every run.
+    #[arg(long, value_name = "DUR", value_parser = values::think, env = "CLIENT_THINK")]
     #[arg(help_heading = MESSAGES)]
     think: Option<Think>,
     /// Messages of a connection that may be unanswered
@@ -133,13 +133,23 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "DUR", value_parser = units::time, env = "CLIENT_HOLD")]
     #[arg(help_heading = MESSAGES)]
     hold: Option<Duration>,
-    /// Bytes of a message, without framing
+    /// Bytes of a message, without framing [default: 24]
     ///
     /// With a range such as 64..4k, each message has a size of its own. All sizes of the range are
     /// equally likely, and the same in every run.
     #[arg(short, long, value_name = "SIZE", value_parser = values::message_sizes)]
-    #[arg(default_value = "24", env = "CLIENT_SIZE", help_heading = MESSAGES)]
-    size: RangeInclusive<usize>,
+    #[arg(env = "CLIENT_SIZE", help_heading = MESSAGES)]
+    size: Option<RangeInclusive<usize>>,
+    /// Send these bytes in every message, or those of @FILE
+    ///
+    /// TEXT is @FILE, or a text that may hold the escapes \r \n \t \0 \\ and \xHH. The bytes of a file are sent as they
+    /// are; @- is standard input. As all messages are the same, swapped replies are not detected.
+    #[arg(long, value_name = "TEXT", value_parser = Payload::parse, env = "CLIENT_PAYLOAD")]
+    #[arg(help_heading = MESSAGES)]
+    payload: Option<Payload>,
+    /// The bytes of the payload.
+    #[arg(skip)]
+    payload_bytes: Option<Arc<[u8]>>,
     /// Message framing
     #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "CLIENT_FRAMING")]
     #[arg(help_heading = MESSAGES)]
@@ -203,6 +213,10 @@ impl LoadArgs {
         if let Some(conflict) = self.conflict(&meaning, given) {
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, conflict));
         }
+        let bytes = self.payload.as_ref().map(|payload| payload.bytes(self.framing)).transpose();
+        self.payload_bytes = bytes.map_err(|problem| {
+            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
+        })?;
         self.connections = meaning.connections.unwrap_or(self.connections);
         self.connect_rate = meaning.per_second.or(self.connect_rate);
         Ok((self, meaning.target))
@@ -229,7 +243,10 @@ impl LoadArgs {
                  add --messages or --duration",
             );
         }
-        if self.rate.is_none() && (given("arrival") || self.arrival == Arrival::Poisson) {
+        if self.size.is_some() && self.payload.is_some() {
+            return Some("--payload has a size of its own: give no --size");
+        }
+        if self.arrival.is_some() && self.rate.is_none() {
             return Some("--arrival spreads the messages of a rate: add --rate");
         }
         if self.think.is_some() && self.rate.is_some() {
@@ -256,11 +273,11 @@ impl LoadArgs {
             duration: self.duration,
             warmup: self.warmup.unwrap_or_default(),
             rate: self.rate,
-            arrival: self.arrival,
+            arrival: self.arrival.unwrap_or(Arrival::Uniform),
             think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,
-            size: self.size.clone(),
+            body: self.body(),
             pipeline: self.pipeline,
             framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),
@@ -269,6 +286,13 @@ impl LoadArgs {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             close: self.close,
+        }
+    }
+
+    fn body(&self) -> Body {
+        match &self.payload_bytes {
+            Some(bytes) => Body::Given(Arc::clone(bytes)),
+            None => Body::Drawn(self.size.clone().unwrap_or(24..=24)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod load;
+mod payload;
 mod report;
 mod results;
 mod values;

@@ -20,6 +20,9 @@ pub(super) fn pipeline(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A server that holds a message whole needs as much memory for each connection.
+pub(super) const LONGEST_MESSAGE: usize = 1 << 30;
+
 /// One size for all messages, or the least and the most.
 pub(super) fn message_sizes(text: &str) -> Result<RangeInclusive<usize>, String> {
     let (least, most) = text.split_once("..").unwrap_or((text, text));
@@ -32,7 +35,7 @@ pub(super) fn message_sizes(text: &str) -> Result<RangeInclusive<usize>, String>
 fn message_size(text: &str) -> Result<usize, String> {
     match units::size(text)? {
         0 => Err("must be at least 1".to_owned()),
-        size if size > 1 << 30 => Err("must be at most 1g".to_owned()),
+        size if size > LONGEST_MESSAGE => Err("must be at most 1g".to_owned()),
         size => Ok(size),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 use reactor_server::Framing;
-use reactor_server::load::{Arrival, Close, Plan};
+use reactor_server::load::{Arrival, Body, Close, Plan};
 use serde::{Deserialize, Serialize};
 
 /// The plan, in words and numbers.
@@ -39,6 +39,9 @@ pub(crate) struct Shape {
     pub(crate) reconnect_every: Option<u64>,
     pub(crate) pipeline: usize,
     pub(crate) size: Size,
+    /// The bytes of every message, if they were given.
+    #[serde(default)]
+    pub(crate) payload: Option<String>,
     pub(crate) framing: String,
     pub(crate) reply_prefix: String,
     pub(crate) verify: String,
@@ -46,6 +49,9 @@ pub(crate) struct Shape {
     #[serde(default = "strict")]
     pub(crate) close: String,
 }
+
+/// A longer payload is not recorded whole.
+const MAX_PAYLOAD: usize = 64;
 
 /// Bytes of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,7 +93,8 @@ impl PlanSummary {
             hold_seconds: plan.hold.map(|it| it.as_secs_f64()),
             reconnect_every: plan.reconnect_every,
             pipeline: plan.pipeline,
-            size: Size::of(&plan.size),
+            size: Size::of(&plan.body.sizes()),
+            payload: payload(&plan.body),
             framing: framing(&plan.framing).to_owned(),
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
             verify: name(plan.verify),
@@ -118,6 +125,23 @@ impl PlanSummary {
         }
         self
     }
+}
+
+/// The bytes of every message with escapes, or the first of them and a hash of all.
+fn payload(body: &Body) -> Option<String> {
+    let Body::Given(bytes) = body else { return None };
+    let start = bytes[..bytes.len().min(MAX_PAYLOAD)].escape_ascii();
+    Some(match bytes.len() {
+        ..=MAX_PAYLOAD => start.to_string(),
+        _ => format!("{start}... (FNV-1a {:016x})", fnv_1a(bytes)),
+    })
+}
+
+/// A hash that is the same on every machine.
+/// Source: Fowler, Noll and Vo, "The FNV Non-Cryptographic Hash Algorithm".
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    let add = |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, add)
 }
 
 fn uniform() -> String {

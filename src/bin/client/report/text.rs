@@ -92,6 +92,9 @@ pub(crate) fn plan(report: &Report) -> String {
     if let (Some(seconds), Some(spread)) = (plan.think_seconds, &plan.think_spread) {
         let _ = write!(text, ", think {seconds} s {spread}");
     }
+    if let Some(payload) = &plan.payload {
+        let _ = write!(text, ", payload {payload}");
+    }
     if plan.close != "fin" {
         let _ = write!(text, ", close {}", plan.close);
     }
