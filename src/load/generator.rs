@@ -232,7 +232,9 @@ impl<'a> Generator<'a> {
         });
     }
 
+    /// Reports that a stage has begun, and the progress before it.
     fn report(&self, stage: Stage) {
+        self.publish_progress();
         let (number, lanes) = (self.number, self.lanes.len() as u64);
         // Nobody receives it if the program does not wait for the load to end.
         let _ = self.news.send(News::Entered { number, stage, lanes });

@@ -168,7 +168,7 @@ impl Load {
         self.progress.iter().map(ProgressCounters::get).sum()
     }
 
-    /// Starts to send messages. Call it once, at [`Stage::Opened`].
+    /// Starts to send messages. Call it once, at [`Stage::Opened`] or later.
     pub fn start_sending(&self) {
         let (at, lanes, mut first) = (Instant::now(), self.lanes.iter().sum(), 0);
         for (generator, own) in self.generators.iter().zip(&self.lanes) {

@@ -19,6 +19,7 @@ mod runs;
 mod sandbox;
 mod signals;
 mod sizes;
+mod start_at;
 mod swapped_replies;
 mod targets;
 mod think;

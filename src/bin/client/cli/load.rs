@@ -1,19 +1,17 @@
 //! The command line of a load, and the plan that it describes.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
-use reactor_server::load::{Arrival, Body, Close, Plan, Sources, Think, Verify};
+use reactor_server::load::{Arrival, Close, Plan, Sources, Think, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::target::Target;
 use reactor_server::program::{units, variables};
 
-use super::payload::Payload;
+use super::body::BodyArgs;
 use super::results::ResultArgs;
 use super::values;
 use super::words::{Meaning, Words};
@@ -99,6 +97,13 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "DUR", value_parser = units::time, env = "CLIENT_WARMUP")]
     #[arg(help_heading = MESSAGES)]
     warmup: Option<Duration>,
+    /// Open all connections, and begin with messages at this moment
+    ///
+    /// TIME is in seconds since 1970, or as in 2030-01-31T21:00:00Z. Several clients that are given
+    /// the same moment send at the same time, as far as their clocks agree.
+    #[arg(long, value_name = "TIME", value_parser = values::moment, env = "CLIENT_START_AT")]
+    #[arg(help_heading = MESSAGES)]
+    pub(crate) start_at: Option<SystemTime>,
     /// Messages to send per second, in an open loop
     ///
     /// The rate is that of all connections together. Latency is measured from when a message was
@@ -133,23 +138,8 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "DUR", value_parser = units::time, env = "CLIENT_HOLD")]
     #[arg(help_heading = MESSAGES)]
     hold: Option<Duration>,
-    /// Bytes of a message, without framing [default: 24]
-    ///
-    /// With a range such as 64..4k, each message has a size of its own. All sizes of the range are
-    /// equally likely, and the same in every run.
-    #[arg(short, long, value_name = "SIZE", value_parser = values::message_sizes)]
-    #[arg(env = "CLIENT_SIZE", help_heading = MESSAGES)]
-    size: Option<RangeInclusive<usize>>,
-    /// Send these bytes in every message, or those of @FILE
-    ///
-    /// TEXT is @FILE, or a text that may hold the escapes \r \n \t \0 \\ and \xHH. The bytes of a file are sent as they
-    /// are; @- is standard input. As all messages are the same, swapped replies are not detected.
-    #[arg(long, value_name = "TEXT", value_parser = Payload::parse, env = "CLIENT_PAYLOAD")]
-    #[arg(help_heading = MESSAGES)]
-    payload: Option<Payload>,
-    /// The bytes of the payload.
-    #[arg(skip)]
-    payload_bytes: Option<Arc<[u8]>>,
+    #[command(flatten)]
+    body: BodyArgs,
     /// Message framing
     #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "CLIENT_FRAMING")]
     #[arg(help_heading = MESSAGES)]
@@ -213,8 +203,7 @@ impl LoadArgs {
         if let Some(conflict) = self.conflict(&meaning, given) {
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, conflict));
         }
-        let bytes = self.payload.as_ref().map(|payload| payload.bytes(self.framing)).transpose();
-        self.payload_bytes = bytes.map_err(|problem| {
+        self.body.read(self.framing).map_err(|problem| {
             variables::error(command, matches, ErrorKind::ValueValidation, &problem)
         })?;
         self.connections = meaning.connections.unwrap_or(self.connections);
@@ -243,9 +232,6 @@ impl LoadArgs {
                  add --messages or --duration",
             );
         }
-        if self.size.is_some() && self.payload.is_some() {
-            return Some("--payload has a size of its own: give no --size");
-        }
         if self.arrival.is_some() && self.rate.is_none() {
             return Some("--arrival spreads the messages of a rate: add --rate");
         }
@@ -255,7 +241,7 @@ impl LoadArgs {
         if self.think.is_some() && self.pipeline > 1 {
             return Some("--think waits for each reply: it needs --pipeline 1");
         }
-        self.framing.prefix_conflict(&self.reply_prefix)
+        self.body.conflict().or_else(|| self.framing.prefix_conflict(&self.reply_prefix))
     }
 
     pub(crate) fn plan(&self, target: SocketAddr) -> Plan {
@@ -277,7 +263,7 @@ impl LoadArgs {
             think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,
-            body: self.body(),
+            body: self.body.body(),
             pipeline: self.pipeline,
             framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),
@@ -286,13 +272,6 @@ impl LoadArgs {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             close: self.close,
-        }
-    }
-
-    fn body(&self) -> Body {
-        match &self.payload_bytes {
-            Some(bytes) => Body::Given(Arc::clone(bytes)),
-            None => Body::Drawn(self.size.clone().unwrap_or(24..=24)),
         }
     }
 

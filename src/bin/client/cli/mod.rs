@@ -1,5 +1,6 @@
 //! The command line.
 
+mod body;
 mod load;
 mod payload;
 mod report;
