@@ -47,7 +47,7 @@ fn invalid_flags_are_refused_with_a_reason() {
         (&["--payload", "@/no/such/file"], "cannot read /no/such/file for --payload"),
         (&["--payload", "@/"], "cannot read / for --payload"),
         (&["--payload", "@/dev/null"], "--payload @/dev/null is empty"),
-        (&["--start-at", "1000000000"], "it has passed "),
+        (&["--start-at", "1000000000"], "it passed "),
         (&["--start-at", "tomorrow"], "expected seconds since 1970, or 2030-01-31T21:00:00Z"),
         (&["--think", "1s,slow"], "\"slow\" is neither fixed nor exp"),
         (&["--think", "1"], "invalid value '1' for '--think <DUR>'"),
