@@ -23,6 +23,8 @@ pub(crate) struct Payload {
     codec: Codec,
     /// Whether replies are told apart by their lengths alone, which are those of the messages.
     is_raw: bool,
+    /// Whether replies are verified part by part.
+    pub(crate) is_stream: bool,
     body: Body,
     prefix: Vec<u8>,
     verify: Verify,
@@ -49,6 +51,7 @@ impl Payload {
         Payload {
             codec: Codec::new(plan.framing.clone(), plan.reply_prefix.len() + longest),
             is_raw: plan.framing == Framing::Raw,
+            is_stream: plan.stream,
             body: plan.body.clone(),
             prefix: plan.reply_prefix.clone(),
             verify: plan.verify,
@@ -99,6 +102,32 @@ impl Payload {
         }
     }
 
+    /// Compares a part of the reply to message `number`, which begins at this byte of it.
+    ///
+    /// # Errors
+    /// A description of the difference.
+    pub(crate) fn verify_part(
+        &self,
+        connection: u32,
+        number: u64,
+        at: usize,
+        part: &[u8],
+    ) -> Result<(), String> {
+        if self.verify != Verify::Full {
+            return Ok(());
+        }
+        let size = self.size(connection, number);
+        let (head, rest) = self.parts(connection, number, size);
+        let (head, behind) = (&head[..size - rest.len()], at.saturating_sub(size - rest.len()));
+        let (in_head, in_rest) = part.split_at(part.len().min(head.len().saturating_sub(at)));
+        let head = &head[at.min(head.len())..][..in_head.len()];
+        let rest = &rest[behind..][..in_rest.len()];
+        match in_head == head && in_rest == rest {
+            true => Ok(()),
+            false => Err(difference(number, at, part, &[head, rest].concat())),
+        }
+    }
+
     /// Compares a reply of the right length.
     fn compare(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
         let size = reply.len() - self.prefix.len();
@@ -108,14 +137,14 @@ impl Payload {
         for part in parts {
             match rest.strip_prefix(part) {
                 Some(after) => rest = after,
-                None => return Err(difference(number, reply, &parts.concat())),
+                None => return Err(difference(number, 0, reply, &parts.concat())),
             }
         }
         Ok(())
     }
 
     /// How many bytes message `number` has.
-    fn size(&self, connection: u32, number: u64) -> usize {
+    pub(crate) fn size(&self, connection: u32, number: u64) -> usize {
         match &self.body {
             Body::Given(bytes) => bytes.len(),
             Body::Drawn(sizes) if sizes.start() == sizes.end() => *sizes.start(),
@@ -140,11 +169,12 @@ impl Payload {
     }
 }
 
-/// Describes the first difference between two messages of one length.
-fn difference(number: u64, reply: &[u8], expected: &[u8]) -> String {
+/// Describes the first difference between two messages of one length, or between parts of them
+/// that begin at byte `start`.
+fn difference(number: u64, start: usize, reply: &[u8], expected: &[u8]) -> String {
     let at = reply.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let (expected, got) = (hex(&expected[at..]), hex(&reply[at..]));
-    format!("reply {number} differs at byte {at}: expected {expected}, got {got}")
+    format!("reply {number} differs at byte {}: expected {expected}, got {got}", start + at)
 }
 
 /// The first bytes in hexadecimal.

@@ -47,6 +47,9 @@ pub struct Plan {
     pub body: Body,
     /// How many messages of a connection may be unanswered, at least one.
     pub pipeline: usize,
+    /// Whether the messages of a connection are the blocks of one stream, without framing: bytes of
+    /// a reply are verified as they arrive, and not when it is whole.
+    pub stream: bool,
     /// How messages are separated. With [`Framing::Raw`] a reply is as long as its
     /// message.
     pub framing: Framing,

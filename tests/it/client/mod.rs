@@ -20,6 +20,7 @@ mod sandbox;
 mod signals;
 mod sizes;
 mod start_at;
+mod stream;
 mod swapped_replies;
 mod targets;
 mod think;

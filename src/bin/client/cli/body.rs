@@ -16,6 +16,8 @@ use super::values;
 pub(super) struct BodyArgs {
     /// Bytes of a message, without framing [default: 24]
     ///
+    /// With --stream, which has blocks of this size, the default is 64k.
+    ///
     /// With a range such as 64..4k, each message has a size of its own. All sizes of the range are
     /// equally likely, and the same in every run.
     #[arg(short, long, value_name = "SIZE", value_parser = values::message_sizes)]
@@ -45,10 +47,16 @@ impl BodyArgs {
         Ok(())
     }
 
-    pub(super) fn body(&self) -> Body {
+    /// Returns whether messages may differ in size.
+    pub(super) fn has_sizes(&self) -> bool {
+        self.size.as_ref().is_some_and(|sizes| sizes.start() < sizes.end())
+    }
+
+    /// What messages consist of; of this size by default.
+    pub(super) fn body(&self, size: usize) -> Body {
         match &self.bytes {
             Some(bytes) => Body::Given(Arc::clone(bytes)),
-            None => Body::Drawn(self.size.clone().unwrap_or(24..=24)),
+            None => Body::Drawn(self.size.clone().unwrap_or(size..=size)),
         }
     }
 }

@@ -83,7 +83,8 @@ pub(crate) struct LoadArgs {
 
     /// Messages to send on each connection [default: 100k]
     ///
-    /// With --duration the default is no limit, and with --hold alone it is no messages.
+    /// With --duration the default is no limit, with --hold alone it is no messages, and with
+    /// --stream it is 1k blocks.
     #[arg(short = 'n', long, value_name = "N", value_parser = units::positive)]
     #[arg(env = "CLIENT_MESSAGES", help_heading = MESSAGES)]
     messages: Option<u64>,
@@ -123,10 +124,20 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "DUR", value_parser = values::think, env = "CLIENT_THINK")]
     #[arg(help_heading = MESSAGES)]
     think: Option<Think>,
-    /// Messages of a connection that may be unanswered
-    #[arg(long, value_name = "N", value_parser = values::pipeline, default_value = "1")]
+    /// Messages of a connection that may be unanswered [default: 1]
+    ///
+    /// With --stream, of which N blocks may be under way, the default is 16.
+    #[arg(long, value_name = "N", value_parser = values::pipeline)]
     #[arg(env = "CLIENT_PIPELINE", help_heading = MESSAGES)]
-    pipeline: usize,
+    pipeline: Option<usize>,
+    /// Send and verify one stream of bytes on each connection
+    ///
+    /// Each connection sends as fast as its bytes come back, in blocks of --size, of which
+    /// --pipeline may be under way. Every byte is verified when it arrives. The report shows bytes
+    /// per second.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_STREAM")]
+    #[arg(help_heading = MESSAGES)]
+    stream: bool,
     /// Give up a connection whose reply takes longer
     #[arg(long, value_name = "DUR", value_parser = units::time, default_value = "30s")]
     #[arg(env = "CLIENT_TIMEOUT", help_heading = MESSAGES)]
@@ -238,10 +249,27 @@ impl LoadArgs {
         if self.think.is_some() && self.rate.is_some() {
             return Some("--think waits for replies, and --rate does not: give one of them");
         }
-        if self.think.is_some() && self.pipeline > 1 {
+        if self.think.is_some() && self.pipeline.unwrap_or(1) > 1 {
             return Some("--think waits for each reply: it needs --pipeline 1");
         }
-        self.body.conflict().or_else(|| self.framing.prefix_conflict(&self.reply_prefix))
+        let stream_conflict = if self.stream { self.stream_conflict() } else { None };
+        stream_conflict
+            .or_else(|| self.body.conflict())
+            .or_else(|| self.framing.prefix_conflict(&self.reply_prefix))
+    }
+
+    /// What does not make sense with a stream, if anything.
+    fn stream_conflict(&self) -> Option<&'static str> {
+        if self.rate.is_some() || self.think.is_some() {
+            return Some("--stream sends as fast as it can: give no --rate and no --think");
+        }
+        if self.framing != FramingFlag::Raw {
+            return Some("--stream has no messages to frame: it needs --framing raw");
+        }
+        if self.verify == Verify::Length {
+            return Some("--stream has no messages with a length: --verify is full or off");
+        }
+        self.body.has_sizes().then_some("--stream has blocks of one --size")
     }
 
     pub(crate) fn plan(&self, target: SocketAddr) -> Plan {
@@ -250,6 +278,7 @@ impl LoadArgs {
         } else {
             self.sources()
         };
+        let (size, pipeline) = if self.stream { (64 * 1024, 16) } else { (24, 1) };
         Plan {
             target,
             sources,
@@ -263,8 +292,9 @@ impl LoadArgs {
             think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,
-            body: self.body.body(),
-            pipeline: self.pipeline,
+            body: self.body.body(size),
+            pipeline: self.pipeline.unwrap_or(pipeline),
+            stream: self.stream,
             framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),
             verify: self.verify,
@@ -279,6 +309,7 @@ impl LoadArgs {
         match (self.duration, self.hold) {
             (Some(_), _) => None,
             (None, Some(_)) => Some(0),
+            (None, None) if self.stream => Some(1000),
             (None, None) => Some(100_000),
         }
     }

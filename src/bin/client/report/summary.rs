@@ -38,6 +38,9 @@ pub(crate) struct Shape {
     pub(crate) hold_seconds: Option<f64>,
     pub(crate) reconnect_every: Option<u64>,
     pub(crate) pipeline: usize,
+    /// Whether the messages of a connection are one stream.
+    #[serde(default)]
+    pub(crate) stream: bool,
     pub(crate) size: Size,
     /// The bytes of every message, if they were given.
     #[serde(default)]
@@ -93,6 +96,7 @@ impl PlanSummary {
             hold_seconds: plan.hold.map(|it| it.as_secs_f64()),
             reconnect_every: plan.reconnect_every,
             pipeline: plan.pipeline,
+            stream: plan.stream,
             size: Size::of(&plan.body.sizes()),
             payload: payload(&plan.body),
             framing: framing(&plan.framing).to_owned(),

@@ -28,7 +28,7 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     line(&heading(report), &plan(report));
     line("opened", &connections(report));
     line("messages", &messages(report));
-    line("bytes", &format!("{} sent, {} received", report.bytes_sent, report.bytes_received));
+    line("bytes", &bytes(report));
     line("latency", basis(report));
     line("", &latency(&report.histogram, percentiles));
     if let Some(raw) = &report.histogram_raw {
@@ -79,6 +79,7 @@ pub(crate) fn plan(report: &Report) -> String {
     };
     text.push_str(&match plan.rate {
         Some(rate) => format!("open loop, {rate} per second{each}"),
+        None if plan.stream => "stream".to_owned(),
         None => "closed loop".to_owned(),
     });
     if plan.arrival != "uniform" {
@@ -141,10 +142,19 @@ fn messages(report: &Report) -> String {
     text
 }
 
+fn bytes(report: &Report) -> String {
+    let mut text = format!("{} sent, {} received", report.bytes_sent, report.bytes_received);
+    if report.plan.shape.stream {
+        let _ = write!(text, ", {:.1} MB per second", report.bytes_per_second() / 1e6);
+    }
+    text
+}
+
 /// What the latency is measured from.
 pub(crate) fn basis(report: &Report) -> &'static str {
     match report.histogram_raw {
         Some(_) => "from when a message was due (open loop, corrected)",
+        None if report.plan.shape.stream => "of a block, from when it was sent (stream)",
         None => "service time, not corrected (closed loop)",
     }
 }
