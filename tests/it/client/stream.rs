@@ -117,3 +117,16 @@ fn results_of_a_stream_are_merged_with_each_other_alone() {
     let merged = report(&[&files[0], &of("stream 2.json", &["--stream"])], &["--json"]);
     assert_eq!(merged.status.code(), Some(0), "{merged:?}");
 }
+
+#[test]
+fn check_counts_the_window_of_each_connection() {
+    let server = Running::echo(config(Framing::Raw));
+    let memory = |more: &[&str]| {
+        let flags = ["-c", "10", "--check"];
+        let needs = run_json(server.address, &[&flags, more].concat()).json["needs"].clone();
+        let all = needs.as_array().expect("a list");
+        let memory = all.iter().find(|it| it["what"] == "bytes of memory").expect("it");
+        memory["needed"].as_u64().expect("a number")
+    };
+    assert_eq!(memory(&["--stream"]) - memory(&[]), 10 << 20);
+}
