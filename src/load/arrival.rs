@@ -95,6 +95,9 @@ mod tests {
         for round in 0..3 {
             assert_eq!(Arrival::Poisson.time(f64::from(round) * COUNT), f64::from(round) * COUNT);
         }
+        // A sum that is not that of the table would all be in the last gap before it repeats.
+        let last = COUNT - Arrival::Poisson.time(COUNT - 1.0);
+        assert!((0.0..12.0).contains(&last), "{last}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
@@ -112,7 +112,15 @@ fn the_wait_ends_with_the_last_connection() {
     let flags = ["-c", "3", "-n", "1", "--start-at", &start_at];
     let refused = run_json(unused_address(), &flags);
     assert_eq!((refused.code, refused.number("errors")), (1, 3), "{refused:?}");
-    let closing = server(|_, stream| stream.shutdown(Shutdown::Write).expect("it closes"));
-    let closed = run_json(closing, &flags);
+    let all_wait = Arc::new(Barrier::new(4));
+    let theirs = Arc::clone(&all_wait);
+    let closing = server(move |_, stream| {
+        theirs.wait();
+        stream.shutdown(Shutdown::Write).expect("it closes");
+    });
+    let process = ClientProcess::start(client(closing, &[&flags[..], &["--json"]].concat()));
+    process.wait_for_stderr("3 connections are open");
+    all_wait.wait();
+    let closed = process.report();
     closed.assert_complaints(&[("the server closed a connection that was idle", 3)]);
 }
