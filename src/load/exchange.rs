@@ -11,6 +11,7 @@ use crate::load::payload::Payload;
 use crate::load::plan::{Close, Plan};
 use crate::load::schedule::Schedule;
 use crate::load::sequence::Sequence;
+use crate::load::think::Think;
 use crate::net::connection::{Received, SCRATCH};
 use crate::net::poll::Event;
 use crate::net::socket::Socket;
@@ -23,6 +24,8 @@ pub(crate) struct Exchange {
     pub(crate) schedule: Option<Schedule>,
     /// How many messages of a connection may be unanswered.
     pipeline: u64,
+    /// How long a connection waits between a reply and its next message.
+    think: Option<Think>,
     /// How many messages a connection sends before another replaces it.
     reconnect_every: u64,
     /// Whether connections are held after their last reply, instead of closed.
@@ -57,6 +60,8 @@ struct Period {
 pub(crate) enum NextStep {
     /// To wait for its next event.
     Wait,
+    /// To send its next message at this moment.
+    Think(Instant),
     /// To wait for the server to close it.
     AwaitClose,
     /// To be held: it has all its replies.
@@ -77,13 +82,14 @@ impl Exchange {
             payload,
             schedule,
             pipeline: plan.pipeline as u64,
+            think: plan.think,
             reconnect_every: plan.reconnect_every.unwrap_or(u64::MAX),
             holds: plan.hold.is_some(),
             close: plan.close,
             warm_until,
             until,
             period,
-            batch: (BATCH / plan.size as u64).max(1),
+            batch: (BATCH / plan.body.longest() as u64).max(1),
             sent_by_closed,
             scratch: vec![0; SCRATCH].into(),
             out,
@@ -115,7 +121,11 @@ impl Exchange {
                     let due = schedule.map(|schedule| schedule.due(place.into(), reply.index));
                     self.outcome.add_reply(reply, due, now);
                 };
+                let answered = lane.sequence.answered();
                 lane.receive(&self.payload, &self.scratch[..count], on_reply)?;
+                if lane.sequence.answered() > answered {
+                    self.think(&mut lane.sequence, now);
+                }
             }
             Ok(Received::Eof) if lane.state == LaneState::Closing => {
                 return Ok(self.after_close(lane, now));
@@ -149,7 +159,13 @@ impl Exchange {
         if left == 0 || self.room(lane) == 0 {
             return self.end(lane, now);
         }
-        Ok(NextStep::Wait)
+        Ok(lane.sequence.thinks_until.map_or(NextStep::Wait, NextStep::Think))
+    }
+
+    /// Has a connection wait before its next message, now that a reply has arrived.
+    fn think(&self, sequence: &mut Sequence, now: Instant) {
+        sequence.thinks_until =
+            self.think.map(|think| now + think.before(sequence.connection, sequence.answered()));
     }
 
     /// Ends a connection after its last reply.
@@ -235,8 +251,7 @@ impl Exchange {
 
     /// Counts the bytes and messages of a sequence whose last connection is closed.
     pub(crate) fn add_closed(&mut self, sequence: &Sequence) {
-        let (message, reply) = self.payload.lengths();
-        let bytes = sequence.counted_bytes(message, reply);
+        let bytes = sequence.counted_bytes();
         self.outcome.bytes_sent += bytes.sent;
         self.outcome.bytes_received += bytes.received;
         self.sent_by_closed += sequence.counted();
@@ -269,7 +284,8 @@ impl Exchange {
     /// How many messages of a connection are due and not sent.
     fn due(&self, lane: &Lane, now: Instant) -> u64 {
         let (Some(schedule), place) = (self.schedule, lane.sequence.place) else {
-            return u64::MAX;
+            let thinks = lane.sequence.thinks_until.is_some_and(|until| now < until);
+            return if thinks { 0 } else { u64::MAX };
         };
         let due = match self.warm_until {
             Some(until) if until <= now => schedule.due_before(place.into(), until),

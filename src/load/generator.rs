@@ -90,9 +90,11 @@ impl<'a> Generator<'a> {
 
     /// All generators have opened their connections: sending starts.
     fn start(&mut self, start: Start) {
-        if let Some(rate) = self.plan.rate {
+        if self.plan.rate.is_some() || self.plan.think.is_some() {
             sys::wake_on_time();
-            self.lanes.exchange.schedule = Some(Schedule::new(start, rate));
+        }
+        if let Some(rate) = self.plan.rate {
+            self.lanes.exchange.schedule = Some(Schedule::new(start, rate, self.plan.arrival));
         }
         self.lanes.exchange.warm_until = Some(start.at + self.plan.warmup);
         self.lanes.activate();
@@ -179,8 +181,12 @@ impl<'a> Generator<'a> {
         self.lanes.exchange.outcome.unsent = due.saturating_sub(self.lanes.counted());
     }
 
-    /// In an open loop: has the connections send whose messages are due.
+    /// Has the connections send whose think time is over, or in an open loop whose messages are
+    /// due.
     fn send_due(&mut self, now: Instant) {
+        while let Some(token) = self.lanes.thinking.take_due(now) {
+            self.lanes.update(token, |exchange, lane| exchange.send(lane, Instant::now()));
+        }
         let Some(schedule) = self.schedule() else {
             return;
         };
@@ -210,7 +216,7 @@ impl<'a> Generator<'a> {
             _ => None,
         };
         let message = self.schedule().and_then(|schedule| self.lanes.order.next_due(&schedule));
-        [stage, message].into_iter().flatten().min()
+        [stage, message, self.lanes.thinking.next_due()].into_iter().flatten().min()
     }
 
     fn stop(&mut self) {
@@ -232,7 +238,9 @@ impl<'a> Generator<'a> {
         });
     }
 
+    /// Reports that a stage has begun, and the progress before it.
     fn report(&self, stage: Stage) {
+        self.publish_progress();
         let (number, lanes) = (self.number, self.lanes.len() as u64);
         // Nobody receives it if the program does not wait for the load to end.
         let _ = self.news.send(News::Entered { number, stage, lanes });

@@ -20,6 +20,8 @@ pub(crate) struct Lane {
     pub(crate) connection: Connection,
     /// The start of a reply that has not arrived completely.
     inbound: Buffer,
+    /// How many bytes of the next reply have arrived and are verified, in a stream.
+    verified: usize,
     pub(crate) sequence: Sequence,
     pub(crate) state: LaneState,
     /// What epoll watches for, or `None` if it does not know the socket yet.
@@ -62,6 +64,7 @@ impl Lane {
         Lane {
             connection: Connection::new(socket),
             inbound: Buffer::default(),
+            verified: 0,
             state: LaneState::Connecting,
             watched: None,
             sent_earlier: sequence.sent(),
@@ -143,7 +146,7 @@ impl Lane {
             payload.encode(self.sequence.connection, number, out);
             self.sent_at.push_back(now);
         }
-        self.sequence.add_sent(count);
+        self.sequence.add_sent(count, out.len());
         self.connection.send(out).map_err(Failure::Broken)
     }
 
@@ -154,6 +157,9 @@ impl Lane {
         bytes: &[u8],
         mut on_reply: impl FnMut(Verified),
     ) -> Result<(), Failure> {
+        if payload.is_stream {
+            return self.receive_stream(payload, bytes, on_reply);
+        }
         let kept = self.inbound.len();
         if kept == 0 {
             let consumed = self.verify(payload, bytes, 0, &mut on_reply)?;
@@ -195,20 +201,51 @@ impl Lane {
         let mut consumed = 0;
         loop {
             let rest = &bytes[consumed..];
-            let frame = payload.codec.decode(rest, searched);
+            let (connection, number) = (self.sequence.connection, self.sequence.answered());
+            let frame = payload.decode(connection, number, rest, searched);
             let frame = frame.map_err(|TooLong| self.too_long(rest))?;
             let Some(Frame { body, length }) = frame else {
                 return Ok(consumed);
             };
             let sent = self.sent_at.pop_front().ok_or_else(|| self.surplus(rest))?;
-            let number = self.sequence.answered();
-            payload.verify(self.sequence.connection, number, body).map_err(Failure::Mismatch)?;
-            let (index, counts) = (self.sequence.index(number), self.sequence.counts(number));
-            on_reply(Verified { index, sent, counts });
-            self.sequence.add_answered();
+            payload.verify(connection, number, body).map_err(Failure::Mismatch)?;
+            on_reply(self.answer(sent, length));
             consumed += length;
             searched = 0;
         }
+    }
+
+    /// Verifies the bytes of a stream, and keeps none of them.
+    fn receive_stream(
+        &mut self,
+        payload: &Payload,
+        mut bytes: &[u8],
+        mut on_reply: impl FnMut(Verified),
+    ) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            let sent = *self.sent_at.front().ok_or_else(|| self.surplus(bytes))?;
+            let (connection, number) = (self.sequence.connection, self.sequence.answered());
+            let size = payload.size(connection, number);
+            let (part, rest) = bytes.split_at(bytes.len().min(size - self.verified));
+            let result = payload.verify_part(connection, number, self.verified, part);
+            result.map_err(Failure::Mismatch)?;
+            self.verified += part.len();
+            if self.verified == size {
+                self.verified = 0;
+                self.sent_at.pop_front();
+                on_reply(self.answer(sent, size));
+            }
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// The next message, sent at this moment, has its reply of this length.
+    fn answer(&mut self, sent: Instant, length: usize) -> Verified {
+        let number = self.sequence.answered();
+        self.sequence.add_answered(length);
+        let (index, counts) = (self.sequence.index(number), self.sequence.counts(number));
+        Verified { index, sent, counts }
     }
 
     fn surplus(&self, bytes: &[u8]) -> Failure {

@@ -13,6 +13,7 @@ use crate::load::payload::Payload;
 use crate::load::plan::{Close, Plan};
 use crate::load::schedule::SendOrder;
 use crate::load::sequence::Sequence;
+use crate::load::think::Thinking;
 use crate::net::clock::Clock;
 use crate::net::mailbox::{EventLoop, Inbox};
 use crate::net::poll::{Event, Events, Poll};
@@ -28,6 +29,7 @@ pub(crate) struct Lanes {
     opener: Opener,
     pub(crate) exchange: Exchange,
     pub(crate) order: SendOrder,
+    pub(crate) thinking: Thinking,
     /// How many connections are held.
     held: usize,
     connect_timeout: Duration,
@@ -48,7 +50,7 @@ impl Lanes {
         number: usize,
         payload: Arc<Payload>,
     ) -> Lanes {
-        let (lanes, order, held) = Default::default();
+        let (lanes, order, thinking, held) = Default::default();
         let is_strict = plan.close == Close::Strict;
         Lanes {
             event_loop,
@@ -56,6 +58,7 @@ impl Lanes {
             opener: Opener::new(plan, number),
             exchange: Exchange::new(plan, payload),
             order,
+            thinking,
             held,
             connect_timeout: plan.connect_timeout,
             timeout: plan.timeout,
@@ -166,6 +169,7 @@ impl Lanes {
         self.for_each(|lane| {
             lane.state = LaneState::Active;
             lane.sequence.limit = lane.sequence.sent() + 1;
+            lane.sequence.thinks_until = None;
         });
     }
 
@@ -214,6 +218,7 @@ impl Lanes {
         }
         match result {
             Ok(NextStep::Wait) => {}
+            Ok(NextStep::Think(until)) => self.thinking.insert(until, token),
             Ok(NextStep::AwaitClose) => self.arm(token),
             Ok(NextStep::Hold) => self.held += 1,
             Ok(NextStep::Reconnect) => self.reconnect(token),

@@ -14,8 +14,10 @@
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
-//! | 0 | `demand`, `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
+//! | 0 | `arrival`, `body`, `demand`, `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage`, `think` | what the others are made of |
 
+mod arrival;
+mod body;
 mod demand;
 mod exchange;
 mod failure;
@@ -28,11 +30,13 @@ mod outcome;
 mod payload;
 mod plan;
 mod progress;
+mod random;
 mod schedule;
 mod sequence;
 mod socket_options;
 mod sources;
 mod stage;
+mod think;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +53,8 @@ use payload::Payload;
 use progress::ProgressCounters;
 use schedule::Start;
 
+pub use arrival::Arrival;
+pub use body::Body;
 pub use opener::MAX_CONNECTING;
 pub use outcome::{Connections, Outcome};
 pub use plan::{Close, Plan, Verify};
@@ -56,6 +62,7 @@ pub use progress::Progress;
 pub use socket_options::option_warnings;
 pub use sources::{Sources, port_range};
 pub use stage::Stage;
+pub use think::{Spread, Think};
 
 /// A load that is running.
 #[derive(Debug)]
@@ -162,7 +169,7 @@ impl Load {
         self.progress.iter().map(ProgressCounters::get).sum()
     }
 
-    /// Starts to send messages. Call it once, at [`Stage::Opened`].
+    /// Starts to send messages. Call it once, at [`Stage::Opened`] or later.
     pub fn start_sending(&self) {
         let (at, lanes, mut first) = (Instant::now(), self.lanes.iter().sum(), 0);
         for (generator, own) in self.generators.iter().zip(&self.lanes) {

@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::load::body::Body;
 use crate::load::plan::{Plan, Verify};
-use crate::wire::codec::{Codec, Framing};
+use crate::load::random::{draw, mix};
+use crate::wire::codec::{Codec, Frame, Framing, TooLong};
 
 /// The bytes of all messages.
 ///
@@ -15,11 +17,15 @@ use crate::wire::codec::{Codec, Framing};
 /// A message too short for the head consists of noise. The noise is a slice of one
 /// long block, at an offset that depends on both numbers. A byte that is lost, doubled,
 /// swapped or from another message therefore does not match, and the head of a wrong
-/// message tells where it belongs.
+/// message tells where it belongs. If the plan gives the bytes, all messages are the same.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    pub(crate) codec: Codec,
-    size: usize,
+    codec: Codec,
+    /// Whether replies are told apart by their lengths alone, which are those of the messages.
+    is_raw: bool,
+    /// Whether replies are verified part by part.
+    pub(crate) is_stream: bool,
+    body: Body,
     prefix: Vec<u8>,
     verify: Verify,
     noise: Vec<u8>,
@@ -31,40 +37,53 @@ pub(crate) struct Payload {
 const HEAD: usize = 16;
 /// How many offsets the noise of a message may have.
 const OFFSETS: usize = 4096;
+/// Chooses the sizes of messages.
+const SIZES: u64 = 0x5175_e500_0000_0000;
 
 impl Payload {
     pub(crate) fn new(plan: &Plan) -> Payload {
-        let framing = match &plan.framing {
-            Framing::Raw => Framing::Fixed(plan.size),
-            framing => framing.clone(),
-        };
+        let longest = plan.body.longest();
         let is_allowed = |byte: &u8| match &plan.framing {
             Framing::Delimited(delimiter) => !delimiter.contains(byte),
             _ => true,
         };
         let noise = (0..).flat_map(|index| mix(index).to_le_bytes()).filter(is_allowed);
         Payload {
-            codec: Codec::new(framing, plan.reply_prefix.len() + plan.size),
-            size: plan.size,
+            codec: Codec::new(plan.framing.clone(), plan.reply_prefix.len() + longest),
+            is_raw: plan.framing == Framing::Raw,
+            is_stream: plan.stream,
+            body: plan.body.clone(),
             prefix: plan.reply_prefix.clone(),
             verify: plan.verify,
-            noise: noise.take(OFFSETS + plan.size).collect(),
+            noise: noise.take(OFFSETS + longest).collect(),
             base: RandomState::new().hash_one(std::process::id()) as u32,
         }
     }
 
     /// Appends message `number` of a connection to `out`, framed.
     pub(crate) fn encode(&self, connection: u32, number: u64, out: &mut Vec<u8>) {
-        let head = self.head(connection, number);
-        self.codec.encode(&[&head[..self.head_size()], self.noise_of(connection, number)], out);
+        let size = self.size(connection, number);
+        let (head, rest) = self.parts(connection, number, size);
+        self.codec.encode(&[&head[..size - rest.len()], rest], out);
     }
 
-    /// The length of a message and of a reply on the wire.
-    pub(crate) fn lengths(&self) -> (u64, u64) {
-        let mut frame = Vec::new();
-        self.codec.encode(&[], &mut frame);
-        let message = frame.len() + self.size;
-        (message as u64, (message + self.prefix.len()) as u64)
+    /// The first reply of `bytes`, which is the one to message `number`, or `None` while it is
+    /// incomplete. The first `searched` bytes hold no whole reply.
+    ///
+    /// # Errors
+    /// [`TooLong`], as soon as that is known.
+    pub(crate) fn decode<'a>(
+        &self,
+        connection: u32,
+        number: u64,
+        bytes: &'a [u8],
+        searched: usize,
+    ) -> Result<Option<Frame<'a>>, TooLong> {
+        if !self.is_raw {
+            return self.codec.decode(bytes, searched);
+        }
+        let body = bytes.get(..self.size(connection, number));
+        Ok(body.map(|body| Frame { body, length: body.len() }))
     }
 
     /// Compares `reply` with the reply expected to message `number`.
@@ -72,7 +91,7 @@ impl Payload {
     /// # Errors
     /// A description of the difference.
     pub(crate) fn verify(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
-        let expected = self.prefix.len() + self.size;
+        let expected = self.prefix.len() + self.size(connection, number);
         match self.verify {
             Verify::Off => Ok(()),
             _ if reply.len() != expected => {
@@ -83,42 +102,79 @@ impl Payload {
         }
     }
 
+    /// Compares a part of the reply to message `number`, which begins at this byte of it.
+    ///
+    /// # Errors
+    /// A description of the difference.
+    pub(crate) fn verify_part(
+        &self,
+        connection: u32,
+        number: u64,
+        at: usize,
+        part: &[u8],
+    ) -> Result<(), String> {
+        if self.verify != Verify::Full {
+            return Ok(());
+        }
+        let size = self.size(connection, number);
+        let (head, rest) = self.parts(connection, number, size);
+        let (head, behind) = (&head[..size - rest.len()], at.saturating_sub(size - rest.len()));
+        let (in_head, in_rest) = part.split_at(part.len().min(head.len().saturating_sub(at)));
+        let head = &head[at.min(head.len())..][..in_head.len()];
+        let rest = &rest[behind..][..in_rest.len()];
+        match in_head == head && in_rest == rest {
+            true => Ok(()),
+            false => Err(difference(number, at, part, &[head, rest].concat())),
+        }
+    }
+
+    /// Compares a reply of the right length.
     fn compare(&self, connection: u32, number: u64, reply: &[u8]) -> Result<(), String> {
-        let head = self.head(connection, number);
-        let parts =
-            [&self.prefix[..], &head[..self.head_size()], self.noise_of(connection, number)];
+        let size = reply.len() - self.prefix.len();
+        let (head, rest) = self.parts(connection, number, size);
+        let parts = [&self.prefix[..], &head[..size - rest.len()], rest];
         let mut rest = reply;
         for part in parts {
             match rest.strip_prefix(part) {
                 Some(after) => rest = after,
-                None => return Err(difference(number, reply, &parts.concat())),
+                None => return Err(difference(number, 0, reply, &parts.concat())),
             }
         }
         Ok(())
     }
 
-    fn head_size(&self) -> usize {
-        if self.size < HEAD { 0 } else { HEAD }
+    /// How many bytes message `number` has.
+    pub(crate) fn size(&self, connection: u32, number: u64) -> usize {
+        match &self.body {
+            Body::Given(bytes) => bytes.len(),
+            Body::Drawn(sizes) if sizes.start() == sizes.end() => *sizes.start(),
+            Body::Drawn(sizes) => {
+                let count = sizes.end() - sizes.start() + 1;
+                sizes.start() + (draw(SIZES, connection, number) % count as u64) as usize
+            }
+        }
     }
 
-    fn head(&self, connection: u32, number: u64) -> [u8; HEAD] {
+    /// The head of a message, and the rest, which may be all of it.
+    fn parts(&self, connection: u32, number: u64, size: usize) -> ([u8; HEAD], &[u8]) {
+        if let Body::Given(bytes) = &self.body {
+            return ([0; HEAD], bytes);
+        }
+        let rest = if size < HEAD { size } else { size - HEAD };
         let connection = self.base.wrapping_add(connection);
         let both = u64::from(connection) << 32 | number & u64::from(u32::MAX);
-        std::array::from_fn(|digit| b"0123456789abcdef"[(both >> (60 - 4 * digit)) as usize & 15])
-    }
-
-    fn noise_of(&self, connection: u32, number: u64) -> &[u8] {
-        let connection = self.base.wrapping_add(connection);
+        let digit = |digit| b"0123456789abcdef"[(both >> (60 - 4 * digit)) as usize & 15];
         let offset = mix(u64::from(connection) << 32 ^ number) as usize % OFFSETS;
-        &self.noise[offset..][..self.size - self.head_size()]
+        (std::array::from_fn(digit), &self.noise[offset..][..rest])
     }
 }
 
-/// Describes the first difference between two messages of one length.
-fn difference(number: u64, reply: &[u8], expected: &[u8]) -> String {
+/// Describes the first difference between two messages of one length, or between parts of them
+/// that begin at byte `start`.
+fn difference(number: u64, start: usize, reply: &[u8], expected: &[u8]) -> String {
     let at = reply.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let (expected, got) = (hex(&expected[at..]), hex(&reply[at..]));
-    format!("reply {number} differs at byte {at}: expected {expected}, got {got}")
+    format!("reply {number} differs at byte {}: expected {expected}, got {got}", start + at)
 }
 
 /// The first bytes in hexadecimal.
@@ -127,14 +183,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
-}
-
-/// SplitMix64, whose every output bit depends on every input bit.
-/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number
-/// generators", 2014.
-fn mix(index: u64) -> u64 {
-    let mut z = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::load::arrival::Arrival;
+use crate::load::body::Body;
 use crate::load::sources::Sources;
+use crate::load::think::Think;
 use crate::wire::codec::Framing;
 
 /// The plan of a load.
@@ -30,15 +33,23 @@ pub struct Plan {
     /// a schedule, whether or not replies arrive. `None` is a closed loop: each connection
     /// waits for the reply before it sends the next message.
     pub rate: Option<u64>,
+    /// How messages are spread over time, in an open loop.
+    pub arrival: Arrival,
+    /// How long a connection waits between a reply and its next message. It is for a closed
+    /// loop without pipelining.
+    pub think: Option<Think>,
     /// After how many messages a connection is closed and replaced by another.
     pub reconnect_every: Option<u64>,
     /// For how long the connections stay open and idle after their last reply, before one
     /// last echo on each.
     pub hold: Option<Duration>,
-    /// Bytes of a message without framing, at least one.
-    pub size: usize,
+    /// The bytes of messages.
+    pub body: Body,
     /// How many messages of a connection may be unanswered, at least one.
     pub pipeline: usize,
+    /// Whether the messages of a connection are the blocks of one stream, without framing: bytes of
+    /// a reply are verified as they arrive, and not when it is whole.
+    pub stream: bool,
     /// How messages are separated. With [`Framing::Raw`] a reply is as long as its
     /// message.
     pub framing: Framing,

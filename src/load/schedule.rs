@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::load::arrival::Arrival;
 use crate::net::token::Token;
 
 /// The place of one generator's connections among all, when sending starts.
@@ -16,8 +17,8 @@ pub(crate) struct Start {
 
 /// The schedule of an open loop, for the connections of one thread.
 ///
-/// Message `k` of all connections is due `k / rate` seconds after the start, whatever
-/// happened to the others, and the connections alternate. While a server is late its
+/// Message `k` of all connections is due `k / rate` seconds after the start, or with Poisson
+/// arrivals so on average, whatever happened to the others. The connections alternate. While a server is late its
 /// connections fall behind the schedule, and the time that their messages wait is part
 /// of their latency.
 #[derive(Debug, Clone, Copy)]
@@ -25,23 +26,24 @@ pub(crate) struct Schedule {
     start: Start,
     /// Messages per second, of all threads.
     rate: f64,
+    arrival: Arrival,
 }
 
 impl Schedule {
-    pub(crate) fn new(start: Start, rate: u64) -> Schedule {
-        Schedule { start, rate: rate as f64 }
+    pub(crate) fn new(start: Start, rate: u64, arrival: Arrival) -> Schedule {
+        Schedule { start, rate: rate as f64, arrival }
     }
 
     /// When message `index` of the thread's connection at `place` is due.
     pub(crate) fn due(&self, place: u64, index: u64) -> Instant {
         let message = (self.start.first + place) as f64 + index as f64 * self.start.lanes as f64;
-        self.start.at + Duration::from_secs_f64(message / self.rate)
+        self.start.at + Duration::from_secs_f64(self.arrival.time(message) / self.rate)
     }
 
     /// How many messages of the connection at `place` are due by `now`.
     pub(crate) fn due_by(&self, place: u64, now: Instant) -> u64 {
-        let messages = now.saturating_duration_since(self.start.at).as_secs_f64() * self.rate;
-        let own = messages - (self.start.first + place) as f64;
+        let time = now.saturating_duration_since(self.start.at).as_secs_f64() * self.rate;
+        let own = self.arrival.last_by(time) - (self.start.first + place) as f64;
         // Rounding may be off by one either way; `due` decides.
         let near = (own / self.start.lanes as f64).max(0.0) as u64;
         (near..near + 2).take_while(|&index| self.due(place, index) <= now).count() as u64 + near
@@ -114,7 +116,7 @@ mod tests {
     use super::*;
 
     fn schedule(at: Instant, rate: f64, lanes: u64, first: u64) -> Schedule {
-        Schedule { start: Start { at, lanes, first }, rate }
+        Schedule { start: Start { at, lanes, first }, rate, arrival: Arrival::Uniform }
     }
 
     #[test]
@@ -141,12 +143,14 @@ mod tests {
     #[test]
     fn the_count_of_due_messages_agrees_with_their_times() {
         let start = Instant::now();
-        let schedule = schedule(start, 333.3, 7, 2);
-        for index in 0..100_000 {
-            let due = schedule.due(1, index);
-            assert_eq!(schedule.due_by(1, due), index + 1);
-            assert_eq!(schedule.due_before(1, due), index);
+        for arrival in [Arrival::Uniform, Arrival::Poisson] {
+            let schedule = Schedule { arrival, ..schedule(start, 333.3, 7, 2) };
+            for index in 0..100_000 {
+                let due = schedule.due(1, index);
+                assert_eq!(schedule.due_by(1, due), index + 1);
+                assert_eq!(schedule.due_before(1, due), index);
+            }
+            assert_eq!(schedule.due_by(1, start - Duration::from_secs(1)), 0);
         }
-        assert_eq!(schedule.due_by(1, start - Duration::from_secs(1)), 0);
     }
 }

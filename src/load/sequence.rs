@@ -1,5 +1,7 @@
 //! The messages of one connection, by number.
 
+use std::time::Instant;
+
 use crate::net::connection::Tally;
 
 /// The sequence of messages that one connection sends, or with `reconnect_every`
@@ -12,12 +14,16 @@ pub(crate) struct Sequence {
     pub(crate) place: u32,
     /// How many messages it may send in all.
     pub(crate) limit: u64,
+    /// Until when it thinks, once it has.
+    pub(crate) thinks_until: Option<Instant>,
     sent: u64,
     answered: u64,
     /// How many of its first messages belong to the warm-up and do not count.
     warmup: u64,
     /// How many messages were due during the warm-up, but never sent.
     skipped: u64,
+    /// Bytes of the messages and replies that do not count.
+    uncounted: Tally,
     /// Bytes on its connections that are closed.
     closed: Tally,
 }
@@ -25,9 +31,21 @@ pub(crate) struct Sequence {
 impl Sequence {
     /// A sequence that warms up until [`start_counting`](Self::start_counting).
     pub(crate) fn new(connection: u32) -> Sequence {
-        let (place, sent, answered, skipped, closed) = Default::default();
+        let (place, sent, answered, skipped) = Default::default();
+        let (thinks_until, uncounted, closed) = Default::default();
         let (limit, warmup) = (u64::MAX, u64::MAX);
-        Sequence { connection, place, limit, sent, answered, warmup, skipped, closed }
+        Sequence {
+            connection,
+            place,
+            limit,
+            thinks_until,
+            sent,
+            answered,
+            warmup,
+            skipped,
+            uncounted,
+            closed,
+        }
     }
 
     /// From now on messages count, at most `limit` of them. Of the `due` messages before,
@@ -72,11 +90,19 @@ impl Sequence {
         number + self.skipped
     }
 
-    pub(crate) fn add_sent(&mut self, count: u64) {
+    /// Adds messages that are sent, and their bytes. Either all of them count or none.
+    pub(crate) fn add_sent(&mut self, count: u64, bytes: usize) {
+        if !self.counts(self.sent) {
+            self.uncounted.sent += bytes as u64;
+        }
         self.sent += count;
     }
 
-    pub(crate) fn add_answered(&mut self) {
+    /// Adds a reply and its bytes.
+    pub(crate) fn add_answered(&mut self, bytes: usize) {
+        if !self.counts(self.answered) {
+            self.uncounted.received += bytes as u64;
+        }
         self.answered += 1;
     }
 
@@ -86,13 +112,11 @@ impl Sequence {
         self.closed.received += tally.received;
     }
 
-    /// Bytes of the messages and replies that count, given the length of one of each.
-    pub(crate) fn counted_bytes(&self, message: u64, reply: u64) -> Tally {
-        let sent = self.warmup.min(self.sent) * message;
-        let received = self.warmup.min(self.answered) * reply;
+    /// Bytes of the messages and replies that count.
+    pub(crate) fn counted_bytes(&self) -> Tally {
         Tally {
-            sent: self.closed.sent.saturating_sub(sent),
-            received: self.closed.received.saturating_sub(received),
+            sent: self.closed.sent.saturating_sub(self.uncounted.sent),
+            received: self.closed.received.saturating_sub(self.uncounted.received),
         }
     }
 }
@@ -104,16 +128,16 @@ mod tests {
     #[test]
     fn the_warm_up_does_not_count_and_what_it_missed_is_skipped() {
         let mut sequence = Sequence::new(7);
-        sequence.add_sent(3);
-        sequence.add_answered();
+        sequence.add_sent(3, 30);
+        sequence.add_answered(11);
         sequence.start_counting(10, 5);
         assert_eq!((sequence.left(), sequence.counted(), sequence.unanswered()), (5, 0, 2));
         // The next message is number 3, and the schedule has sent 10 by then.
         assert_eq!((sequence.counts(2), sequence.counts(3), sequence.index(3)), (false, true, 10));
-        sequence.add_sent(5);
+        sequence.add_sent(5, 50);
         sequence.add_closed(Tally { sent: 80, received: 11 });
         // Of 8 messages 5 count, and none of the replies: one was to the warm-up.
-        let bytes = sequence.counted_bytes(10, 11);
+        let bytes = sequence.counted_bytes();
         assert_eq!((sequence.left(), sequence.counted()), (0, 5));
         assert_eq!((bytes.sent, bytes.received), (50, 0));
     }

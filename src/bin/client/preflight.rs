@@ -165,8 +165,13 @@ fn most_reopened(plan: &Plan) -> Option<u64> {
 }
 
 fn memory(plan: &Plan, ends: u64) -> Need {
-    // The client holds what is unsent or incomplete, which small messages are not.
-    let held = if plan.size > SMALL { 2 * plan.size as u64 } else { 0 };
+    // The client holds what is unsent or incomplete, which small messages are not. Of a stream it
+    // holds what is unsent.
+    let held = match plan.body.longest() {
+        size if plan.stream => size as u64 * plan.pipeline as u64,
+        size if size > SMALL => 2 * size as u64,
+        _ => 0,
+    };
     Need {
         what: "bytes of memory",
         needed: (plan.connections as u64).saturating_mul(OWN + held + KERNEL * ends),

@@ -27,6 +27,7 @@ pub(crate) struct ProgressDisplay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
     Connections(u64),
+    Start(Duration),
     WarmUp(Duration),
     Messages(u64),
     Duration(Duration),
@@ -42,6 +43,7 @@ impl Goal {
             Goal::Connections(_) => {
                 "{bar:30} {human_pos}/{human_len} connections, {per_sec}, {eta} left"
             }
+            Goal::Start(_) => "{bar:30} {msg} open, {eta} to the start",
             Goal::WarmUp(_) => "{bar:30} warming up, {eta} left",
             Goal::Messages(_) => "{bar:30} {human_pos}/{human_len} messages, {msg}, {eta} left",
             Goal::Duration(_) => "{bar:30} {msg}, {eta} left",
@@ -52,7 +54,9 @@ impl Goal {
     fn length(self) -> u64 {
         match self {
             Goal::Connections(count) | Goal::Messages(count) => count,
-            Goal::WarmUp(time) | Goal::Duration(time) | Goal::Hold(time) => time.as_millis() as u64,
+            Goal::Start(time) | Goal::WarmUp(time) | Goal::Duration(time) | Goal::Hold(time) => {
+                time.as_millis() as u64
+            }
         }
     }
 }
@@ -106,7 +110,7 @@ impl ProgressDisplay {
 
     fn message(&self, progress: Progress) -> String {
         match self.goal {
-            Goal::Hold(_) => format!("{} connections", progress.open),
+            Goal::Start(_) | Goal::Hold(_) => format!("{} connections", progress.open),
             _ => {
                 let seconds = self.since.elapsed().as_secs_f64().max(0.001);
                 format!("{:.0} per second", progress.messages as f64 / seconds)

@@ -33,6 +33,8 @@ pub(crate) struct Run<'a> {
     server: Option<Readings>,
     /// Whether it was said that connections wait for local ports.
     has_said_shortage: bool,
+    /// When messages begin, while connections wait for it.
+    starts_at: Option<SystemTime>,
 }
 
 /// The readings of one process.
@@ -87,13 +89,14 @@ impl<'a> Run<'a> {
             client,
             server,
             has_said_shortage: false,
+            starts_at: None,
         })
     }
 
     /// Runs the load to its end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Report> {
         loop {
-            let stage = self.load.wait_for_stage(INTERVAL)?;
+            let stage = self.load.wait_for_stage(self.until_start().min(INTERVAL))?;
             if let Some(stage) = stage {
                 self.enter(stage);
             }
@@ -106,6 +109,9 @@ impl<'a> Run<'a> {
                 break;
             }
             self.interrupts.apply(&self.load.control());
+            if self.starts_at.is_some() && (self.until_start().is_zero() || progress.open == 0) {
+                self.start_after_waiting();
+            }
             self.display.update(progress);
         }
         self.display.clear();
@@ -117,7 +123,10 @@ impl<'a> Run<'a> {
         match stage {
             Stage::Opened => {
                 self.read(|readings, now| readings.open = now);
-                self.load.start_sending();
+                match self.args.start_at {
+                    Some(moment) if open > 0 => self.wait_for_start(moment, open),
+                    _ => self.load.start_sending(),
+                }
             }
             Stage::WarmingUp => self.display.set_goal(Goal::WarmUp(self.plan.warmup)),
             Stage::Counting => {
@@ -131,6 +140,39 @@ impl<'a> Run<'a> {
             }
             Stage::Opening | Stage::TimeUp | Stage::LastEcho | Stage::Over => {}
         }
+    }
+
+    /// Has the connections wait for the moment at which messages begin.
+    fn wait_for_start(&mut self, moment: SystemTime, open: u64) {
+        self.starts_at = Some(moment);
+        match moment.duration_since(SystemTime::now()) {
+            Ok(left) => {
+                self.display.set_goal(Goal::Start(left));
+                let left = left.as_secs_f64();
+                self.print(&format!("{open} connections are open: messages begin in {left:.1} s"));
+            }
+            Err(late) => {
+                let late = late.duration().as_secs_f64();
+                self.print(&format!(
+                    "the connections were open {late:.1} s after --start-at: messages begin now"
+                ));
+            }
+        }
+    }
+
+    /// How long connections still wait, if they do.
+    fn until_start(&self) -> Duration {
+        self.starts_at.map_or(INTERVAL, |moment| {
+            moment.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO)
+        })
+    }
+
+    /// Starts to send messages. The time of the wait is not part of the timeline.
+    fn start_after_waiting(&mut self) {
+        self.starts_at = None;
+        self.timeline = Timeline::new(seconds_since_1970(), INTERVAL);
+        self.began = Instant::now();
+        self.load.start_sending();
     }
 
     /// Reads both processes. If one has ended, the last reading in `report` says so.

@@ -1,5 +1,6 @@
 //! The program `client`.
 
+mod arrivals;
 mod broken_servers;
 mod closing;
 mod compare;
@@ -14,13 +15,18 @@ mod merge;
 mod other_servers;
 mod outputs;
 mod page;
+mod payload;
 mod rates;
 mod runs;
 mod sandbox;
 mod signals;
+mod sizes;
+mod start_at;
+mod stream;
 mod swapped_replies;
 mod sweep;
 mod targets;
+mod think;
 mod usage;
 mod variables;
 mod without_proc;

@@ -1,15 +1,16 @@
 //! The flags of a load, and the plan that they describe.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Args, Command};
-use reactor_server::load::{Close, Plan, Sources, Verify};
+use reactor_server::load::{Arrival, Close, Plan, Sources, Think, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::{units, variables};
 
+use super::body::BodyArgs;
 use super::results::ResultArgs;
 use super::values;
 use super::words::Meaning;
@@ -61,7 +62,8 @@ pub(crate) struct LoadArgs {
 
     /// Messages to send on each connection [default: 100k]
     ///
-    /// With --duration the default is no limit, and with --hold alone it is no messages.
+    /// With --duration the default is no limit, with --hold alone it is no messages, and with
+    /// --stream it is 1k blocks.
     #[arg(short = 'n', long, value_name = "N", value_parser = units::positive)]
     #[arg(env = "CLIENT_MESSAGES", help_heading = MESSAGES)]
     messages: Option<u64>,
@@ -75,6 +77,13 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "DUR", value_parser = units::time, env = "CLIENT_WARMUP")]
     #[arg(help_heading = MESSAGES)]
     warmup: Option<Duration>,
+    /// Open all connections, and begin with messages at this moment
+    ///
+    /// TIME is in seconds since 1970, or as in 2030-01-31T21:00:00Z. Several clients that are given
+    /// the same moment send at the same time, as far as their clocks agree.
+    #[arg(long, value_name = "TIME", value_parser = values::moment, env = "CLIENT_START_AT")]
+    #[arg(help_heading = MESSAGES)]
+    pub(crate) start_at: Option<SystemTime>,
     /// Messages to send per second, in an open loop
     ///
     /// The rate is that of all connections together. Latency is measured from when a message was
@@ -82,10 +91,32 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N/s", value_parser = values::rate, env = "CLIENT_RATE")]
     #[arg(help_heading = MESSAGES)]
     pub(super) rate: Option<u64>,
-    /// Messages of a connection that may be unanswered
-    #[arg(long, value_name = "N", value_parser = values::pipeline, default_value = "1")]
+    /// Message arrivals [default: uniform]
+    ///
+    /// They spread the messages of --rate over time, and are the same in every run.
+    #[arg(long, value_enum, env = "CLIENT_ARRIVAL", help_heading = MESSAGES)]
+    arrival: Option<Arrival>,
+    /// Time between a reply and the next message, in a closed loop
+    ///
+    /// With DUR,exp instead of DUR or DUR,fixed, the times are distributed exponentially with this
+    /// mean. They are the same in every run.
+    #[arg(long, value_name = "DUR", value_parser = values::think, env = "CLIENT_THINK")]
+    #[arg(help_heading = MESSAGES)]
+    think: Option<Think>,
+    /// Messages of a connection that may be unanswered [default: 1]
+    ///
+    /// With --stream, of which N blocks may be under way, the default is 16.
+    #[arg(long, value_name = "N", value_parser = values::pipeline)]
     #[arg(env = "CLIENT_PIPELINE", help_heading = MESSAGES)]
-    pipeline: usize,
+    pipeline: Option<usize>,
+    /// Send and verify one stream of bytes on each connection
+    ///
+    /// Each connection sends as fast as its bytes come back, in blocks of --size, of which
+    /// --pipeline may be under way. Every byte is verified when it arrives. The report shows bytes
+    /// per second.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_STREAM")]
+    #[arg(help_heading = MESSAGES)]
+    stream: bool,
     /// Give up a connection whose reply takes longer
     #[arg(long, value_name = "DUR", value_parser = units::time, default_value = "30s")]
     #[arg(env = "CLIENT_TIMEOUT", help_heading = MESSAGES)]
@@ -97,10 +128,8 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "DUR", value_parser = units::time, env = "CLIENT_HOLD")]
     #[arg(help_heading = MESSAGES)]
     hold: Option<Duration>,
-    /// Bytes of a message, without framing
-    #[arg(short, long, value_name = "SIZE", value_parser = values::message_size)]
-    #[arg(default_value = "24", env = "CLIENT_SIZE", help_heading = MESSAGES)]
-    size: usize,
+    #[command(flatten)]
+    body: BodyArgs,
     /// Message framing
     #[arg(long, value_enum, default_value_t = FramingFlag::Raw, env = "CLIENT_FRAMING")]
     #[arg(help_heading = MESSAGES)]
@@ -146,6 +175,9 @@ impl LoadArgs {
         if let Some(conflict) = self.conflict(meaning, given) {
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, conflict));
         }
+        self.body.read(self.framing).map_err(|problem| {
+            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
+        })?;
         self.connections = meaning.connections.unwrap_or(self.connections);
         self.connect_rate = meaning.per_second.or(self.connect_rate);
         Ok(self)
@@ -164,13 +196,41 @@ impl LoadArgs {
             return Some("--source and the server's address must both be IPv4 or both be IPv6");
         }
         let is_silent = self.hold.is_some() && self.messages.is_none() && self.duration.is_none();
-        if is_silent && (self.rate, self.warmup, self.reconnect_every) != (None, None, None) {
+        let needs_messages =
+            (self.rate, self.warmup, self.reconnect_every, self.think) != (None, None, None, None);
+        if is_silent && needs_messages {
             return Some(
-                "--hold alone sends no messages for --rate, --warmup or --reconnect-every: \
+                "--hold alone sends no messages for --rate, --warmup, --reconnect-every or --think: \
                  add --messages or --duration",
             );
         }
-        self.framing.prefix_conflict(&self.reply_prefix)
+        if self.arrival.is_some() && self.rate.is_none() {
+            return Some("--arrival spreads the messages of a rate: add --rate");
+        }
+        if self.think.is_some() && self.rate.is_some() {
+            return Some("--think waits for replies, and --rate does not: give one of them");
+        }
+        if self.think.is_some() && self.pipeline.unwrap_or(1) > 1 {
+            return Some("--think waits for each reply: it needs --pipeline 1");
+        }
+        let stream_conflict = if self.stream { self.stream_conflict() } else { None };
+        stream_conflict
+            .or_else(|| self.body.conflict())
+            .or_else(|| self.framing.prefix_conflict(&self.reply_prefix))
+    }
+
+    /// What does not make sense with a stream, if anything.
+    fn stream_conflict(&self) -> Option<&'static str> {
+        if self.rate.is_some() || self.think.is_some() {
+            return Some("--stream sends as fast as it can: give no --rate and no --think");
+        }
+        if self.framing != FramingFlag::Raw {
+            return Some("--stream has no messages to frame: it needs --framing raw");
+        }
+        if self.verify == Verify::Length {
+            return Some("--stream has no messages with a length: --verify is full or off");
+        }
+        self.body.has_sizes().then_some("--stream has blocks of one --size")
     }
 
     pub(crate) fn plan(&self, target: SocketAddr) -> Plan {
@@ -179,6 +239,7 @@ impl LoadArgs {
         } else {
             self.sources()
         };
+        let (size, pipeline) = if self.stream { (64 * 1024, 16) } else { (24, 1) };
         Plan {
             target,
             sources,
@@ -188,10 +249,13 @@ impl LoadArgs {
             duration: self.duration,
             warmup: self.warmup.unwrap_or_default(),
             rate: self.rate,
+            arrival: self.arrival.unwrap_or(Arrival::Uniform),
+            think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,
-            size: self.size,
-            pipeline: self.pipeline,
+            body: self.body.body(size),
+            pipeline: self.pipeline.unwrap_or(pipeline),
+            stream: self.stream,
             framing: self.framing.framing(),
             reply_prefix: self.reply_prefix.clone().into_bytes(),
             verify: self.verify,
@@ -206,6 +270,7 @@ impl LoadArgs {
         match (self.duration, self.hold) {
             (Some(_), _) => None,
             (None, Some(_)) => Some(0),
+            (None, None) if self.stream => Some(1000),
             (None, None) => Some(100_000),
         }
     }

@@ -1,7 +1,9 @@
 //! The command line.
 
+mod body;
 mod compare;
 mod load;
+mod payload;
 mod rates;
 mod report;
 mod results;

@@ -131,6 +131,11 @@ impl Report {
         per_second(self.messages, self.seconds)
     }
 
+    /// Received bytes per second.
+    pub(crate) fn bytes_per_second(&self) -> f64 {
+        per_second(self.bytes_received, self.seconds)
+    }
+
     /// Whether there were no errors and no mismatches.
     pub(crate) fn is_clean(&self) -> bool {
         self.errors == 0 && self.mismatches == 0
@@ -232,6 +237,7 @@ impl Report {
         let mut value = serde_json::to_value(self)?;
         let more = [
             ("rate", json!(self.rate())),
+            ("bytes_per_second", json!(self.bytes_per_second())),
             ("loop", json!(self.plan.kind())),
             ("clients", json!(self.clients())),
             ("latency_us", self.histogram.figures(percentiles).into()),

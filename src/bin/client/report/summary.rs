@@ -1,10 +1,12 @@
 //! The plan, as it is recorded in the results.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 use reactor_server::Framing;
-use reactor_server::load::{Close, Plan};
+use reactor_server::load::{Arrival, Body, Close, Plan};
 use serde::{Deserialize, Serialize};
 
 /// The plan, in words and numbers.
@@ -22,6 +24,14 @@ pub(crate) struct PlanSummary {
 pub(crate) struct Shape {
     /// Messages per second of one client, in an open loop.
     pub(crate) rate: Option<u64>,
+    /// How messages are spread over time, in an open loop.
+    #[serde(default = "uniform")]
+    pub(crate) arrival: String,
+    /// The mean time between a reply and the next message, and how the times differ.
+    #[serde(default)]
+    pub(crate) think_seconds: Option<f64>,
+    #[serde(default)]
+    pub(crate) think_spread: Option<String>,
     /// Messages on each connection.
     pub(crate) messages: Option<u64>,
     pub(crate) duration_seconds: Option<f64>,
@@ -29,7 +39,13 @@ pub(crate) struct Shape {
     pub(crate) hold_seconds: Option<f64>,
     pub(crate) reconnect_every: Option<u64>,
     pub(crate) pipeline: usize,
-    pub(crate) size: usize,
+    /// Whether the messages of a connection are one stream.
+    #[serde(default)]
+    pub(crate) stream: bool,
+    pub(crate) size: Size,
+    /// The bytes of every message, if they were given.
+    #[serde(default)]
+    pub(crate) payload: Option<String>,
     pub(crate) framing: String,
     pub(crate) reply_prefix: String,
     pub(crate) verify: String,
@@ -38,17 +54,52 @@ pub(crate) struct Shape {
     pub(crate) close: String,
 }
 
+/// A longer payload is not recorded whole.
+const MAX_PAYLOAD: usize = 64;
+
+/// Bytes of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Size {
+    Fixed(usize),
+    /// The least and the most, as the command line names them.
+    Range(String),
+}
+
+impl Size {
+    fn of(size: &RangeInclusive<usize>) -> Size {
+        match (size.start(), size.end()) {
+            (least, most) if least == most => Size::Fixed(*least),
+            (least, most) => Size::Range(format!("{least}..{most}")),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Size::Fixed(size) => write!(f, "{size}"),
+            Size::Range(range) => write!(f, "{range}"),
+        }
+    }
+}
+
 impl PlanSummary {
     pub(crate) fn of(plan: &Plan) -> PlanSummary {
         let shape = Shape {
             rate: plan.rate,
+            arrival: name(plan.arrival),
+            think_seconds: plan.think.map(|it| it.mean.as_secs_f64()),
+            think_spread: plan.think.map(|it| name(it.spread)),
             messages: plan.messages,
             duration_seconds: plan.duration.map(|it| it.as_secs_f64()),
             warmup_seconds: plan.warmup.as_secs_f64(),
             hold_seconds: plan.hold.map(|it| it.as_secs_f64()),
             reconnect_every: plan.reconnect_every,
             pipeline: plan.pipeline,
-            size: plan.size,
+            stream: plan.stream,
+            size: Size::of(&plan.body.sizes()),
+            payload: payload(&plan.body),
             framing: framing(&plan.framing).to_owned(),
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
             verify: name(plan.verify),
@@ -97,6 +148,27 @@ impl PlanSummary {
         }
         self
     }
+}
+
+/// The bytes of every message with escapes, or the first of them and a hash of all.
+fn payload(body: &Body) -> Option<String> {
+    let Body::Given(bytes) = body else { return None };
+    let start = bytes[..bytes.len().min(MAX_PAYLOAD)].escape_ascii();
+    Some(match bytes.len() {
+        ..=MAX_PAYLOAD => start.to_string(),
+        _ => format!("{start}... (FNV-1a {:016x})", fnv_1a(bytes)),
+    })
+}
+
+/// A hash that is the same on every machine.
+/// Source: Fowler, Noll and Vo, "The FNV Non-Cryptographic Hash Algorithm".
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    let add = |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, add)
+}
+
+fn uniform() -> String {
+    name(Arrival::Uniform)
 }
 
 fn strict() -> String {

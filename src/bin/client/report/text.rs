@@ -28,7 +28,7 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     line(&heading(report), &plan(report));
     line("opened", &connections(report));
     line("messages", &messages(report));
-    line("bytes", &format!("{} sent, {} received", report.bytes_sent, report.bytes_received));
+    line("bytes", &bytes(report));
     line("latency", basis(report));
     line("", &latency(&report.histogram, percentiles));
     if let Some(raw) = &report.histogram_raw {
@@ -93,6 +93,7 @@ fn kind(report: &Report) -> String {
     match report.plan.shape.rate {
         Some(rate) if report.clients() > 1 => format!("open loop, {rate} per second each"),
         Some(rate) => format!("open loop, {rate} per second"),
+        None if report.plan.shape.stream => "stream".to_owned(),
         None => "closed loop".to_owned(),
     }
 }
@@ -100,11 +101,20 @@ fn kind(report: &Report) -> String {
 fn shape_of(report: &Report, kind: &str) -> String {
     let plan = &report.plan.shape;
     let mut text = kind.to_owned();
+    if plan.arrival != "uniform" {
+        let _ = write!(text, ", {} arrivals", plan.arrival);
+    }
     let _ = write!(
         text,
         ", {}, {} B, pipeline {}, verify {}",
         plan.framing, plan.size, plan.pipeline, plan.verify
     );
+    if let (Some(seconds), Some(spread)) = (plan.think_seconds, &plan.think_spread) {
+        let _ = write!(text, ", think {seconds} s {spread}");
+    }
+    if let Some(payload) = &plan.payload {
+        let _ = write!(text, ", payload {payload}");
+    }
     if plan.close != "fin" {
         let _ = write!(text, ", close {}", plan.close);
     }
@@ -151,10 +161,19 @@ fn messages(report: &Report) -> String {
     text
 }
 
+fn bytes(report: &Report) -> String {
+    let mut text = format!("{} sent, {} received", report.bytes_sent, report.bytes_received);
+    if report.plan.shape.stream {
+        let _ = write!(text, ", {:.1} MB per second", report.bytes_per_second() / 1e6);
+    }
+    text
+}
+
 /// What the latency is measured from.
 pub(crate) fn basis(report: &Report) -> &'static str {
     match report.histogram_raw {
         Some(_) => "from when a message was due (open loop, corrected)",
+        None if report.plan.shape.stream => "of a block, from when it was sent (stream)",
         None => "service time, not corrected (closed loop)",
     }
 }
