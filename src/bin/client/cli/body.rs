@@ -41,9 +41,11 @@ impl BodyArgs {
         is_both.then_some("--payload has a size of its own: give no --size")
     }
 
-    /// Reads the payload, or returns what is wrong with it.
+    /// Reads the payload, unless it has been read, or returns what is wrong with it.
     pub(super) fn read(&mut self, framing: FramingFlag) -> Result<(), String> {
-        self.bytes = self.payload.as_ref().map(|it| it.bytes(framing)).transpose()?;
+        if self.bytes.is_none() {
+            self.bytes = self.payload.as_ref().map(|it| it.bytes(framing)).transpose()?;
+        }
         Ok(())
     }
 

@@ -82,6 +82,10 @@ impl CompareFlags {
         let subjects = subjects.map_err(|problem| {
             variables::error(command, matches, ErrorKind::ValueValidation, &problem)
         })?;
+        if self.load.start_at.is_some() {
+            let text = "--start-at is one moment: a comparison has many runs";
+            return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, text));
+        }
         let mut load = self.load;
         match &subjects {
             Subjects::Servers(servers) => {

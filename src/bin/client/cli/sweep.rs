@@ -89,9 +89,10 @@ Examples:
     client sweep localhost:9009 -c 100 --limit 'p99<1ms'";
 
 /// Flags of a load that mean nothing in a sweep, and why.
-const EXCLUDED: [(&str, &str); 3] = [
+const EXCLUDED: [(&str, &str); 4] = [
     ("rate", "--rate is one rate: a sweep takes --rates or --limit"),
     ("messages", "--messages gives each rate another duration: a step lasts for --duration"),
+    ("start_at", "--start-at is one moment: a sweep has many runs"),
     ("hold", "--hold does not fit a sweep: a step ends with its last reply"),
 ];
 
