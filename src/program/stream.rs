@@ -5,7 +5,7 @@
 //! nothing about the descriptor.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -142,6 +142,11 @@ impl Stream {
         };
         // An empty file, or one that may not be read, is not cut as far as is known.
         self.is_regular && File::open(path).and_then(read_last).is_ok() && last != *b"\n"
+    }
+
+    /// Returns whether this is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
     }
 
     /// Returns whether both lead to the same file, pipe, socket or terminal.

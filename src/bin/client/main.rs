@@ -8,9 +8,12 @@ mod output;
 mod page;
 mod preflight;
 mod progress;
+mod readable;
 mod report;
 mod resolve;
 mod run;
+mod server_log;
+mod terminal;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Load(args, target) if args.check => preflight::check(&args, &target),
         Task::Load(args, target) => load(&args, &target),
         Task::Report(args) => report(&args),
+        Task::Log(args) => server_log::run(&args),
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error:#}"));

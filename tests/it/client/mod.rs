@@ -7,6 +7,7 @@ mod foreign_results;
 mod full_sources;
 mod latency;
 mod local_ports;
+mod log;
 mod loops;
 mod merge;
 mod other_servers;

@@ -156,7 +156,8 @@ pub(crate) struct LoadArgs {
 const USAGE: &str = "\
 client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
        client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
-       client report [OPTIONS] <FILE>...";
+       client report [OPTIONS] <FILE>...
+       client log [OPTIONS] <FILE>...";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod load;
+mod log;
 mod report;
 mod results;
 mod values;
@@ -17,6 +18,7 @@ use reactor_server::program::target::Target;
 use reactor_server::program::variables::{self, Parsed};
 
 pub(crate) use load::LoadArgs;
+pub(crate) use log::LogArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use results::ResultArgs;
 
@@ -26,16 +28,20 @@ pub(crate) enum Task {
     /// A load on this server.
     Load(Box<LoadArgs>, Target),
     Report(ReportArgs),
+    Log(LogArgs),
 }
 
 impl Task {
     /// Parses the command line. If it is wrong, prints the error and exits.
     pub(crate) fn parse_or_exit() -> Task {
-        // A command of its own: the environment variables of a load do not concern it.
-        let is_report = env::args_os().nth(1).is_some_and(|word| word == "report");
-        let (mut command, parse) = match is_report {
-            true => (report_command().bin_name("client report"), Task::parse_report as Parse),
-            false => (load_command(), Task::parse_load as Parse),
+        // Commands of their own: the environment variables of a load do not concern them.
+        let word = env::args_os().nth(1).unwrap_or_default();
+        let (mut command, parse) = match word.to_str() {
+            Some("report") => {
+                (report_command().bin_name("client report"), Task::parse_report as Parse)
+            }
+            Some("log") => (log_command().bin_name("client log"), Task::parse_log as Parse),
+            _ => (load_command(), Task::parse_load as Parse),
         };
         parse(&mut command).unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
     }
@@ -44,6 +50,12 @@ impl Task {
         let words: Vec<_> = env::args_os().skip(1).collect();
         let matches = variables::parse(command, &words)?.matches;
         ReportArgs::from_arg_matches(&matches).map(Task::Report)
+    }
+
+    fn parse_log(command: &mut Command) -> Result<Task, Error> {
+        let words: Vec<_> = env::args_os().skip(1).collect();
+        let matches = variables::parse(command, &words)?.matches;
+        LogArgs::from_arg_matches(&matches).map(Task::Log)
     }
 
     fn parse_load(command: &mut Command) -> Result<Task, Error> {
@@ -62,10 +74,15 @@ type Parse = fn(&mut Command) -> Result<Task, Error>;
 fn load_command() -> Command {
     negative_numbers_are_values(env_in_long_help_only(LoadArgs::command()))
         .subcommand(report_command())
+        .subcommand(log_command())
 }
 
 fn report_command() -> Command {
     negative_numbers_are_values(env_in_long_help_only(ReportArgs::command()))
+}
+
+fn log_command() -> Command {
+    negative_numbers_are_values(env_in_long_help_only(LogArgs::command()))
 }
 
 #[cfg(test)]
@@ -74,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_short_help_has_one_line_per_flag() {
-        for command in [load_command(), report_command()] {
+        for command in [load_command(), report_command(), log_command()] {
             let help = command.term_width(100).render_help().to_string();
             let continued = help.lines().find(|line| line.starts_with(&" ".repeat(20)));
             assert_eq!(continued, None, "{help}");
