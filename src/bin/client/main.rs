@@ -117,12 +117,26 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 }
 
 fn write(output: &mut Output<'_>, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
-    let text = if args.json {
-        json_text(&report.to_json(&args.percentiles)?)
-    } else {
-        text::render(report, &args.percentiles)
-    };
-    output.write_results(&text)
+    if !args.json {
+        return output.write_text(&text::render(report, &args.percentiles));
+    }
+    let mut json = report.to_json(&args.percentiles)?;
+    if output.is_terminal() {
+        leave_out_histograms(&mut json);
+    }
+    output.write_results(&json_text(&json))
+}
+
+/// Leaves out what nobody can read on a terminal.
+fn leave_out_histograms(json: &mut Value) {
+    match json {
+        Value::Array(values) => values.iter_mut().for_each(leave_out_histograms),
+        Value::Object(fields) => {
+            fields.retain(|key, _| !key.starts_with("histogram"));
+            fields.values_mut().for_each(leave_out_histograms);
+        }
+        _ => {}
+    }
 }
 
 /// JSON of which every line can be shown on a terminal.

@@ -1,6 +1,6 @@
 //! Numbers as people read them: 162,629 and 281 ms.
 
-use indicatif::HumanCount;
+use indicatif::{HumanCount, HumanFloatCount};
 
 /// A count, with its digits in groups of three.
 pub(crate) fn count(count: u64) -> String {
@@ -20,14 +20,29 @@ pub(crate) fn number(number: f64) -> String {
 
 /// A time in microseconds: three significant digits, and the unit that fits.
 pub(crate) fn micros(micros: f64) -> String {
-    let (time, unit) = match micros {
+    let (time, unit) = in_unit(micros);
+    format!("{} {unit}", number(time))
+}
+
+/// As [`number`], and precise enough to be compared with a limit.
+pub(crate) fn exact(number: f64) -> String {
+    HumanFloatCount(number).to_string()
+}
+
+/// As [`micros`], and precise enough to be compared with a limit.
+pub(crate) fn exact_micros(micros: f64) -> String {
+    let (time, unit) = in_unit(micros);
+    format!("{} {unit}", exact(time))
+}
+
+fn in_unit(micros: f64) -> (f64, &'static str) {
+    match micros {
         0.0 => (0.0, "us"),
         ..0.9995 => (micros * 1e3, "ns"),
         ..999.5 => (micros, "us"),
         ..999_500.0 => (micros / 1e3, "ms"),
         _ => (micros / 1e6, "s"),
-    };
-    format!("{} {unit}", number(time))
+    }
 }
 
 #[cfg(test)]
@@ -63,6 +78,12 @@ mod tests {
             assert_eq!(number(rate), text);
         }
         assert_eq!((number(4_997.734_2), count(1_304_300)), ("4,998".into(), "1,304,300".into()));
+    }
+
+    #[test]
+    fn what_is_compared_with_a_limit_is_not_rounded_to_it() {
+        assert_eq!(exact_micros(5_004.1), "5.0041 ms");
+        assert_eq!((exact(49_999.97), exact(150.0)), ("49,999.97".into(), "150".into()));
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use crate::cli::LoadArgs;
 use crate::local::is_local;
 use crate::meter::{Meter, Reading};
 use crate::progress::{Goal, ProgressDisplay};
+use crate::readable;
 use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
 
 /// The exit code of a shell command that SIGINT has ended.
@@ -131,6 +132,7 @@ impl<'a> Run<'a> {
             Stage::Holding => {
                 let hold = self.plan.hold.unwrap_or_default();
                 self.display.set_goal(Goal::Hold(hold));
+                let open = readable::count(open);
                 self.print(&format!("holding {open} connections for {hold:?}"));
             }
             Stage::Opening | Stage::TimeUp | Stage::LastEcho | Stage::Over => {}

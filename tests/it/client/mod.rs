@@ -19,6 +19,7 @@ mod sandbox;
 mod signals;
 mod swapped_replies;
 mod targets;
+mod text;
 mod usage;
 mod variables;
 mod without_proc;
