@@ -153,7 +153,7 @@ pub(crate) struct LoadArgs {
     quiet: bool,
 }
 
-const USAGE: &str = "\
+pub(super) const USAGE: &str = "\
 client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
        client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
        client report [OPTIONS] <FILE>...

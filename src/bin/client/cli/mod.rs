@@ -8,7 +8,9 @@ mod values;
 mod words;
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 
+use clap::error::ContextKind;
 use clap::{Command, CommandFactory, Error, FromArgMatches};
 use reactor_server::program::command_line::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
@@ -43,7 +45,10 @@ impl Task {
             Some("log") => (log_command().bin_name("client log"), Task::parse_log as Parse),
             _ => (load_command(), Task::parse_load as Parse),
         };
-        parse(&mut command).unwrap_or_else(|error| print_and_exit(&error.format(&mut command)))
+        parse(&mut command).unwrap_or_else(|error| {
+            let error = misspelled(&command, &word).filter(|_| error.use_stderr()).unwrap_or(error);
+            print_and_exit(&error.format(&mut command))
+        })
     }
 
     fn parse_report(command: &mut Command) -> Result<Task, Error> {
@@ -67,6 +72,20 @@ impl Task {
         let (args, target) = args.checked(command, &matches)?;
         Ok(Task::Load(Box::new(args), target))
     }
+}
+
+/// The error of a first word that is like the name of a subcommand, and is not the server of a
+/// load: that has a port, in the same word or in the next.
+fn misspelled(command: &Command, word: &OsStr) -> Option<Error> {
+    let is_port = |next: OsString| next.to_str().is_some_and(|it| it.parse::<u16>().is_ok());
+    if word.to_string_lossy().contains(':') || env::args_os().nth(2).is_some_and(is_port) {
+        return None;
+    }
+    let only = Command::new("client").no_binary_name(true).override_usage(load::USAGE);
+    let only = only.disable_help_subcommand(true).subcommand_required(true);
+    let only = only.subcommands(command.get_subcommands());
+    let error = only.try_get_matches_from([word]).err()?;
+    error.get(ContextKind::SuggestedSubcommand).is_some().then_some(error)
 }
 
 type Parse = fn(&mut Command) -> Result<Task, Error>;
