@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, RawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -147,6 +147,11 @@ impl Stream {
     /// Returns whether this is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.file.is_terminal()
+    }
+
+    /// Returns whether this is a device such as a terminal or `/dev/null`.
+    pub fn is_device(&self) -> bool {
+        self.file.metadata().is_ok_and(|it| it.file_type().is_char_device())
     }
 
     /// Returns whether both lead to the same file, pipe, socket or terminal.

@@ -1,6 +1,7 @@
 //! `client`: the load client that verifies every byte.
 
 mod cli;
+mod exports;
 mod local;
 mod memory;
 mod meter;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cli::{LoadArgs, ReportArgs, ResultArgs, Task};
+use exports::{Exports, SameOutput};
 use output::Output;
 use reactor_server::load::{Plan, option_warnings};
 use reactor_server::program::limits::{
@@ -35,8 +37,13 @@ use resolve::plan_for_answering;
 use run::{INTERRUPTED, Run};
 use serde_json::Value;
 
+/// The exit code for wrong usage, which is clap's.
+const USAGE: u8 = 2;
 /// The exit code if a `--fail-if` condition was met.
 const CONDITION_MET: u8 = 3;
+
+/// What `--output` is called where another output is the same.
+const RESULTS: &str = "the results (--output)";
 
 fn main() -> ExitCode {
     survive_file_size_limit();
@@ -48,7 +55,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error:#}"));
-        ExitCode::FAILURE
+        if error.is::<SameOutput>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }
 
@@ -60,6 +67,7 @@ fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     // that its results are not lost if this fails; and before signals are blocked, because a named
     // pipe has it wait for a reader.
     let mut output = Output::open(args.results.output.as_deref())?;
+    let mut exports = Exports::open(&args.results, &[(RESULTS, output.stream())])?;
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
@@ -72,8 +80,10 @@ fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     if args.results.json && !args.is_quiet() {
         text::errors(&report).iter().for_each(|error| print_error(error));
     }
+    let are_exported = exports.write(&report, &args.results.percentiles);
     write(&mut output, &report, &args.results)?;
-    Ok(conclude(&report, &args.results, args.is_quiet()))
+    let code = conclude(&report, &args.results, args.is_quiet());
+    Ok(if are_exported { code } else { ExitCode::FAILURE })
 }
 
 /// `client report`: merges results.
@@ -91,12 +101,16 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     // printed.
     let page = args.html.as_deref().map(output::create).transpose()?;
     let mut output = Output::open(args.results.output.as_deref())?;
+    let others = page.iter().map(|page| ("--html", page)).chain([(RESULTS, output.stream())]);
+    let mut exports = Exports::open(&args.results, &others.collect::<Vec<_>>())?;
+    let are_exported = exports.write(&report, &args.results.percentiles);
     write(&mut output, &report, &args.results)?;
     if let Some(mut page) = page {
         let html = page::render(&report, &args.results.percentiles);
         page.write_all(html.as_bytes()).context("cannot write the page")?;
     }
-    Ok(conclude(&report, &args.results, false))
+    let code = conclude(&report, &args.results, false);
+    Ok(if are_exported { code } else { ExitCode::FAILURE })
 }
 
 /// Results are some 100 KB, so that what is longer, and perhaps never ends, is something else.

@@ -30,6 +30,10 @@ impl<'a> Output<'a> {
         Ok(Output { stream, path })
     }
 
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     /// Returns whether a person reads the results as they are written.
     pub(crate) fn is_terminal(&self) -> bool {
         self.stream.is_terminal()

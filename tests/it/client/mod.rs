@@ -3,6 +3,7 @@
 mod broken_servers;
 mod closing;
 mod conditions;
+mod exports;
 mod foreign_results;
 mod full_sources;
 mod latency;

@@ -199,6 +199,9 @@ impl LoadArgs {
         if words.per_second.is_some() && given("connect_rate") {
             return Some("PER_SECOND and --connect-rate are the same: give one of them");
         }
+        if self.check && self.results.has_exports() {
+            return Some("--check has no results for --csv, --csv-timeline or --hgrm");
+        }
         // The addresses of a name are not known yet.
         if words.target.host.ip().is_some_and(|ip| !self.sources().match_family(ip)) {
             return Some("--source and the server's address must both be IPv4 or both be IPv6");
