@@ -103,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn it_pairs_no_line_of_another_connection() {
+        let mut pairing = Pairing::default();
+        pairing.open(connection(7, 1), moment(1));
+        assert_eq!(pairing.close(connection(7, 2)), None);
+        assert_eq!(pairing.close(connection(8, 1)), None);
+        assert_eq!(pairing.close(connection(7, 1)), Some(moment(1)));
+    }
+
+    #[test]
     fn it_holds_open_connections_alone_even_if_no_close_line_was_written() {
         let mut pairing = Pairing::default();
         for round in 0..1000 {
