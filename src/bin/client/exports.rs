@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use reactor_server::program::stream::{Stream, print_error};
 
-use crate::cli::ResultArgs;
+use crate::cli::ExportArgs;
 use crate::output;
 use crate::report::{Report, csv, hgrm};
 
@@ -47,7 +47,7 @@ impl<'a> Exports<'a> {
     /// # Errors
     /// A file cannot be created, or is that of another output.
     pub(crate) fn open(
-        args: &'a ResultArgs,
+        args: &'a ExportArgs,
         others: &[(&'static str, &Stream)],
     ) -> anyhow::Result<Exports<'a>> {
         let wanted: [(_, _, Format); 3] = [

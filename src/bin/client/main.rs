@@ -67,7 +67,7 @@ fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     // that its results are not lost if this fails; and before signals are blocked, because a named
     // pipe has it wait for a reader.
     let mut output = Output::open(args.results.output.as_deref())?;
-    let mut exports = Exports::open(&args.results, &[(RESULTS, output.stream())])?;
+    let mut exports = Exports::open(&args.exports, &[(RESULTS, output.stream())])?;
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
@@ -102,7 +102,7 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let page = args.html.as_deref().map(output::create).transpose()?;
     let mut output = Output::open(args.results.output.as_deref())?;
     let others = page.iter().map(|page| ("--html", page)).chain([(RESULTS, output.stream())]);
-    let mut exports = Exports::open(&args.results, &others.collect::<Vec<_>>())?;
+    let mut exports = Exports::open(&args.exports, &others.collect::<Vec<_>>())?;
     let are_exported = exports.write(&report, &args.results.percentiles);
     write(&mut output, &report, &args.results)?;
     if let Some(mut page) = page {

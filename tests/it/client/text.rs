@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{CLIENT, client, encoded, report, run, run_json, written};
 use crate::support::running::{Running, config};
-use crate::support::terminal::shown;
+use crate::support::screen::shown;
 use crate::support::unused_address;
 
 /// The results of a run, with 10,000 latencies of 5 us to 2 s. In an open loop all of them are

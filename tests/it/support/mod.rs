@@ -6,10 +6,10 @@ pub(crate) mod fake_server;
 pub(crate) mod namespace;
 pub(crate) mod pipes;
 pub(crate) mod running;
+pub(crate) mod screen;
 pub(crate) mod server;
 pub(crate) mod strace;
 pub(crate) mod streams;
-pub(crate) mod terminal;
 pub(crate) mod wrong_reply;
 
 use std::net::{Ipv4Addr, SocketAddr};

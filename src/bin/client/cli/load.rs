@@ -11,6 +11,7 @@ use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::target::Target;
 use reactor_server::program::{units, variables};
 
+use super::exports::ExportArgs;
 use super::results::ResultArgs;
 use super::values;
 use super::words::{Meaning, Words};
@@ -139,6 +140,8 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten)]
     pub(crate) results: ResultArgs,
+    #[command(flatten)]
+    pub(crate) exports: ExportArgs,
     /// Report CPU and memory of the server, a process on this machine
     #[arg(long, value_name = "PID", env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]
@@ -199,7 +202,7 @@ impl LoadArgs {
         if words.per_second.is_some() && given("connect_rate") {
             return Some("PER_SECOND and --connect-rate are the same: give one of them");
         }
-        if self.check && self.results.has_exports() {
+        if self.check && self.exports.are_given() {
             return Some("--check has no results for --csv, --csv-timeline or --hgrm");
         }
         // The addresses of a name are not known yet.

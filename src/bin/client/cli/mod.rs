@@ -1,5 +1,6 @@
 //! The command line.
 
+mod exports;
 mod load;
 mod log;
 mod report;
@@ -19,6 +20,7 @@ use reactor_server::program::stream::print_error;
 use reactor_server::program::target::Target;
 use reactor_server::program::variables::{self, Parsed};
 
+pub(crate) use exports::ExportArgs;
 pub(crate) use load::LoadArgs;
 pub(crate) use log::LogArgs;
 pub(crate) use report::ReportArgs;

@@ -26,21 +26,6 @@ pub(crate) struct ResultArgs {
     /// Results that the file does not take go to standard output. The exit code is then 1.
     #[arg(short, long, value_name = "FILE", env = "CLIENT_OUTPUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Also write a summary as CSV to this file
-    ///
-    /// It has a header and one row, with numbers as in the JSON.
-    #[arg(long, value_name = "FILE", env = "CLIENT_CSV")]
-    pub(crate) csv: Option<PathBuf>,
-    /// Also write the run over time as CSV to this file
-    ///
-    /// It has a header and a row for each step of time.
-    #[arg(long, value_name = "FILE", env = "CLIENT_CSV_TIMELINE")]
-    pub(crate) csv_timeline: Option<PathBuf>,
-    /// Also write percentiles for plotters to this file
-    ///
-    /// The format is HdrHistogram's percentile distribution (.hgrm), in microseconds.
-    #[arg(long, value_name = "FILE", env = "CLIENT_HGRM")]
-    pub(crate) hgrm: Option<PathBuf>,
     /// Exit with code 3 if the results meet a condition, such as 'p99>5ms'
     ///
     /// A condition compares p50 or another percentile, max, mean, rate, messages, errors,
@@ -49,11 +34,4 @@ pub(crate) struct ResultArgs {
     #[arg(long, value_name = "CONDITION", value_parser = Condition::parse, env = "CLIENT_FAIL_IF")]
     #[arg(value_delimiter = ',')]
     pub(crate) fail_if: Vec<Condition>,
-}
-
-impl ResultArgs {
-    /// Returns whether results are written to other files than that of `--output`.
-    pub(crate) fn has_exports(&self) -> bool {
-        [&self.csv, &self.csv_timeline, &self.hgrm].into_iter().any(Option::is_some)
-    }
 }

@@ -37,14 +37,9 @@ impl Distribution {
 
     /// The latency that this percentage of messages did not exceed.
     pub(crate) fn percentile(&self, percentile: f64) -> f64 {
-        microseconds(self.nanos_at(percentile / 100.0))
-    }
-
-    /// The latency in nanoseconds that this share of messages did not exceed.
-    pub(super) fn nanos_at(&self, share: f64) -> u64 {
         // The nearest rank: 99.9 % of 4000 is 3996, and not a little more.
-        let rank = (share * self.0.len() as f64 - 1e-6).ceil().max(1.0);
-        self.0.value_at_quantile((rank - 0.5) / self.0.len() as f64)
+        let rank = (percentile / 100.0 * self.0.len() as f64 - 1e-6).ceil().max(1.0);
+        microseconds(self.0.value_at_quantile((rank - 0.5) / self.0.len() as f64))
     }
 
     pub(crate) fn max(&self) -> f64 {

@@ -16,21 +16,19 @@ const SUB_BUCKETS: u32 = 2048;
 /// The latencies in microseconds; in an open loop from when the messages were due.
 pub(crate) fn render(report: &Report, _: &[f64]) -> anyhow::Result<String> {
     let (latency, histogram) = (&report.histogram, &report.histogram.0);
-    let micros = |nanos: u64| nanos as f64 / 1000.0;
     let head = ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"];
     let mut text = format!("{:>12} {:>14} {:>10} {:>14}\n\n", head[0], head[1], head[2], head[3]);
-    let last = latency.nanos_at(1.0);
     for rest in rests().take_while(|_| !latency.is_empty()) {
-        let (share, value) = (1.0 - rest, latency.nanos_at(1.0 - rest));
-        let count = histogram.count_between(0, value);
-        writeln!(text, "{:12.3} {share:.12} {count:10} {:14.2}", micros(value), 1.0 / rest)?;
-        if value == last {
-            writeln!(text, "{:12.3} {:.12} {count:10}", micros(last), 1.0)?;
+        let (share, micros) = (1.0 - rest, latency.percentile(100.0 * (1.0 - rest)));
+        let count = histogram.count_between(0, (micros * 1000.0).round() as u64);
+        writeln!(text, "{micros:12.3} {share:.12} {count:10} {:14.2}", 1.0 / rest)?;
+        if count == latency.len() {
+            writeln!(text, "{micros:12.3} {:.12} {count:10}", 1.0)?;
             break;
         }
     }
     let (mean, deviation) = (histogram.mean() / 1000.0, histogram.stdev() / 1000.0);
-    let (max, count, buckets) = (micros(histogram.max()), histogram.len(), histogram.buckets());
+    let (max, count, buckets) = (latency.max(), latency.len(), histogram.buckets());
     writeln!(text, "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]")?;
     writeln!(text, "#[Max     = {max:12.3}, Total count    = {count:12}]")?;
     writeln!(text, "#[Buckets = {buckets:12}, SubBuckets     = {SUB_BUCKETS:12}]")?;
