@@ -53,7 +53,10 @@ fn the_summary_has_the_figures_of_the_json_in_one_row() {
             ("latency_us_p99_9", "/latency_us/p99_9"),
             ("client_cpu_us_per_message_total", "/client/cpu_us_per_message/total"),
         ] {
-            assert_eq!(Some(number(&rows[0], name)), json.pointer(place).and_then(Value::as_f64));
+            let expected = json.pointer(place).and_then(Value::as_f64).expect(place);
+            // The parser of the JSON may be wrong in the last digit.
+            let error = number(&rows[0], name) / expected - 1.0;
+            assert!(error.abs() < 1e-12, "{name}: {rows:?} {json}");
         }
         for name in ["loop", "plan_framing", "environment_started"] {
             assert_eq!(
