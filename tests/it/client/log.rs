@@ -104,10 +104,11 @@ fn times_are_from_the_first_connect_to_the_last_close_of_those_with_messages() {
     assert_eq!((&rates[0]["rate"], &rates[1]["rate"]), (&json!(10.0), &json!(5.0)));
     let text = String::from_utf8(log(&[&file], &[]).stdout).expect("a text");
     for line in [
-        "connections    4 opened, 4 closed, 2 without a message",
+        "connections    4 opened, 4 closed, 2 without a message (in no figure below)\n",
         "\ntime between   60.000 s\n",
         "\nmessages       900, 15.0 per second\n",
         "\nopen for       fastest    30.0 s  127.0.0.1:2, thread 5\n",
+        "\nthreads        2 had messages\n",
         "\n                      5            1            600         10.0\n",
     ] {
         assert!(text.contains(line), "{line} in {text}");

@@ -47,7 +47,7 @@ fn connections(figures: &Figures) -> String {
         (figures.opened, "opened"),
         (figures.closed, "closed"),
         (figures.still_open(), "still open"),
-        (figures.unused, "without a message, which count below nowhere"),
+        (figures.unused, "without a message (in no figure below)"),
     ];
     let parts = parts.iter().enumerate().filter(|(index, part)| *index < 2 || part.0 > 0);
     let parts: Vec<_> =
@@ -103,14 +103,10 @@ fn threads(figures: &Figures) -> Vec<String> {
     if figures.threads.is_empty() {
         return Vec::new();
     }
-    let head = format!(
-        "{:>8} {:>12} {:>14} {:>12}",
-        figures.threads.len(),
-        "connections",
-        "messages",
-        "per second"
-    );
-    [head].into_iter().chain(figures.threads.iter().map(row)).collect()
+    let count = format!("{} had messages", figures.threads.len());
+    let head =
+        format!("{:>8} {:>12} {:>14} {:>12}", "thread", "connections", "messages", "per second");
+    [count, head].into_iter().chain(figures.threads.iter().map(row)).collect()
 }
 
 /// What limits the validity of the figures.
