@@ -48,7 +48,9 @@ pub fn print_and_exit(error: &Error) -> ! {
     }
 }
 
-fn allows_styles() -> bool {
+/// Returns whether text on a terminal may have colours: `NO_COLOR` is not set, and the terminal is
+/// not a dumb one.
+pub fn allows_styles() -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     !is_set("NO_COLOR") && env::var_os("TERM").is_some_and(|terminal| terminal != "dumb")
 }

@@ -5,9 +5,9 @@
 //! nothing about the descriptor.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, RawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -142,6 +142,16 @@ impl Stream {
         };
         // An empty file, or one that may not be read, is not cut as far as is known.
         self.is_regular && File::open(path).and_then(read_last).is_ok() && last != *b"\n"
+    }
+
+    /// Returns whether this is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
+    }
+
+    /// Returns whether this is a device such as a terminal or `/dev/null`.
+    pub fn is_device(&self) -> bool {
+        self.file.metadata().is_ok_and(|it| it.file_type().is_char_device())
     }
 
     /// Returns whether both lead to the same file, pipe, socket or terminal.

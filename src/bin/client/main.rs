@@ -4,6 +4,7 @@ mod cli;
 mod compare;
 mod curve;
 mod exit;
+mod exports;
 mod interrupts;
 mod limit;
 mod local;
@@ -13,18 +14,22 @@ mod output;
 mod page;
 mod preflight;
 mod progress;
+mod readable;
 mod report;
 mod resolve;
 mod run;
+mod server_log;
 mod sweep;
+mod terminal;
 
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cli::{CompareArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
+use cli::{CompareArgs, ExportArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
 use compare::{Comparison, Contender, Contest, Ending};
+use exports::{Exports, SameOutput};
 use interrupts::Interrupts;
 use limit::within_limits;
 use output::{Output, json_text};
@@ -36,31 +41,40 @@ use reactor_server::program::target::Target;
 use report::{Report, text};
 use resolve::plan_for_answering;
 use run::Run;
+use serde_json::Value;
 use sweep::sweep;
+
+/// The exit code for wrong usage, which is clap's.
+const USAGE: u8 = 2;
+
+/// What `--output` is called where another output is the same.
+const RESULTS: &str = "the results (--output)";
 
 fn main() -> ExitCode {
     survive_file_size_limit();
     let result = match Task::parse_or_exit() {
-        Task::Load(args, target) => load(&args, &target),
+        Task::Load(args, exports, target) => load(&args, &exports, &target),
         Task::Check(args, target) => preflight::check(&args, &target),
         Task::Report(args) => report(&args),
         Task::Compare(args) => compare(&args),
         Task::Sweep(args, target, rates) => sweep(&args, &target, &rates),
+        Task::Log(args) => server_log::run(&args),
     };
     result.unwrap_or_else(|error| {
         print_error(&format!("error: {error:#}"));
-        ExitCode::FAILURE
+        if error.is::<SameOutput>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }
 
 /// `client TARGET`: runs a load.
-fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
+fn load(args: &LoadArgs, exports: &ExportArgs, target: &Target) -> anyhow::Result<ExitCode> {
     // Before signals are blocked, because it may have to wait for the network.
     let wanted = plan_for_answering(args, target)?;
     // After that, because it empties the file, and a name may be misspelled. Before the load, so
     // that its results are not lost if this fails; and before signals are blocked, because a named
     // pipe has it wait for a reader.
     let mut output = Output::open(args.results.output.as_deref())?;
+    let mut exports = Exports::open(exports, &[(RESULTS, output.stream())])?;
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
@@ -74,8 +88,10 @@ fn load(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode> {
     if args.results.json && !args.is_quiet() {
         text::errors(&report).iter().for_each(|error| print_error(error));
     }
+    let are_exported = exports.write(&report, &args.results.percentiles);
     write(&mut output, &report, &args.results)?;
-    Ok(conclude(&report, &args.results, args.is_quiet()))
+    let code = conclude(&report, &args.results, args.is_quiet());
+    Ok(if are_exported { code } else { ExitCode::FAILURE })
 }
 
 /// `client report`: merges results.
@@ -93,12 +109,16 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     // printed.
     let page = args.html.as_deref().map(output::create).transpose()?;
     let mut output = Output::open(args.results.output.as_deref())?;
+    let others = page.iter().map(|page| ("--html", page)).chain([(RESULTS, output.stream())]);
+    let mut exports = Exports::open(&args.exports, &others.collect::<Vec<_>>())?;
+    let are_exported = exports.write(&report, &args.results.percentiles);
     write(&mut output, &report, &args.results)?;
     if let Some(mut page) = page {
         let html = page::render(&report, &args.results.percentiles);
         page.write_all(html.as_bytes()).context("cannot write the page")?;
     }
-    Ok(conclude(&report, &args.results, false))
+    let code = conclude(&report, &args.results, false);
+    Ok(if are_exported { code } else { ExitCode::FAILURE })
 }
 
 /// `client compare`: compares servers, or results of servers.
@@ -166,12 +186,26 @@ fn read(path: &Path) -> anyhow::Result<Report> {
 }
 
 fn write(output: &mut Output<'_>, report: &Report, args: &ResultArgs) -> anyhow::Result<()> {
-    let text = if args.json {
-        output::json_text(&report.to_json(&args.percentiles)?)
-    } else {
-        text::render(report, &args.percentiles)
-    };
-    output.write_results(&text)
+    if !args.json {
+        return output.write_text(&text::render(report, &args.percentiles));
+    }
+    let mut json = report.to_json(&args.percentiles)?;
+    if output.is_terminal() {
+        leave_out_histograms(&mut json);
+    }
+    output.write_results(&json_text(&json))
+}
+
+/// Leaves out what nobody can read on a terminal.
+fn leave_out_histograms(json: &mut Value) {
+    match json {
+        Value::Array(values) => values.iter_mut().for_each(leave_out_histograms),
+        Value::Object(fields) => {
+            fields.retain(|key, _| !key.starts_with("histogram"));
+            fields.values_mut().for_each(leave_out_histograms);
+        }
+        _ => {}
+    }
 }
 
 /// Prints what is wrong with the results, and returns the exit code.

@@ -4,9 +4,12 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use reactor_server::program::command_line::allows_styles;
 use reactor_server::program::printable::printable;
 use reactor_server::program::stream::Stream;
 use serde_json::Value;
+
+use crate::terminal;
 
 /// The output for results: a file, or standard output.
 #[derive(Debug)]
@@ -27,6 +30,26 @@ impl<'a> Output<'a> {
             Some(path) => create(path)?,
         };
         Ok(Output { stream, path })
+    }
+
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Returns whether a person reads the results as they are written.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.stream.is_terminal()
+    }
+
+    /// Writes results as text. On a terminal they are wrapped and have a little colour.
+    ///
+    /// # Errors
+    /// They cannot be written where they belong.
+    pub(crate) fn write_text(&mut self, text: &str) -> anyhow::Result<()> {
+        match self.is_terminal() {
+            true => self.write_results(&terminal::dressed(text, allows_styles())),
+            false => self.write_results(text),
+        }
     }
 
     /// Writes results. Those that the file does not take go to standard output, so that they

@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reactor_server::load::Progress;
 use reactor_server::program::stream::print_error;
 
+use crate::readable;
+
 /// Shows the progress of a load.
 #[derive(Debug)]
 pub(crate) struct ProgressDisplay {
@@ -41,7 +43,7 @@ impl Goal {
     fn template(self) -> &'static str {
         match self {
             Goal::Connections(_) => {
-                "{bar:30} {human_pos}/{human_len} connections, {per_sec}, {eta} left"
+                "{bar:30} {human_pos}/{human_len} connections, {msg}, {eta} left"
             }
             Goal::Start(_) => "{bar:30} {msg} open, {eta} to the start",
             Goal::WarmUp(_) => "{bar:30} warming up, {eta} left",
@@ -79,6 +81,7 @@ impl ProgressDisplay {
         (self.goal, self.since) = (goal, Instant::now());
         // The next line shows the rate since now.
         self.last_line.0 = self.since;
+        self.bar.set_message(self.message(Progress::default()));
         let style = ProgressStyle::with_template(&format!("{{prefix}}{}", goal.template()));
         self.bar.set_prefix(self.title.clone());
         self.bar.set_style(style.expect("the template is well-formed"));
@@ -110,10 +113,16 @@ impl ProgressDisplay {
 
     fn message(&self, progress: Progress) -> String {
         match self.goal {
-            Goal::Start(_) | Goal::Hold(_) => format!("{} connections", progress.open),
-            _ => {
+            Goal::Start(_) | Goal::Hold(_) => {
+                format!("{} connections", readable::count(progress.open))
+            }
+            goal => {
                 let seconds = self.since.elapsed().as_secs_f64().max(0.001);
-                format!("{:.0} per second", progress.messages as f64 / seconds)
+                let count = match goal {
+                    Goal::Connections(_) => progress.opened,
+                    _ => progress.messages,
+                };
+                format!("{} per second", readable::number(count as f64 / seconds))
             }
         }
     }
@@ -124,12 +133,13 @@ impl ProgressDisplay {
         let (then, messages) = std::mem::replace(&mut self.last_line, now);
         let rate = (progress.messages - messages) as f64 / then.elapsed().as_secs_f64();
         self.print(&format!(
-            "{}{:>7.1} s  {} connections  {} messages  {rate:.0} per second  {} errors",
+            "{}{:>7.1} s  {} connections  {} messages  {} per second  {} errors",
             self.title,
             self.began.elapsed().as_secs_f64(),
-            progress.open,
-            progress.messages,
-            progress.errors
+            readable::count(progress.open),
+            readable::count(progress.messages),
+            readable::number(rate),
+            readable::count(progress.errors)
         ));
     }
 }

@@ -12,6 +12,7 @@ use crate::interrupts::Interrupts;
 use crate::local::is_local;
 use crate::meter::{Meter, Reading};
 use crate::progress::{Goal, ProgressDisplay};
+use crate::readable;
 use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
 
 /// How often progress is shown and recorded.
@@ -136,6 +137,7 @@ impl<'a> Run<'a> {
             Stage::Holding => {
                 let hold = self.plan.hold.unwrap_or_default();
                 self.display.set_goal(Goal::Hold(hold));
+                let open = readable::count(open);
                 self.print(&format!("holding {open} connections for {hold:?}"));
             }
             Stage::Opening | Stage::TimeUp | Stage::LastEcho | Stage::Over => {}

@@ -70,8 +70,8 @@ fn the_figures_of_the_page_are_those_of_the_json() {
     let rounded = |value: &Value, digits| format!("{:.digits$}", value.as_f64().expect("a number"));
     assert_eq!(figure(&figures, "messages per second"), rounded(&json["rate"], 0));
     let latency = rows(&page, "latency");
-    // 0 and 50, the four default ones above, the maximum and the mean.
-    assert_eq!(latency.len(), 8, "{latency:?}");
+    // 0 and 50, the five default ones above, the maximum and the mean.
+    assert_eq!(latency.len(), 9, "{latency:?}");
     for (name, key) in
         [("50", "p50"), ("99", "p99"), ("99.9", "p99_9"), ("max", "max"), ("mean", "mean")]
     {

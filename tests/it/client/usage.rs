@@ -1,9 +1,12 @@
 //! Flags do what they say, or are refused with a reason.
 
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use crate::support::client::{ClientProcess, client, limited_client, run, run_json, stderr};
+use crate::support::client::{
+    CLIENT, ClientProcess, client, limited_client, run, run_json, stderr,
+};
 use crate::support::fake_server::server;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
@@ -92,6 +95,27 @@ fn invalid_flags_are_refused_with_a_reason() {
         assert!(errors[0].contains(reason), "{flags:?}: {stderr}");
     }
     assert!(listener.accept().is_err(), "it has connected");
+}
+
+#[test]
+fn a_misspelled_subcommand_is_recognized() {
+    let error = |words: &[&str]| {
+        let mut command = Command::new(CLIENT);
+        command.args(words).env_remove("CLIENT_PORT");
+        let output = ClientProcess::start(command).output();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+        stderr(&output)
+    };
+    for words in [&["repport"][..], &["repport", "a.json", "--html", "a.html"]] {
+        let error = error(words);
+        assert!(error.starts_with("error: unrecognized subcommand 'repport'\n"), "{error}");
+        assert!(error.contains("tip: a similar subcommand exists: 'report'\n"), "{error}");
+        assert!(error.contains("client report [OPTIONS] <FILE>..."), "{error}");
+    }
+    // These are servers.
+    assert!(error(&["localhost"]).starts_with("error: localhost has no port"));
+    assert!(error(&["repport:99999"]).contains("'repport:99999'"));
+    assert!(!error(&["repport", "9009", "--what"]).contains("subcommand exists"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod members;
 pub(crate) mod namespace;
 pub(crate) mod pipes;
 pub(crate) mod running;
+pub(crate) mod screen;
 pub(crate) mod server;
 pub(crate) mod strace;
 pub(crate) mod streams;

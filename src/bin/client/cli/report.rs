@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::exports::ExportArgs;
 use super::results::ResultArgs;
 
 /// Merge the JSON results of several clients into one report
@@ -20,6 +21,8 @@ pub(crate) struct ReportArgs {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) results: ResultArgs,
+    #[command(flatten)]
+    pub(crate) exports: ExportArgs,
     /// Also write a page with charts to this file
     #[arg(long, value_name = "FILE", env = "CLIENT_HTML", help_heading = "Results")]
     pub(crate) html: Option<PathBuf>,

@@ -14,9 +14,11 @@ use crate::report::Condition;
 pub(crate) struct ResultArgs {
     /// Percentiles of latency to report
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = units::percentile)]
-    #[arg(default_value = "50,90,99,99.9,99.99", env = "CLIENT_PERCENTILES")]
+    #[arg(default_value = "50,90,95,99,99.9,99.99", env = "CLIENT_PERCENTILES")]
     pub(crate) percentiles: Vec<f64>,
     /// Print the results as one JSON object
+    ///
+    /// On a terminal it lacks the histograms, which only programs can read.
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_JSON")]
     pub(crate) json: bool,
     /// Write the results to a file instead of standard output

@@ -6,6 +6,7 @@ use clap::{ArgMatches, Command, Parser};
 use reactor_server::program::target::Target;
 use reactor_server::program::variables;
 
+use super::exports::ExportArgs;
 use super::load::{LoadArgs, RESULTS};
 use super::words::Words;
 
@@ -33,18 +34,21 @@ pub(super) struct SingleArgs {
     pub(super) check: bool,
     #[command(flatten)]
     pub(super) load: LoadArgs,
+    #[command(flatten)]
+    exports: ExportArgs,
     /// Report CPU and memory of the server, a process on this machine
     #[arg(long, value_name = "PID", env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]
     server_pid: Option<i32>,
 }
 
-const USAGE: &str = "\
+pub(super) const USAGE: &str = "\
 client [OPTIONS] <HOST:PORT> [CONNECTIONS] [PER_SECOND]
        client [OPTIONS] <HOST> <PORT> [CONNECTIONS] [PER_SECOND]
        client report [OPTIONS] <FILE>...
        client compare [OPTIONS] <[NAME=]TARGET> <[NAME=]TARGET>...
-       client sweep [OPTIONS] <HOST:PORT>";
+       client sweep [OPTIONS] <HOST:PORT>
+       client log [OPTIONS] <FILE>...";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,13 +69,17 @@ impl SingleArgs {
         self,
         command: &mut Command,
         matches: &ArgMatches,
-    ) -> Result<(LoadArgs, Target), Error> {
+    ) -> Result<(LoadArgs, ExportArgs, Target), Error> {
         let has_port_word = variables::is_given(matches, "port");
         let meaning = self.words.meaning(has_port_word).map_err(|problem| {
             variables::error(command, matches, ErrorKind::ValueValidation, &problem)
         })?;
+        if self.check && self.exports.are_given() {
+            let text = "--check has no results for --csv, --csv-timeline or --hgrm";
+            return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, text));
+        }
         let mut load = self.load;
         load.server_pid = self.server_pid;
-        Ok((load.checked(&meaning, command, matches)?, meaning.target))
+        Ok((load.checked(&meaning, command, matches)?, self.exports, meaning.target))
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use reactor_server::program::units;
 
 use super::report::Report;
+use crate::readable;
 
 /// A condition that results may meet: `p99>5ms`.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,9 +123,8 @@ impl Condition {
         let value = self.figure.of(report)?;
         let is_met = self.comparison.is_met(value, self.limit);
         let value = match self.figure {
-            Figure::Rate => format!("{value:.1}"),
-            figure if figure.is_latency() => format!("{value:.1} us"),
-            _ => value.to_string(),
+            figure if figure.is_latency() => readable::exact_micros(value),
+            _ => readable::exact(value),
         };
         is_met.then(|| format!("--fail-if {self} came true: it is {value}"))
     }

@@ -2,8 +2,10 @@
 
 mod condition;
 mod cost;
+pub(crate) mod csv;
 mod distribution;
 mod environment;
+pub(crate) mod hgrm;
 #[expect(clippy::module_inception, reason = "the folder is named for its main file")]
 mod report;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use reactor_server::program::printable::printable;
 use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::report::Report;
+use crate::readable;
 
 /// The fewest connections whose memory is reported. With fewer, the rounding to pages
 /// dominates.
@@ -25,16 +26,16 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", printable(&format!("{name:<9} {line}")));
     };
+    if no_connection_opened(report) {
+        errors(report).iter().for_each(|it| line("error", &format!("{}: {it}", target(report))));
+        return text;
+    }
     line(&heading(report), &plan(report));
     line("opened", &connections(report));
     line("messages", &messages(report));
     line("bytes", &bytes(report));
-    line("latency", basis(report));
-    line("", &latency(&report.histogram, percentiles));
-    if let Some(raw) = &report.histogram_raw {
-        line("", "from when it was sent (raw)");
-        line("", &latency(raw, percentiles));
-    }
+    line("latency", if report.histogram_raw.is_some() { CORRECTED_AND_RAW } else { basis(report) });
+    latency(report, percentiles).iter().for_each(|row| line("", row));
     for (whose, cost) in costs(report) {
         line(whose, &cost);
     }
@@ -49,7 +50,15 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
 
 /// The errors and mismatches, with how often each occurred.
 pub(crate) fn errors(report: &Report) -> Vec<String> {
-    report.error_texts.iter().map(|(text, times)| format!("{times} x {text}")).collect()
+    let errors = report.error_texts.iter();
+    errors.map(|(text, times)| format!("{} x {text}", readable::count(*times))).collect()
+}
+
+/// Whether the errors say all that there is to say.
+fn no_connection_opened(report: &Report) -> bool {
+    let connections = &report.connections;
+    let have_all_failed = connections.opened == 0 && connections.failed >= connections.requested;
+    have_all_failed && !report.error_texts.is_empty() && !report.interrupted
 }
 
 /// What is wrong with results without messages.
@@ -67,7 +76,15 @@ pub(crate) fn heading(report: &Report) -> String {
         1 => String::new(),
         clients => format!("{clients} clients, "),
     };
-    format!("{interrupted}{clients}{} connections", report.connections.requested)
+    let requested = readable::count(report.connections.requested);
+    format!("{interrupted}{clients}{requested} connections")
+}
+
+fn target(report: &Report) -> String {
+    match &report.plan.targets[..] {
+        [target] => target.clone(),
+        targets => format!("{} servers", targets.len()),
+    }
 }
 
 /// The plan, in words.
@@ -78,10 +95,7 @@ pub(crate) fn plan(report: &Report) -> String {
 /// The plan, with these words for its loop.
 pub(crate) fn plan_of(report: &Report, kind: &str) -> String {
     let shape = shape_of(report, kind);
-    match &report.plan.targets[..] {
-        [target] => format!("to {target}: {shape}"),
-        targets => format!("to {} servers: {shape}", targets.len()),
-    }
+    format!("to {}: {shape}", target(report))
 }
 
 /// The plan without its servers, in words.
@@ -91,8 +105,10 @@ pub(crate) fn shape(report: &Report) -> String {
 
 fn kind(report: &Report) -> String {
     match report.plan.shape.rate {
-        Some(rate) if report.clients() > 1 => format!("open loop, {rate} per second each"),
-        Some(rate) => format!("open loop, {rate} per second"),
+        Some(rate) => {
+            let each = if report.clients() > 1 { " each" } else { "" };
+            format!("open loop, {} per second{each}", readable::count(rate))
+        }
         None if report.plan.shape.stream => "stream".to_owned(),
         None => "closed loop".to_owned(),
     }
@@ -129,45 +145,52 @@ fn shape_of(report: &Report, kind: &str) -> String {
 
 fn connections(report: &Report) -> String {
     let connections = &report.connections;
-    let mut text = connections.opened.to_string();
+    let mut text = readable::count(connections.opened);
     if connections.opened != connections.requested {
-        let _ = write!(text, " of {}", connections.requested);
+        let _ = write!(text, " of {}", readable::count(connections.requested));
     }
-    let _ = write!(text, " in {:.3} s, {} failed", connections.seconds, connections.failed);
+    let failed = readable::count(connections.failed);
+    let _ = write!(text, " in {:.3} s, {failed} failed", connections.seconds);
     if connections.reopened > 0 {
-        let _ = write!(text, "; {} to replace others", connections.reopened);
+        let _ = write!(text, "; {} to replace others", readable::count(connections.reopened));
     }
     if report.not_closed > 0 {
-        let _ = write!(text, "; {} not closed by the server", report.not_closed);
+        let _ = write!(text, "; {} not closed by the server", readable::count(report.not_closed));
     }
     for (reason, times) in &connections.failures {
-        let _ = write!(text, "; {times} x {reason}");
+        let _ = write!(text, "; {} x {reason}", readable::count(*times));
     }
     text
 }
 
 fn messages(report: &Report) -> String {
     let mut text = format!(
-        "{} in {:.3} s, {:.0} per second, {} mismatches, {} errors",
-        report.messages,
+        "{} in {:.3} s, {} per second, {} mismatches, {} errors",
+        readable::count(report.messages),
         report.seconds,
-        report.rate(),
-        report.mismatches,
-        report.errors
+        readable::number(report.rate()),
+        readable::count(report.mismatches),
+        readable::count(report.errors)
     );
     if report.plan.shape.rate.is_some() {
-        let _ = write!(text, ", {} not sent in time", report.unsent);
+        let _ = write!(text, ", {} not sent in time", readable::count(report.unsent));
     }
     text
 }
 
 fn bytes(report: &Report) -> String {
-    let mut text = format!("{} sent, {} received", report.bytes_sent, report.bytes_received);
+    let (sent, received) = (report.bytes_sent, report.bytes_received);
+    let (sent, received) = (readable::count(sent), readable::count(received));
+    let mut text = format!("{sent} sent, {received} received");
     if report.plan.shape.stream {
         let _ = write!(text, ", {:.1} MB per second", report.bytes_per_second() / 1e6);
     }
     text
 }
+
+/// What the two columns of an open loop are measured from.
+const CORRECTED_AND_RAW: &str =
+    "from when a message was due (corrected) and from when it was sent (raw)";
 
 /// What the latency is measured from.
 pub(crate) fn basis(report: &Report) -> &'static str {
@@ -178,16 +201,29 @@ pub(crate) fn basis(report: &Report) -> &'static str {
     }
 }
 
-fn latency(latency: &Distribution, percentiles: &[f64]) -> String {
-    if latency.is_empty() {
-        return "no reply arrived".to_owned();
+/// The latencies, one in a line. In an open loop they are in two columns.
+fn latency(report: &Report, percentiles: &[f64]) -> Vec<String> {
+    if report.histogram.is_empty() {
+        return vec!["no reply arrived".to_owned()];
     }
-    let mut text = String::new();
-    for &percentile in percentiles {
-        let _ = write!(text, "p{percentile} {:.1} us  ", latency.percentile(percentile));
+    let columns: Vec<_> = [&report.histogram].into_iter().chain(&report.histogram_raw).collect();
+    let row = |name: &str, figure: &dyn Fn(&Distribution) -> String| {
+        let figures = columns.iter().map(|column| format!(" {:>10}", figure(column)));
+        format!("{name:<8}{}", figures.collect::<String>())
+    };
+    let latency = |name: &str, of: &dyn Fn(&Distribution) -> f64| {
+        row(name, &|column| readable::micros(of(column)))
+    };
+    let mut rows = Vec::new();
+    if columns.len() > 1 {
+        rows.push(format!("{:<8} {:>10} {:>10}", "", "corrected", "raw"));
     }
-    let _ = write!(text, "max {:.1} us  mean {:.1} us", latency.max(), latency.mean());
-    text
+    rows.extend(percentiles.iter().map(|percentile| {
+        latency(&format!("p{percentile}"), &|column| column.percentile(*percentile))
+    }));
+    rows.push(latency("max", &Distribution::max));
+    rows.push(latency("mean", &Distribution::mean));
+    rows
 }
 
 /// The costs of client and server.
@@ -245,14 +281,14 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
         notes.push(format!(
             "{} of the messages that were due were not sent in time, and are in no percentile: \
              the load was lower than planned",
-            report.unsent
+            readable::count(report.unsent)
         ));
     }
     if report.not_closed > 0 {
         notes.push(format!(
             "{} connections were not closed by the server within a second after their last \
              reply; --close strict makes that an error",
-            report.not_closed
+            readable::count(report.not_closed)
         ));
     }
     notes
