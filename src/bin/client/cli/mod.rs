@@ -156,6 +156,7 @@ fn compare_command() -> Command {
         .bin_name("client compare")
         // Each is a figure that servers are compared by.
         .mut_arg("percentiles", |it| it.default_value("50,99,99.9"))
+        .mut_arg("start_at", |it| it.hide(true))
 }
 
 fn log_command() -> Command {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::error::{Error, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, Parser};
 use reactor_server::program::target::Target;
 use reactor_server::program::variables;
@@ -89,9 +90,11 @@ Examples:
     client sweep localhost:9009 -c 100 --limit 'p99<1ms'";
 
 /// Flags of a load that mean nothing in a sweep, and why.
-const EXCLUDED: [(&str, &str); 4] = [
+const EXCLUDED: [(&str, &str); 6] = [
     ("rate", "--rate is one rate: a sweep takes --rates or --limit"),
     ("messages", "--messages gives each rate another duration: a step lasts for --duration"),
+    ("think", "--think is for a closed loop, and a sweep is an open one"),
+    ("stream", "--stream has no messages that are due at a rate"),
     ("start_at", "--start-at is one moment: a sweep has many runs"),
     ("hold", "--hold does not fit a sweep: a step ends with its last reply"),
 ];
@@ -121,7 +124,7 @@ impl SweepArgs {
         })?;
         let mut refuse =
             |text: &str| Err(variables::error(command, matches, ErrorKind::ArgumentConflict, text));
-        if let Some((_, reason)) = EXCLUDED.iter().find(|it| matches.contains_id(it.0)) {
+        if let Some((_, reason)) = EXCLUDED.iter().find(|it| is_set(matches, it.0)) {
             return refuse(reason);
         }
         let rates = match (self.rates.take(), self.limit.take()) {
@@ -138,4 +141,9 @@ impl SweepArgs {
         self.load = self.load.checked(&meaning, command, matches)?;
         Ok((self, meaning.target, rates))
     }
+}
+
+/// Returns whether a flag has its value from the command line or from a variable.
+fn is_set(matches: &ArgMatches, flag: &str) -> bool {
+    matches.value_source(flag).is_some_and(|source| source != ValueSource::DefaultValue)
 }

@@ -1,7 +1,5 @@
 //! A comparison as text.
 
-use std::fmt::Write;
-
 use reactor_server::program::printable::printable;
 
 use super::comparison::{Comparison, Standing};
@@ -12,30 +10,23 @@ use crate::report::text::{heading, shape};
 
 /// The comparison as text: a block for each metric, in it a line for each server.
 pub(crate) fn render(comparison: &Comparison) -> String {
-    let mut text = load(comparison) + "\n";
+    let mut lines = vec![load(comparison)];
     let width = comparison.standings.iter().map(|it| it.name.chars().count()).max().unwrap_or(0);
     let ratio = format!("ratio to {}", comparison.standings[0].name);
     for (index, metric) in comparison.metrics.iter().enumerate() {
-        let head = match index {
-            0 => row(width, ["", "median", "range of the runs", &ratio]) + "\n",
-            _ => String::new(),
-        };
-        let _ = writeln!(text, "\n{head}{}", metric.name());
-        for standing in &comparison.standings {
-            let _ = writeln!(text, "{}", line(*metric, index, standing, width));
+        lines.push(String::new());
+        if index == 0 {
+            lines.push(row(width, ["", "median", "range of the runs", &ratio]));
         }
+        lines.push(metric.name());
+        lines.extend(comparison.standings.iter().map(|it| line(*metric, index, it, width)));
     }
-    text.push('\n');
-    for sentence in comparison.sentences() {
-        let _ = writeln!(text, "{sentence}.");
-    }
-    for failure in comparison.failures() {
-        let _ = writeln!(text, "error: {failure}");
-    }
-    for note in notes(comparison) {
-        let _ = writeln!(text, "note: {note}");
-    }
-    text.lines().map(|line| printable(line) + "\n").collect()
+    lines.push(String::new());
+    lines.extend(comparison.sentences().iter().map(|sentence| format!("{sentence}.")));
+    lines.extend(comparison.failures().iter().map(|failure| format!("error: {failure}")));
+    lines.extend(notes(comparison).iter().map(|note| format!("note: {note}")));
+    // A name may hold a line break.
+    lines.iter().map(|line| printable(line) + "\n").collect()
 }
 
 /// How many servers and runs, and the load of each.
