@@ -41,6 +41,21 @@ impl fmt::Display for SameOutput {
 
 impl std::error::Error for SameOutput {}
 
+/// What `--output` is called where another output is the same.
+pub(crate) const RESULTS: &str = "the results (--output)";
+
+/// Checks that no two outputs are the same file, pipe or socket. Devices may be shared.
+pub(crate) fn refuse_same(outputs: &[(&'static str, &Stream)]) -> Result<(), SameOutput> {
+    for (index, &(flag, stream)) in outputs.iter().enumerate() {
+        for &(other, open) in &outputs[..index] {
+            if stream.is_same(open) && !stream.is_device() {
+                return Err(SameOutput { flag, other });
+            }
+        }
+    }
+    Ok(())
+}
+
 impl<'a> Exports<'a> {
     /// Opens the files that these flags ask for, beside outputs that are open already.
     ///
@@ -59,14 +74,10 @@ impl<'a> Exports<'a> {
         for (flag, path, format) in wanted {
             let Some(path) = path else { continue };
             let stream = output::create(path)?;
-            let open = exports.iter().map(|export| (export.flag, &export.stream));
-            for (other, open) in open.chain(others.iter().copied()) {
-                if stream.is_same(open) && !stream.is_device() {
-                    return Err(SameOutput { flag, other }.into());
-                }
-            }
             exports.push(Export { flag, path, stream, format });
         }
+        let own = exports.iter().map(|export| (export.flag, &export.stream));
+        refuse_same(&others.iter().copied().chain(own).collect::<Vec<_>>())?;
         Ok(Exports(exports))
     }
 

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use cli::{CompareArgs, ExportArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
 use compare::{Comparison, Contender, Contest, Ending};
-use exports::{Exports, SameOutput};
+use exports::{Exports, RESULTS, SameOutput, refuse_same};
 use interrupts::Interrupts;
 use limit::within_limits;
 use output::{Output, json_text};
@@ -46,9 +46,6 @@ use sweep::sweep;
 
 /// The exit code for wrong usage, which is clap's.
 const USAGE: u8 = 2;
-
-/// What `--output` is called where another output is the same.
-const RESULTS: &str = "the results (--output)";
 
 fn main() -> ExitCode {
     survive_file_size_limit();
@@ -137,6 +134,8 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     };
     let page = args.html.as_deref().map(output::create).transpose()?;
     let mut output = Output::open(results.output.as_deref())?;
+    let outputs = page.iter().map(|page| ("--html", page)).chain([(RESULTS, output.stream())]);
+    refuse_same(&outputs.collect::<Vec<_>>())?;
     let contest = match &args.subjects {
         Subjects::Servers(servers) => Contest::run(args, servers, plans)?,
         Subjects::Files(_) => Contest::of_results(read),

@@ -13,6 +13,7 @@ use reactor_server::program::target::Target;
 use crate::cli::{RateChoice, SweepArgs};
 use crate::curve::{Curve, Next, RateStep, csv, next, text};
 use crate::exit;
+use crate::exports::{RESULTS, refuse_same};
 use crate::interrupts::Interrupts;
 use crate::limit::within_limits;
 use crate::output::{self, Output};
@@ -36,6 +37,9 @@ pub(crate) fn sweep(
     let mut output = Output::open(results.output.as_deref())?;
     let table = args.csv.as_deref().map(output::create).transpose()?;
     let page = args.html.as_deref().map(output::create).transpose()?;
+    let files = table.iter().map(|table| ("--csv", table));
+    let files = files.chain(page.iter().map(|page| ("--html", page)));
+    refuse_same(&files.chain([(RESULTS, output.stream())]).collect::<Vec<_>>())?;
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, is_quiet)?;

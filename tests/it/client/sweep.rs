@@ -290,6 +290,12 @@ fn outputs_of_a_sweep_that_cannot_be_written_are_errors() {
         let error = "error: cannot write to /no/such/folder/file";
         assert!(stderr(&output).starts_with(error), "{output:?}");
     }
+    let same = temporary("sweep-same").display().to_string();
+    for other in ["--html", "-o"] {
+        let output = sweep(address, &["--rates", "1k", "--csv", &same, other, &same]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(stderr(&output).contains("have the same output"), "{output:?}");
+    }
     assert!(listener.accept().is_err(), "it has connected");
     let server = Running::echo(config(Framing::Raw));
     for (flag, what) in [("-o", "the results"), ("--csv", "the CSV"), ("--html", "the page")] {
