@@ -228,9 +228,13 @@ impl Exchange {
     /// Counts a failed connection of this sequence.
     pub(crate) fn add_failure(&mut self, failure: &Failure, sequence: &Sequence) {
         self.outcome.add_failure(failure, sequence.sent() == 0);
-        if self.outcome.messages == 0 {
-            self.extend_period(Instant::now());
-        }
+    }
+
+    /// A connection has waited for a reply until now. That time counts, too, but not beyond the
+    /// duration.
+    pub(crate) fn extend_to_failure(&mut self) {
+        let now = Instant::now();
+        self.extend_period(self.until.map_or(now, |until| now.min(until)));
     }
 
     /// Counts the bytes and messages of a sequence whose last connection is closed.
@@ -317,7 +321,7 @@ impl Exchange {
     }
 
     /// The time that counts lasts at least until `to`.
-    fn extend_period(&mut self, to: Instant) {
+    pub(crate) fn extend_period(&mut self, to: Instant) {
         if self.outcome.ended < Some(to) {
             self.end_at(to);
         }

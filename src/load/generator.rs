@@ -64,6 +64,7 @@ impl<'a> Generator<'a> {
         }
         if self.stage == Stage::Counting && !self.lanes.exchange.outcome.interrupted {
             self.count_unsent(self.lanes.exchange.until);
+            self.fill_duration();
         }
         self.publish_progress();
         Ok(self.lanes.exchange.outcome)
@@ -130,6 +131,7 @@ impl<'a> Generator<'a> {
             Stage::TimeUp => {
                 if let Some(until) = self.lanes.exchange.until {
                     self.lanes.time_up(until);
+                    self.lanes.exchange.extend_period(until);
                     self.count_unsent(Some(until));
                 }
             }
@@ -155,6 +157,18 @@ impl<'a> Generator<'a> {
         self.lanes.exchange.start_period(now);
         self.lanes.exchange.until = self.plan.duration.map(|duration| now + duration);
         self.lanes.start_counting(now, limit);
+    }
+
+    /// No connection is left. If all have failed before the duration is over, the rate is that of
+    /// the whole duration all the same.
+    fn fill_duration(&mut self) {
+        let exchange = &mut self.lanes.exchange;
+        if let (None, Some(until)) = (self.plan.messages, exchange.until) {
+            let left = until.saturating_duration_since(Instant::now());
+            exchange.extend_period(until);
+            let ended_after = exchange.outcome.time.saturating_sub(left);
+            exchange.outcome.ended_early = (!left.is_zero()).then_some(ended_after);
+        }
     }
 
     /// In an open loop: counts the messages that were due by `until`, or ever, and were

@@ -128,6 +128,7 @@ impl Lanes {
                 }
                 Attempt::Postponed => {}
                 Attempt::Failed(failure, sequence) => {
+                    self.exchange.extend_to_failure();
                     self.exchange.add_failure(&failure, &sequence);
                     self.exchange.add_closed(&sequence);
                 }
@@ -219,6 +220,9 @@ impl Lanes {
             Ok(NextStep::Reconnect) => self.reconnect(token),
             Ok(NextStep::Close) => self.close(token),
             Err(failure) => {
+                if lane.state != LaneState::Closing {
+                    self.exchange.extend_to_failure();
+                }
                 self.exchange.add_failure(&failure, &lane.sequence);
                 self.close(token);
             }

@@ -13,9 +13,10 @@
 //! | 4 | `outcome` | results |
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
-//! | 1 | `plan` | what the load is |
+//! | 1 | `plan`, `error_texts` | what the load is; why connections failed |
 //! | 0 | `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
 
+mod error_texts;
 mod exchange;
 mod failure;
 mod generator;
@@ -48,6 +49,7 @@ use payload::Payload;
 use progress::ProgressCounters;
 use schedule::Start;
 
+pub use error_texts::ErrorTexts;
 pub use opener::MAX_CONNECTING;
 pub use outcome::{Connections, Outcome};
 pub use plan::{Close, Plan, Verify};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::load::error_texts::ErrorTexts;
 use crate::load::failure::Failure;
 use crate::load::lane::Verified;
 use crate::load::plan::Plan;
@@ -27,10 +28,14 @@ pub struct Outcome {
     /// Connections that the server did not close within a second of the client's FIN, after
     /// their last reply.
     pub not_closed: u64,
-    /// From the first message to the last reply, or to the last failure if there is no
-    /// reply. It includes neither warm-up nor hold. In an open loop it lasts at least until the
+    /// From the first message to the last reply, or to the failure of a connection that waited
+    /// for one. It includes neither warm-up nor hold. It lasts at least for the duration, unless
+    /// all messages of the plan were sent before. In an open loop it lasts at least until the
     /// message after the last one would be due, but not beyond the duration.
     pub time: Duration,
+    /// How much of the duration had passed when the last connection failed, if that was before
+    /// its end.
+    pub ended_early: Option<Duration>,
     /// When that time ended.
     pub ended: Option<Instant>,
     /// Counts of connections.
@@ -41,7 +46,7 @@ pub struct Outcome {
     /// In an open loop: nanoseconds since the message was handed to the kernel.
     pub raw: Option<Histogram<u64>>,
     /// Texts of errors and mismatches, and how often each occurred.
-    pub error_texts: BTreeMap<String, u64>,
+    pub error_texts: ErrorTexts,
     /// Whether the load was stopped before its end.
     pub interrupted: bool,
 }
@@ -68,11 +73,6 @@ const LONGEST: u64 = 3_600_000_000_000;
 /// They limit the error of a latency to a thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// How many different texts are kept, to bound the memory of a long run.
-const MAX_TEXTS: usize = 32;
-/// Stands for all other texts.
-const OTHERS: &str = "others, of too many kinds to list";
-
 impl Outcome {
     pub(crate) fn new(plan: &Plan) -> Outcome {
         Outcome {
@@ -84,6 +84,7 @@ impl Outcome {
             unsent: 0,
             not_closed: 0,
             time: Duration::ZERO,
+            ended_early: None,
             ended: None,
             connections: Connections {
                 requested: plan.connections as u64,
@@ -91,7 +92,7 @@ impl Outcome {
             },
             latency: histogram(),
             raw: plan.rate.map(|_| histogram()),
-            error_texts: BTreeMap::new(),
+            error_texts: ErrorTexts::default(),
             interrupted: false,
         }
     }
@@ -120,7 +121,7 @@ impl Outcome {
             *self.connections.failures.entry(reason).or_default() += 1;
             self.connections.failed += u64::from(is_first);
         }
-        self.add_error_text(failure.to_string(), 1);
+        self.error_texts.add(failure);
     }
 
     /// The results of both together.
@@ -133,23 +134,16 @@ impl Outcome {
         self.unsent += other.unsent;
         self.not_closed += other.not_closed;
         self.time = self.time.max(other.time);
+        self.ended_early = self.ended_early.zip(other.ended_early).map(|(a, b)| a.max(b));
         self.ended = self.ended.max(other.ended);
         self.connections = self.connections.merge(other.connections);
         self.latency += other.latency;
         if let (Some(raw), Some(other)) = (&mut self.raw, other.raw) {
             *raw += other;
         }
-        for (text, times) in other.error_texts {
-            self.add_error_text(text, times);
-        }
+        self.error_texts.merge(other.error_texts);
         self.interrupted |= other.interrupted;
         self
-    }
-
-    fn add_error_text(&mut self, text: String, times: u64) {
-        let is_kept = self.error_texts.len() < MAX_TEXTS || self.error_texts.contains_key(&text);
-        let text = if is_kept { text } else { OTHERS.to_owned() };
-        *self.error_texts.entry(text).or_default() += times;
     }
 }
 

@@ -36,8 +36,37 @@ pub(crate) struct Run<'a> {
     /// `None` if the client's cost cannot be read.
     client: Option<Readings>,
     server: Option<Readings>,
+    cpu_span: CpuSpan,
     /// Whether it was said that connections wait for local ports.
     has_said_shortage: bool,
+}
+
+/// The time in which the processes use the CPU time that is reported. A hold, in which they use
+/// next to none, does not belong to it.
+#[derive(Debug, Clone, Copy)]
+struct CpuSpan {
+    /// The length before `since`.
+    earlier: Duration,
+    /// Since when it goes on, or `None` in a hold.
+    since: Option<Instant>,
+}
+
+impl CpuSpan {
+    fn begin() -> CpuSpan {
+        CpuSpan { earlier: Duration::ZERO, since: Some(Instant::now()) }
+    }
+
+    fn pause(&mut self) {
+        *self = CpuSpan { earlier: self.length(), since: None };
+    }
+
+    fn go_on(&mut self) {
+        self.since = Some(Instant::now());
+    }
+
+    fn length(&self) -> Duration {
+        self.earlier + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 /// The readings of one process.
@@ -91,6 +120,7 @@ impl<'a> Run<'a> {
             environment,
             client,
             server,
+            cpu_span: CpuSpan::begin(),
             has_said_shortage: false,
         })
     }
@@ -126,14 +156,17 @@ impl<'a> Run<'a> {
             Stage::WarmingUp => self.display.set_goal(Goal::WarmUp(self.plan.warmup)),
             Stage::Counting => {
                 self.read(|readings, now| readings.counting = now);
+                self.cpu_span = CpuSpan::begin();
                 self.display.set_goal(goal_of_messages(self.plan, open));
             }
             Stage::Holding => {
+                self.cpu_span.pause();
                 let hold = self.plan.hold.unwrap_or_default();
                 self.display.set_goal(Goal::Hold(hold));
                 self.print(&format!("holding {open} connections for {hold:?}"));
             }
-            Stage::Opening | Stage::TimeUp | Stage::LastEcho | Stage::Over => {}
+            Stage::LastEcho => self.cpu_span.go_on(),
+            Stage::Opening | Stage::TimeUp | Stage::Over => {}
         }
     }
 
@@ -184,6 +217,7 @@ impl<'a> Run<'a> {
             ended: seconds_since_1970() + outcome.ended.map_or(0.0, seconds_until),
             timeline: self.timeline,
             client_cpu,
+            cpu_span: self.cpu_span.length(),
             server_cost,
             environment: self.environment,
         };

@@ -1,5 +1,6 @@
 //! The program `client`.
 
+mod accounts;
 mod broken_servers;
 mod closing;
 mod conditions;

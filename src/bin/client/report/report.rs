@@ -1,6 +1,7 @@
 //! The results of one client, or of several clients together.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::bail;
 use reactor_server::load::{Outcome, Plan};
@@ -28,6 +29,10 @@ pub(crate) struct Report {
     #[serde(default)]
     pub(crate) not_closed: u64,
     pub(crate) seconds: f64,
+    /// How much of `seconds` had passed when the last connection failed, if that was before the
+    /// duration was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_early_seconds: Option<f64>,
     /// When `seconds` were over: seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) connections: ConnectionCounts,
@@ -44,6 +49,10 @@ pub(crate) struct Report {
     /// CPU time of the client, if known.
     #[serde(rename = "client")]
     pub(crate) client_cpu: Option<Cpu>,
+    /// The time in which client and server used their CPU time. Results without it are of a
+    /// client that did not measure it.
+    #[serde(default)]
+    pub(crate) cpu_span_seconds: Option<f64>,
     /// What the load costs the server, if that was asked for. If it cannot be read it is
     /// `Some(None)`, and null in the JSON.
     #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
@@ -77,6 +86,7 @@ pub(crate) struct RunRecord {
     pub(crate) ended: f64,
     pub(crate) timeline: Timeline,
     pub(crate) client_cpu: Option<Cpu>,
+    pub(crate) cpu_span: Duration,
     pub(crate) server_cost: Option<Option<ServerCost>>,
     pub(crate) environment: Environment,
 }
@@ -99,6 +109,7 @@ impl Report {
             unsent: outcome.unsent,
             not_closed: outcome.not_closed,
             seconds: outcome.time.as_secs_f64(),
+            ended_early_seconds: outcome.ended_early.map(|it| it.as_secs_f64()),
             ended: record.ended,
             connections: ConnectionCounts {
                 requested: connections.requested,
@@ -111,10 +122,11 @@ impl Report {
             histogram: Distribution(outcome.latency),
             histogram_raw: outcome.raw.map(Distribution),
             interrupted: outcome.interrupted,
-            error_texts: outcome.error_texts,
+            error_texts: outcome.error_texts.into_counts(),
             plan: PlanSummary::of(plan),
             timeline: record.timeline,
             client_cpu: record.client_cpu,
+            cpu_span_seconds: Some(record.cpu_span.as_secs_f64()),
             server_cost: record.server_cost,
             environment: record.environment,
             environments: Vec::new(),
@@ -124,6 +136,15 @@ impl Report {
     /// Replies per second.
     pub(crate) fn rate(&self) -> f64 {
         per_second(self.messages, self.seconds)
+    }
+
+    /// How many messages the plan has, in a closed loop without a duration.
+    pub(crate) fn planned_messages(&self) -> Option<u64> {
+        let shape = &self.plan.shape;
+        let has_end = shape.rate.is_none() && shape.duration_seconds.is_none();
+        let last_echo = u64::from(shape.hold_seconds.is_some());
+        let each = shape.messages.filter(|_| has_end)?.saturating_add(last_echo);
+        Some(self.connections.requested.saturating_mul(each))
     }
 
     /// Whether there were no errors and no mismatches.
@@ -166,6 +187,8 @@ impl Report {
         let began = (self.ended - self.seconds).min(other.ended - other.seconds);
         self.ended = self.ended.max(other.ended);
         self.seconds = self.ended - began;
+        let both = self.ended_early_seconds.zip(other.ended_early_seconds);
+        self.ended_early_seconds = both.map(|(ours, theirs)| ours.max(theirs));
         self.messages += other.messages;
         self.errors += other.errors;
         self.mismatches += other.mismatches;
@@ -183,6 +206,8 @@ impl Report {
         self.timeline = self.timeline.merge(&other.timeline);
         let both = self.client_cpu.zip(other.client_cpu);
         self.client_cpu = both.map(|(ours, theirs)| ours.plus(theirs));
+        let both = self.cpu_span_seconds.zip(other.cpu_span_seconds);
+        self.cpu_span_seconds = both.map(|(ours, theirs)| ours.max(theirs));
         self.server_cost = match (self.server_cost, other.server_cost) {
             (Some(Some(ours)), Some(Some(theirs))) => Some(Some(ours.merge(theirs))),
             (Some(None), Some(theirs)) => Some(theirs),

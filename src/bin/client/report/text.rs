@@ -118,9 +118,13 @@ fn connections(report: &Report) -> String {
 }
 
 fn messages(report: &Report) -> String {
-    let mut text = format!(
-        "{} in {:.3} s, {:.0} per second, {} mismatches, {} errors",
-        report.messages,
+    let mut text = report.messages.to_string();
+    if let Some(planned) = report.planned_messages().filter(|&it| it != report.messages) {
+        let _ = write!(text, " of {planned}");
+    }
+    let _ = write!(
+        text,
+        " in {:.3} s, {:.0} per second, {} mismatches, {} errors",
         report.seconds,
         report.rate(),
         report.mismatches,
@@ -184,8 +188,8 @@ fn memory(report: &Report, cost: &ServerCost) -> String {
 /// Notes on what limits the validity of the figures.
 pub(crate) fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
-    let used =
-        |cpu: Cpu| if report.seconds < MIN_SECONDS { 0.0 } else { cpu.total() / report.seconds };
+    let span = report.cpu_span_seconds.unwrap_or(report.seconds);
+    let used = |cpu: Cpu| if span < MIN_SECONDS { 0.0 } else { cpu.total() / span };
     // A server whose cost is not known is taken to use as much as the client.
     let client = report.client_cpu.unwrap_or_default();
     let server = report.server_cost().map_or(client, ServerCost::cpu);
@@ -201,6 +205,12 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
         notes.push(format!(
             "the client's threads were busy {:.0} % of the time: it may be the bottleneck",
             100.0 * busy.min(1.0)
+        ));
+    }
+    if let Some(seconds) = report.ended_early_seconds {
+        notes.push(format!(
+            "no connection was left after {seconds:.3} s; the rate is that of all {:.3} s",
+            report.seconds
         ));
     }
     if report.unsent > 0 {
