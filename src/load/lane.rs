@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::load::failure::Failure;
 use crate::load::payload::{Payload, hex};
@@ -57,8 +57,8 @@ pub(crate) struct Verified {
 }
 
 impl Lane {
-    /// A connection that is being opened, to begin or to continue a sequence.
-    pub(crate) fn new(socket: TcpStream, sequence: Sequence, now: Instant) -> Lane {
+    /// A connection that is being opened since `began`, to begin or to continue a sequence.
+    pub(crate) fn new(socket: TcpStream, sequence: Sequence, began: Instant) -> Lane {
         Lane {
             connection: Connection::new(socket),
             inbound: Buffer::default(),
@@ -66,7 +66,7 @@ impl Lane {
             watched: None,
             sent_earlier: sequence.sent(),
             sent_at: VecDeque::new(),
-            since: now,
+            since: began,
             sequence,
         }
     }
@@ -102,6 +102,11 @@ impl Lane {
             LaneState::Closing => Failure::NotClosed,
             LaneState::Ready | LaneState::Active | LaneState::Held => Failure::Timeout,
         }
+    }
+
+    /// How long it has taken to open, once it is open.
+    pub(crate) fn connect_time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 
     /// How many messages it has sent on this connection.

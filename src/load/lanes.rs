@@ -122,9 +122,10 @@ impl Lanes {
             if !self.opener.due().is_some_and(is_past) {
                 break;
             }
+            let now = Instant::now();
             match self.opener.open_next() {
                 Attempt::Started(socket, sequence) => {
-                    self.insert(Lane::new(socket, sequence, Instant::now()));
+                    self.insert(Lane::new(socket, sequence, now));
                 }
                 Attempt::Postponed => {}
                 Attempt::Failed(failure, sequence) => {
@@ -271,14 +272,16 @@ impl Lanes {
         let (began, port) = (self.opener.began, self.opener.port());
         self.update(token, |exchange, lane| {
             lane.finish_connect(port)?;
+            let now = Instant::now();
             let connections = &mut exchange.outcome.connections;
+            connections.connect.saturating_record(lane.connect_time(now).as_nanos() as u64);
             if lane.is_reopened() {
                 connections.reopened += 1;
             } else {
                 connections.opened += 1;
-                connections.time = began.elapsed();
+                connections.time = now - began;
             }
-            exchange.send(lane, Instant::now())
+            exchange.send(lane, now)
         });
     }
 
@@ -330,7 +333,10 @@ impl Lanes {
 
     fn arm(&mut self, token: Token) {
         if let Some(due) = self.deadline(token) {
-            self.deadlines.arm(token, self.clock.at(due), self.clock.now());
+            let now = self.clock.now();
+            // One that opens meanwhile has a reply to wait for, which may be due before.
+            let due = self.clock.at(due).min(now.after(self.timeout));
+            self.deadlines.arm(token, due, now);
         }
     }
 

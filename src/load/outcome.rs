@@ -52,7 +52,7 @@ pub struct Outcome {
 }
 
 /// Counts of connections.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Connections {
     /// How many the plan has.
     pub requested: u64,
@@ -64,6 +64,9 @@ pub struct Connections {
     pub time: Duration,
     /// How many were opened to replace another, as planned.
     pub reopened: u64,
+    /// Nanoseconds that connections took to open, those that replace others included. One that
+    /// could not be opened is in `failures` alone.
+    pub connect: Histogram<u64>,
     /// Reasons for which connections could not be opened, and how often each occurred.
     pub failures: BTreeMap<String, u64>,
 }
@@ -86,10 +89,7 @@ impl Outcome {
             time: Duration::ZERO,
             ended_early: None,
             ended: None,
-            connections: Connections {
-                requested: plan.connections as u64,
-                ..Connections::default()
-            },
+            connections: Connections::new(plan.connections as u64),
             latency: histogram(),
             raw: plan.rate.map(|_| histogram()),
             error_texts: ErrorTexts::default(),
@@ -148,16 +148,24 @@ impl Outcome {
 }
 
 impl Connections {
+    fn new(requested: u64) -> Connections {
+        let (opened, failed, time, reopened, failures) = Default::default();
+        let connect = histogram();
+        Connections { requested, opened, failed, time, reopened, connect, failures }
+    }
+
     fn merge(mut self, other: Connections) -> Connections {
         for (reason, times) in other.failures {
             *self.failures.entry(reason).or_default() += times;
         }
+        self.connect += other.connect;
         Connections {
             requested: self.requested + other.requested,
             opened: self.opened + other.opened,
             failed: self.failed + other.failed,
             time: self.time.max(other.time),
             reopened: self.reopened + other.reopened,
+            connect: self.connect,
             failures: self.failures,
         }
     }

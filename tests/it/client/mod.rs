@@ -4,6 +4,7 @@ mod accounts;
 mod broken_servers;
 mod closing;
 mod conditions;
+mod connect_times;
 mod foreign_results;
 mod full_sources;
 mod latency;

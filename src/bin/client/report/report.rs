@@ -40,6 +40,10 @@ pub(crate) struct Report {
     /// In an open loop: latencies since the messages were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) histogram_raw: Option<Distribution>,
+    /// How long connections took to open. Results without it are of a client that did not
+    /// measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connect_histogram: Option<Distribution>,
     pub(crate) interrupted: bool,
     /// Texts of errors and mismatches, and how often each occurred.
     #[serde(rename = "complaints")]
@@ -121,6 +125,7 @@ impl Report {
             },
             histogram: Distribution(outcome.latency),
             histogram_raw: outcome.raw.map(Distribution),
+            connect_histogram: Some(Distribution(connections.connect)),
             interrupted: outcome.interrupted,
             error_texts: outcome.error_texts.into_counts(),
             plan: PlanSummary::of(plan),
@@ -201,6 +206,11 @@ impl Report {
         if let (Some(ours), Some(theirs)) = (&mut self.histogram_raw, &other.histogram_raw) {
             *ours += theirs;
         }
+        let both = self.connect_histogram.zip(other.connect_histogram);
+        self.connect_histogram = both.map(|(mut ours, theirs)| {
+            ours += &theirs;
+            ours
+        });
         self.interrupted |= other.interrupted;
         add(&mut self.error_texts, other.error_texts);
         self.timeline = self.timeline.merge(&other.timeline);
@@ -233,6 +243,9 @@ impl Report {
         fields.extend(more.map(|(key, value)| (key.to_owned(), value)));
         if let Some(raw) = &self.histogram_raw {
             fields.insert("latency_raw_us".to_owned(), raw.figures(percentiles).into());
+        }
+        if let Some(connect) = &self.connect_histogram {
+            fields.insert("connect_us".to_owned(), connect.figures(percentiles).into());
         }
         if let Some(cpu) = self.client_cpu {
             fields["client"]["cpu_us_per_message"] = cpu.json_per_message(self.messages);

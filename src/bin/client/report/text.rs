@@ -27,13 +27,16 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     };
     line(&heading(report), &plan(report));
     line("opened", &connections(report));
+    if let Some(connect) = &report.connect_histogram {
+        line("connect", &times(connect, percentiles, "no connection was opened"));
+    }
     line("messages", &messages(report));
     line("bytes", &format!("{} sent, {} received", report.bytes_sent, report.bytes_received));
     line("latency", basis(report));
-    line("", &latency(&report.histogram, percentiles));
+    line("", &times(&report.histogram, percentiles, "no reply arrived"));
     if let Some(raw) = &report.histogram_raw {
         line("", "from when it was sent (raw)");
-        line("", &latency(raw, percentiles));
+        line("", &times(raw, percentiles, "no reply arrived"));
     }
     for (whose, cost) in costs(report) {
         line(whose, &cost);
@@ -144,15 +147,16 @@ pub(crate) fn basis(report: &Report) -> &'static str {
     }
 }
 
-fn latency(latency: &Distribution, percentiles: &[f64]) -> String {
-    if latency.is_empty() {
-        return "no reply arrived".to_owned();
+/// The figures of a distribution, or what it means that it is empty.
+fn times(times: &Distribution, percentiles: &[f64], nothing: &str) -> String {
+    if times.is_empty() {
+        return nothing.to_owned();
     }
     let mut text = String::new();
     for &percentile in percentiles {
-        let _ = write!(text, "p{percentile} {:.1} us  ", latency.percentile(percentile));
+        let _ = write!(text, "p{percentile} {:.1} us  ", times.percentile(percentile));
     }
-    let _ = write!(text, "max {:.1} us  mean {:.1} us", latency.max(), latency.mean());
+    let _ = write!(text, "max {:.1} us  mean {:.1} us", times.max(), times.mean());
     text
 }
 
