@@ -74,6 +74,10 @@ impl Failure {
         }
     }
 
+    pub(crate) fn is_mismatch(&self) -> bool {
+        matches!(self, Failure::Mismatch(_))
+    }
+
     /// Why the connection could not be opened, or `None` if it failed after that.
     pub(crate) fn connect_error(&self) -> Option<String> {
         match self {

@@ -71,9 +71,15 @@ impl Lane {
         }
     }
 
-    /// Whether it continues the sequence of a connection that is closed.
-    pub(crate) fn is_reopened(&self) -> bool {
-        self.sent_earlier > 0
+    /// Whether a reply has arrived on this connection.
+    pub(crate) fn has_reply(&self) -> bool {
+        self.sequence.answered() > self.sent_earlier
+    }
+
+    /// Since when it does not work, now that it has failed.
+    pub(crate) fn lost_since(&self, failure: &Failure, now: Instant) -> Instant {
+        let has_waited = matches!(failure, Failure::Timeout | Failure::ConnectTimeout);
+        self.waits_since().filter(|_| has_waited).unwrap_or(now)
     }
 
     /// What to watch for. Unlike a server the client reads even while it cannot write:
@@ -115,8 +121,8 @@ impl Lane {
     }
 
     /// Completes the connect to this port, now that the socket is writable for the first
-    /// time.
-    pub(crate) fn finish_connect(&mut self, port: u16) -> Result<(), Failure> {
+    /// time. `state` is what it is from now on.
+    pub(crate) fn finish_connect(&mut self, port: u16, state: LaneState) -> Result<(), Failure> {
         match self.connection.socket().take_error() {
             Ok(None) if self.is_its_own_peer(port) => {
                 // The port must be free at once, for a server that starts later.
@@ -124,7 +130,7 @@ impl Lane {
                 Err(Failure::ToItself(port))
             }
             Ok(None) => {
-                self.state = if self.is_reopened() { LaneState::Active } else { LaneState::Ready };
+                self.state = state;
                 Ok(())
             }
             Ok(Some(error)) | Err(error) => Err(Failure::Connect(error)),

@@ -8,14 +8,16 @@ use hdrhistogram::Histogram;
 use crate::load::error_texts::ErrorTexts;
 use crate::load::failure::Failure;
 use crate::load::lane::Verified;
+use crate::load::outage::{Outage, Outages};
 use crate::load::plan::Plan;
+use crate::load::sequence::Sequence;
 
 /// The results of a load, or of one thread of it.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Replies that passed verification.
     pub messages: u64,
-    /// Connections that failed, while opening or later.
+    /// Connections that failed, while opening or later, and were not opened again.
     pub errors: u64,
     /// Connections that received wrong bytes.
     pub mismatches: u64,
@@ -25,6 +27,11 @@ pub struct Outcome {
     pub bytes_received: u64,
     /// Messages that were due, but not sent before time was up (open loop).
     pub unsent: u64,
+    /// Messages that count and were sent, but whose reply was not verified: their connection
+    /// failed.
+    pub unanswered: u64,
+    /// The outages of connections that failed and were to be opened again.
+    pub outages: Outages,
     /// Connections that the server did not close within a second of the client's FIN, after
     /// their last reply.
     pub not_closed: u64,
@@ -85,6 +92,8 @@ impl Outcome {
             bytes_sent: 0,
             bytes_received: 0,
             unsent: 0,
+            unanswered: 0,
+            outages: Outages::new(histogram()),
             not_closed: 0,
             time: Duration::ZERO,
             ended_early: None,
@@ -113,15 +122,68 @@ impl Outcome {
 
     /// Counts a connection that failed; `is_first` if it was to begin its sequence.
     pub(crate) fn add_failure(&mut self, failure: &Failure, is_first: bool) {
-        match failure {
-            Failure::Mismatch(_) => self.mismatches += 1,
-            _ => self.errors += 1,
-        }
+        self.add_loss(failure);
+        self.add_error(failure);
+        self.connections.failed += u64::from(is_first && failure.connect_error().is_some());
+    }
+
+    /// Counts a connection that failed, and is no error if another goes on. Wrong bytes are.
+    pub(crate) fn add_loss(&mut self, failure: &Failure) {
         if let Some(reason) = failure.connect_error() {
             *self.connections.failures.entry(reason).or_default() += 1;
-            self.connections.failed += u64::from(is_first);
         }
-        self.error_texts.add(failure);
+        if failure.is_mismatch() {
+            self.mismatches += 1;
+            self.error_texts.add(failure);
+        }
+    }
+
+    /// Counts a connection that failed, and does not work since then. It is an outage if it is
+    /// to be opened again, and otherwise an error.
+    pub(crate) fn add_lost(
+        &mut self,
+        sequence: &mut Sequence,
+        failure: Failure,
+        since: Instant,
+        reopens: bool,
+    ) {
+        match &mut sequence.outage {
+            None if !reopens => return self.add_failure(&failure, sequence.sent() == 0),
+            None => sequence.outage = Some(Box::new(Outage::new(since, failure))),
+            Some(outage) => outage.go_on(failure),
+        }
+        if let Some(outage) = &sequence.outage {
+            self.add_loss(outage.last_failure());
+        }
+    }
+
+    /// Counts the outage of a sequence that is over, if it has one. Unless a connection is open,
+    /// it lasts until `now` and is an error.
+    pub(crate) fn close_outage(&mut self, sequence: &mut Sequence, now: Instant) {
+        if let Some(outage) = sequence.outage.take() {
+            self.outages.add(&outage, outage.opened.unwrap_or(now));
+            match outage.opened {
+                Some(_) => self.outages.reconnects += 1,
+                None => self.add_error(outage.last_failure()),
+            }
+        }
+    }
+
+    /// Counts the end of an outage: the first reply on a new connection arrived this long after
+    /// its message was sent. The connection worked as soon as it was open, if it was slow to send.
+    pub(crate) fn end_outage(&mut self, sequence: &mut Sequence, waited: Duration) {
+        if let Some(outage) = &mut sequence.outage {
+            outage.opened = outage.opened.map(|opened| opened + waited);
+        }
+        self.close_outage(sequence, Instant::now());
+    }
+
+    /// Counts an error, unless it is a mismatch and counted as such.
+    fn add_error(&mut self, failure: &Failure) {
+        if !failure.is_mismatch() {
+            self.errors += 1;
+            self.error_texts.add(failure);
+        }
     }
 
     /// The results of both together.
@@ -132,6 +194,8 @@ impl Outcome {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.unsent += other.unsent;
+        self.unanswered += other.unanswered;
+        self.outages.merge(other.outages);
         self.not_closed += other.not_closed;
         self.time = self.time.max(other.time);
         self.ended_early = self.ended_early.zip(other.ended_early).map(|(a, b)| a.max(b));
@@ -152,6 +216,25 @@ impl Connections {
         let (opened, failed, time, reopened, failures) = Default::default();
         let connect = histogram();
         Connections { requested, opened, failed, time, reopened, connect, failures }
+    }
+
+    /// Counts a connection of this sequence that has opened now, and took this long.
+    pub(crate) fn add_opened(
+        &mut self,
+        took: Duration,
+        sequence: &mut Sequence,
+        now: Instant,
+        began: Instant,
+    ) {
+        self.connect.saturating_record(took.as_nanos() as u64);
+        if sequence.has_not_begun() {
+            self.opened += 1;
+            self.time = now - began;
+        } else if let Some(outage) = &mut sequence.outage {
+            outage.opened = Some(now);
+        } else {
+            self.reopened += 1;
+        }
     }
 
     fn merge(mut self, other: Connections) -> Connections {

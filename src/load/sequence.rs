@@ -1,5 +1,6 @@
 //! The messages of one connection, by number.
 
+use crate::load::outage::Outage;
 use crate::net::connection::Tally;
 
 /// The sequence of messages that one connection sends, or with `reconnect_every`
@@ -18,16 +19,31 @@ pub(crate) struct Sequence {
     warmup: u64,
     /// How many messages were due during the warm-up, but never sent.
     skipped: u64,
+    /// How many messages of the warm-up will have no reply: their connection was lost.
+    lost_in_warmup: u64,
     /// Bytes on its connections that are closed.
     closed: Tally,
+    /// Since its connection was lost, until another works.
+    pub(crate) outage: Option<Box<Outage>>,
 }
 
 impl Sequence {
     /// A sequence that warms up until [`start_counting`](Self::start_counting).
     pub(crate) fn new(connection: u32) -> Sequence {
-        let (place, sent, answered, skipped, closed) = Default::default();
+        let (place, sent, answered, skipped, lost_in_warmup, closed, outage) = Default::default();
         let (limit, warmup) = (u64::MAX, u64::MAX);
-        Sequence { connection, place, limit, sent, answered, warmup, skipped, closed }
+        Sequence {
+            connection,
+            place,
+            limit,
+            sent,
+            answered,
+            warmup,
+            skipped,
+            lost_in_warmup,
+            closed,
+            outage,
+        }
     }
 
     /// From now on messages count, at most `limit` of them. Of the `due` messages before,
@@ -50,6 +66,20 @@ impl Sequence {
 
     pub(crate) fn unanswered(&self) -> u64 {
         self.sent - self.answered
+    }
+
+    /// Whether its first connection is being opened, or failed to open.
+    pub(crate) fn has_not_begun(&self) -> bool {
+        self.sent == 0 && self.outage.is_none()
+    }
+
+    /// Its connection is lost, and with it the replies to its unanswered messages. Returns how
+    /// many of these count.
+    pub(crate) fn abandon_unanswered(&mut self) -> u64 {
+        let counted = self.sent.saturating_sub(self.answered.max(self.warmup));
+        self.lost_in_warmup += self.unanswered() - counted;
+        self.answered = self.sent;
+        counted
     }
 
     /// How many more messages it may send.
@@ -89,7 +119,7 @@ impl Sequence {
     /// Bytes of the messages and replies that count, given the length of one of each.
     pub(crate) fn counted_bytes(&self, message: u64, reply: u64) -> Tally {
         let sent = self.warmup.min(self.sent) * message;
-        let received = self.warmup.min(self.answered) * reply;
+        let received = (self.warmup.min(self.answered) - self.lost_in_warmup) * reply;
         Tally {
             sent: self.closed.sent.saturating_sub(sent),
             received: self.closed.received.saturating_sub(received),
@@ -100,6 +130,26 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replies_that_are_lost_are_neither_awaited_nor_among_the_bytes() {
+        let mut sequence = Sequence::new(7);
+        sequence.add_sent(3);
+        sequence.add_answered();
+        // The connection is lost during the warm-up, with two replies missing.
+        sequence.add_closed(Tally { sent: 30, received: 10 });
+        assert_eq!((sequence.abandon_unanswered(), sequence.unanswered()), (0, 0));
+        sequence.add_sent(2);
+        sequence.start_counting(0, 10);
+        sequence.add_sent(4);
+        sequence.add_answered();
+        // The second one is lost with one reply of the warm-up missing, and four that count.
+        sequence.add_closed(Tally { sent: 60, received: 10 });
+        assert_eq!((sequence.abandon_unanswered(), sequence.unanswered()), (4, 0));
+        let bytes = sequence.counted_bytes(10, 10);
+        assert_eq!((bytes.sent, bytes.received), (40, 0));
+        assert_eq!((sequence.answered(), sequence.left(), sequence.counted()), (9, 6, 4));
+    }
 
     #[test]
     fn the_warm_up_does_not_count_and_what_it_missed_is_skipped() {

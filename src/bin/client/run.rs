@@ -15,7 +15,7 @@ use crate::cli::LoadArgs;
 use crate::local::is_local;
 use crate::meter::{Meter, Reading};
 use crate::progress::{Goal, ProgressDisplay};
-use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
+use crate::report::{Environment, Outages, Report, RunRecord, ServerCost, Timeline};
 
 /// The exit code of a shell command that SIGINT has ended.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -213,8 +213,10 @@ impl<'a> Run<'a> {
             .ok()
         });
         let server_cost = self.args.server_pid.map(|_| server_cost);
+        let outages = Outages::new(&outcome.outages, since_1970);
         let record = RunRecord {
-            ended: seconds_since_1970() + outcome.ended.map_or(0.0, seconds_until),
+            ended: outcome.ended.map_or_else(seconds_since_1970, since_1970),
+            outages,
             timeline: self.timeline,
             client_cpu,
             cpu_span: self.cpu_span.length(),
@@ -294,6 +296,11 @@ fn seconds_until(moment: Instant) -> f64 {
     let (left, past) =
         (moment.saturating_duration_since(now), now.saturating_duration_since(moment));
     left.as_secs_f64() - past.as_secs_f64()
+}
+
+/// When a moment is or was, in seconds since 1970.
+fn since_1970(moment: Instant) -> f64 {
+    seconds_since_1970() + seconds_until(moment)
 }
 
 fn seconds_since_1970() -> f64 {

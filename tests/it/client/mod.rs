@@ -15,6 +15,7 @@ mod other_servers;
 mod outputs;
 mod page;
 mod rates;
+mod reconnect;
 mod runs;
 mod sandbox;
 mod signals;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
-use reactor_server::load::{Close, Plan, Sources, Verify};
+use reactor_server::load::{Close, OnError, Plan, Sources, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::target::Target;
 use reactor_server::program::{units, variables};
@@ -65,6 +65,14 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum, default_value_t = Close::Fin, env = "CLIENT_CLOSE")]
     #[arg(help_heading = CONNECTIONS)]
     close: Close,
+    /// What to do when an open connection fails
+    ///
+    /// With `reconnect`, the connection is opened again and goes on with its next message. The
+    /// report shows how often that happened and how long each outage was. An outage is an error
+    /// only if it does not end: when --duration is over, or without one after --timeout.
+    #[arg(long, value_enum, default_value_t = OnError::Stop, env = "CLIENT_ON_ERROR")]
+    #[arg(help_heading = CONNECTIONS)]
+    on_error: OnError,
     /// Source addresses that connections use in turn
     ///
     /// By default the kernel chooses the address. If the server is on 127.0.0.0/8 and needs more
@@ -238,6 +246,7 @@ impl LoadArgs {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             close: self.close,
+            on_error: self.on_error,
         }
     }
 

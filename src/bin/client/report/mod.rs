@@ -4,6 +4,7 @@ mod condition;
 mod cost;
 mod distribution;
 mod environment;
+mod outages;
 #[expect(clippy::module_inception, reason = "the folder is named for its main file")]
 mod report;
 #[cfg(test)]
@@ -16,5 +17,6 @@ pub(crate) use condition::Condition;
 pub(crate) use cost::{BytesPerConnection, Cpu, ServerCost};
 pub(crate) use distribution::Distribution;
 pub(crate) use environment::Environment;
+pub(crate) use outages::Outages;
 pub(crate) use report::{Report, RunRecord};
 pub(crate) use timeline::{Step, Timeline};

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::environment::Environment;
+use super::outages::Outages;
 use super::summary::PlanSummary;
 use super::timeline::{Timeline, per_second};
 
@@ -25,6 +26,10 @@ pub(crate) struct Report {
     pub(crate) bytes_received: u64,
     /// Messages that were due, but not sent before time was up (open loop).
     pub(crate) unsent: u64,
+    /// Messages that count and were sent, but whose reply was not verified: their connection
+    /// failed.
+    #[serde(default)]
+    pub(crate) unanswered: u64,
     /// Connections that the server did not close in time, after their last reply.
     #[serde(default)]
     pub(crate) not_closed: u64,
@@ -36,6 +41,9 @@ pub(crate) struct Report {
     /// When `seconds` were over: seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) connections: ConnectionCounts,
+    /// Results without it are of a client that opened no lost connection again.
+    #[serde(default)]
+    pub(crate) outages: Outages,
     pub(crate) histogram: Distribution,
     /// In an open loop: latencies since the messages were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,6 +96,7 @@ pub(crate) struct ConnectionCounts {
 pub(crate) struct RunRecord {
     /// When the time that counts ended, in seconds since 1970.
     pub(crate) ended: f64,
+    pub(crate) outages: Outages,
     pub(crate) timeline: Timeline,
     pub(crate) client_cpu: Option<Cpu>,
     pub(crate) cpu_span: Duration,
@@ -111,6 +120,7 @@ impl Report {
             bytes_sent: outcome.bytes_sent,
             bytes_received: outcome.bytes_received,
             unsent: outcome.unsent,
+            unanswered: outcome.unanswered,
             not_closed: outcome.not_closed,
             seconds: outcome.time.as_secs_f64(),
             ended_early_seconds: outcome.ended_early.map(|it| it.as_secs_f64()),
@@ -123,6 +133,7 @@ impl Report {
                 reopened: connections.reopened,
                 failures: connections.failures,
             },
+            outages: record.outages,
             histogram: Distribution(outcome.latency),
             histogram_raw: outcome.raw.map(Distribution),
             connect_histogram: Some(Distribution(connections.connect)),
@@ -200,8 +211,10 @@ impl Report {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.unsent += other.unsent;
+        self.unanswered += other.unanswered;
         self.not_closed += other.not_closed;
         self.connections.add(other.connections);
+        self.outages.add(other.outages);
         self.histogram += &other.histogram;
         if let (Some(ours), Some(theirs)) = (&mut self.histogram_raw, &other.histogram_raw) {
             *ours += theirs;
@@ -244,6 +257,7 @@ impl Report {
         if let Some(raw) = &self.histogram_raw {
             fields.insert("latency_raw_us".to_owned(), raw.figures(percentiles).into());
         }
+        fields["outages"]["p50_seconds"] = json!(self.outages.p50_seconds());
         if let Some(connect) = &self.connect_histogram {
             fields.insert("connect_us".to_owned(), connect.figures(percentiles).into());
         }
@@ -269,6 +283,7 @@ impl Report {
         let are_times = times.iter().all(|time| (0.0..MAX_SECONDS).contains(time));
         let histograms = [Some(&self.histogram), self.histogram_raw.as_ref()];
         let are_counts = histograms.into_iter().flatten().all(|it| it.len() == self.messages);
+        let are_counts = are_counts && self.outages.is_sound();
         let have_cpus = self.all_environments().all(|it| it.cpus > 0) && self.plan.threads > 0;
         if !are_times || !are_counts || !have_cpus || !self.timeline.is_sound() {
             bail!("its figures contradict each other");

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use reactor_server::Framing;
-use reactor_server::load::{Close, Plan};
+use reactor_server::load::{Close, OnError, Plan};
 use serde::{Deserialize, Serialize};
 
 /// The plan, in words and numbers.
@@ -34,6 +34,9 @@ pub(crate) struct Shape {
     /// How connections end. Results without it are of a client that was strict.
     #[serde(default = "strict")]
     pub(crate) close: String,
+    /// What follows when a connection fails. Results without it are of a client that stopped.
+    #[serde(default = "stop")]
+    pub(crate) on_error: String,
 }
 
 impl PlanSummary {
@@ -51,6 +54,7 @@ impl PlanSummary {
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
             verify: name(plan.verify),
             close: name(plan.close),
+            on_error: name(plan.on_error),
         };
         PlanSummary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
     }
@@ -81,6 +85,10 @@ impl PlanSummary {
 
 fn strict() -> String {
     name(Close::Strict)
+}
+
+fn stop() -> String {
+    name(OnError::Stop)
 }
 
 /// A value as the command line names it.

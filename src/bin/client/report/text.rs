@@ -31,6 +31,9 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
         line("connect", &times(connect, percentiles, "no connection was opened"));
     }
     line("messages", &messages(report));
+    for (name, outages) in outages(report) {
+        line(name, &outages);
+    }
     line("bytes", &format!("{} sent, {} received", report.bytes_sent, report.bytes_received));
     line("latency", basis(report));
     line("", &times(&report.histogram, percentiles, "no reply arrived"));
@@ -92,6 +95,9 @@ pub(crate) fn plan(report: &Report) -> String {
     if plan.close != "fin" {
         let _ = write!(text, ", close {}", plan.close);
     }
+    if plan.on_error != "stop" {
+        let _ = write!(text, ", on error {}", plan.on_error);
+    }
     if let Some(every) = plan.reconnect_every {
         let _ = write!(text, ", reconnect every {every}");
     }
@@ -137,6 +143,42 @@ fn messages(report: &Report) -> String {
         let _ = write!(text, ", {} not sent in time", report.unsent);
     }
     text
+}
+
+/// How often connections were lost, for how long, when and why.
+fn outages(report: &Report) -> Vec<(&'static str, String)> {
+    let outages = &report.outages;
+    let Some((p50, (began, ended))) = outages.p50_seconds().zip(outages.began.zip(outages.ended))
+    else {
+        return Vec::new();
+    };
+    let (max, total) = (outages.max_seconds, outages.total_seconds);
+    let over = match outages.count - outages.reconnects {
+        0 => "all are over".to_owned(),
+        left => format!("{left} not over at the end"),
+    };
+    let since = |moment: f64| moment - report.timeline.began;
+    let mut lines = vec![
+        (
+            "outages",
+            format!(
+                "{}, p50 {p50:.3} s, max {max:.3} s, total {total:.3} s, {over}",
+                outages.count
+            ),
+        ),
+        (
+            "",
+            format!(
+                "from {:.3} s to {:.3} s after the start; {} messages unanswered",
+                since(began),
+                since(ended),
+                report.unanswered
+            ),
+        ),
+    ];
+    let reasons = outages.reasons.iter();
+    lines.extend(reasons.map(|(reason, times)| ("", format!("{times} x {reason}"))));
+    lines
 }
 
 /// What the latency is measured from.
@@ -215,6 +257,13 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
         notes.push(format!(
             "no connection was left after {seconds:.3} s; the rate is that of all {:.3} s",
             report.seconds
+        ));
+    }
+    if report.unanswered > 0 {
+        notes.push(format!(
+            "{} messages had no verified reply, because their connection failed, and are in no \
+             percentile",
+            report.unanswered
         ));
     }
     if report.unsent > 0 {
