@@ -55,6 +55,10 @@ impl<'a> Generator<'a> {
             self.advance(now);
             self.send_due(now);
             self.publish_progress();
+            // What was left may be closed by now, and then no event follows.
+            if self.is_over() {
+                break;
+            }
             self.lanes.wait(&mut events, self.next_due())?;
             self.read_mail();
             for event in events.iter().filter(|event| event.token() != Token::WAKE) {
