@@ -65,11 +65,12 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum, default_value_t = Close::Fin, env = "CLIENT_CLOSE")]
     #[arg(help_heading = CONNECTIONS)]
     close: Close,
-    /// What to do when an open connection fails
+    /// After a failure
     ///
-    /// With `reconnect`, the connection is opened again and goes on with its next message. The
-    /// report shows how often that happened and how long each outage was. An outage is an error
-    /// only if it does not end: when --duration is over, or without one after --timeout.
+    /// With `stop`, that is an error. With `reconnect`, the connection is opened again and goes on
+    /// with its next message; the report shows how often that happened and how long the outages
+    /// were. An outage is an error only if it does not end before the duration is over, or without
+    /// --duration within --timeout.
     #[arg(long, value_enum, default_value_t = OnError::Stop, env = "CLIENT_ON_ERROR")]
     #[arg(help_heading = CONNECTIONS)]
     on_error: OnError,
