@@ -170,8 +170,10 @@ fn a_server_that_stays_away_is_an_error_on_each_connection_and_the_run_ends() {
                 let (report, took) = report_of_end(flags);
                 assert!((0.3..5.0).contains(&took), "{flags:?}: {took} {report:?}");
                 report.assert_complaints(&[(&format!("cannot connect: {REFUSED}"), 5)]);
-                assert_eq!((counts(&report), report.number("errors")), ((5.0, 0.0), 5));
-                assert!(outages(&report, "p50_seconds") >= 0.3, "{report:?}");
+                // A machine that stalls may add outages, which end.
+                let (count, over) = counts(&report);
+                assert_eq!((count - over, report.number("errors")), (5.0, 5), "{report:?}");
+                assert!(outages(&report, "max_seconds") >= 0.3, "{report:?}");
                 assert!(outages(&report, "max_seconds") <= took, "{report:?}");
                 assert_accounted(&report);
             });

@@ -146,7 +146,7 @@ fn messages(report: &Report) -> String {
 }
 
 /// How often connections were lost, for how long, when and why.
-fn outages(report: &Report) -> Vec<(&'static str, String)> {
+pub(crate) fn outages(report: &Report) -> Vec<(&'static str, String)> {
     let outages = &report.outages;
     let Some((p50, (began, ended))) = outages.p50_seconds().zip(outages.began.zip(outages.ended))
     else {
