@@ -90,5 +90,5 @@ fn results_of_other_arrivals_are_not_merged_and_old_ones_are_uniform() {
     assert_eq!(merged.status.code(), Some(0), "{merged:?}");
     let text = run(server.address, &[&flags[..], &["poisson"]].concat()).stdout;
     let text = String::from_utf8_lossy(&text);
-    assert!(text.contains("open loop, 1000 per second, poisson arrivals, "), "{text}");
+    assert!(text.contains("open loop, 1,000 per second, poisson arrivals, "), "{text}");
 }

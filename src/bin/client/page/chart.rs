@@ -211,7 +211,7 @@ mod tests {
                 let points = CurvePoints { line: line.clone(), circles: line.clone() };
                 let svg = curve(&[points.clone(), points], limit);
                 assert_eq!(svg.matches("<circle").count(), 2 * line.len(), "{line:?}");
-                let limits = svg.matches("stroke=\"#888888\" stroke-width=\"2\"").count();
+                let limits = svg.matches("stroke=\"#009E73\" stroke-width=\"2\"").count();
                 assert_eq!(limits, usize::from(limit.is_some()), "{line:?} {limit:?}");
             }
         }
