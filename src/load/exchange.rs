@@ -8,7 +8,7 @@ use crate::load::failure::Failure;
 use crate::load::lane::{Lane, LaneState, Verified};
 use crate::load::outcome::Outcome;
 use crate::load::payload::Payload;
-use crate::load::plan::{Close, Plan};
+use crate::load::plan::{Close, OnError, Plan};
 use crate::load::schedule::Schedule;
 use crate::load::sequence::Sequence;
 use crate::load::think::Think;
@@ -36,6 +36,11 @@ pub(crate) struct Exchange {
     pub(crate) warm_until: Option<Instant>,
     /// When the duration ends. No message is sent after that.
     pub(crate) until: Option<Instant>,
+    /// Whether lost connections are opened again.
+    reconnects: bool,
+    /// Whether that goes on until the duration is over. Otherwise it is given up after `timeout`.
+    has_duration: bool,
+    timeout: Duration,
     /// What `outcome.time` is measured by, while messages count.
     period: Option<Period>,
     /// How many messages one write may hold.
@@ -88,6 +93,9 @@ impl Exchange {
             close: plan.close,
             warm_until,
             until,
+            reconnects: plan.on_error == OnError::Reconnect,
+            has_duration: plan.duration.is_some(),
+            timeout: plan.timeout,
             period,
             batch: (BATCH / plan.body.longest() as u64).max(1),
             sent_by_closed,
@@ -122,9 +130,13 @@ impl Exchange {
                     self.outcome.add_reply(reply, due, now);
                 };
                 let answered = lane.sequence.answered();
+                let awaited = lane.sequence.outage.as_ref().and_then(|_| lane.waits_since());
                 lane.receive(&self.payload, &self.scratch[..count], on_reply)?;
                 if lane.sequence.answered() > answered {
                     self.think(&mut lane.sequence, now);
+                    if let Some(sent) = awaited {
+                        self.outcome.end_outage(&mut lane.sequence, now - sent);
+                    }
                 }
             }
             Ok(Received::Eof) if lane.state == LaneState::Closing => {
@@ -145,7 +157,7 @@ impl Exchange {
         if lane.state != LaneState::Active {
             return Ok(NextStep::Wait);
         }
-        let left = self.left(lane, now);
+        let left = self.left(&lane.sequence, now);
         let batch = if lane.connection.has_unsent() { 0 } else { self.batch };
         let count = left.min(self.room(lane)).min(self.due(lane, now)).min(batch);
         lane.send(&self.payload, count, now, &mut self.out)?;
@@ -229,7 +241,7 @@ impl Exchange {
     pub(crate) fn prepare_last_echo(&mut self, now: Instant) {
         (self.schedule, self.until, self.holds) = (None, None, false);
         // The connections that were held are the ones that echo.
-        self.reconnect_every = u64::MAX;
+        (self.reconnect_every, self.has_duration) = (u64::MAX, false);
         self.start_period(now);
     }
 
@@ -241,16 +253,42 @@ impl Exchange {
         }
     }
 
-    /// Counts a failed connection of this sequence.
-    pub(crate) fn add_failure(&mut self, failure: &Failure, sequence: &Sequence) {
-        self.outcome.add_failure(failure, sequence.sent() == 0);
-        if self.outcome.messages == 0 {
-            self.extend_period(Instant::now());
-        }
+    /// A connection of this sequence has failed, and does not work since then. Returns whether
+    /// another goes on with it.
+    pub(crate) fn lose(
+        &mut self,
+        sequence: &mut Sequence,
+        failure: Failure,
+        since: Instant,
+        was_open: bool,
+    ) -> bool {
+        let now = Instant::now();
+        self.outcome.unanswered += sequence.abandon_unanswered();
+        let is_first = !was_open && sequence.has_not_begun();
+        let since = sequence.outage.as_ref().map_or(since, |outage| outage.since);
+        let is_within = self.has_duration && self.until.is_none_or(|until| now < until);
+        let is_given_up = !is_within && now >= since + self.timeout;
+        let reopens = self.reconnects && !is_first && self.continues(sequence, now) && !is_given_up;
+        self.outcome.add_lost(sequence, failure, since, reopens);
+        reopens
     }
 
-    /// Counts the bytes and messages of a sequence whose last connection is closed.
-    pub(crate) fn add_closed(&mut self, sequence: &Sequence) {
+    /// A connection has waited for a reply until now. That time counts, too, but not beyond the
+    /// duration.
+    pub(crate) fn extend_to_failure(&mut self) {
+        self.extend_period(self.end_or_now());
+    }
+
+    /// Now, or the end of the duration if that is past.
+    fn end_or_now(&self) -> Instant {
+        let now = Instant::now();
+        self.until.map_or(now, |until| now.min(until))
+    }
+
+    /// Counts the bytes and messages of a sequence whose last connection is closed, and its
+    /// outage if it has none that works.
+    pub(crate) fn add_closed(&mut self, mut sequence: Sequence) {
+        self.outcome.close_outage(&mut sequence, self.end_or_now());
         let bytes = sequence.counted_bytes();
         self.outcome.bytes_sent += bytes.sent;
         self.outcome.bytes_received += bytes.received;
@@ -269,9 +307,9 @@ impl Exchange {
     }
 
     /// How many messages a connection may still send.
-    fn left(&self, lane: &Lane, now: Instant) -> u64 {
+    fn left(&self, sequence: &Sequence, now: Instant) -> u64 {
         let is_late = self.until.is_some_and(|until| until <= now);
-        if is_late { 0 } else { lane.sequence.left() }
+        if is_late { 0 } else { sequence.left() }
     }
 
     /// How many messages a connection may send before its next reply, or before another
@@ -314,12 +352,12 @@ impl Exchange {
 
     /// A connection is closed after its last reply.
     fn after_close(&self, lane: &Lane, now: Instant) -> NextStep {
-        if self.continues(lane, now) { NextStep::Reconnect } else { NextStep::Close }
+        if self.continues(&lane.sequence, now) { NextStep::Reconnect } else { NextStep::Close }
     }
 
-    /// Whether another connection continues the sequence of this one when it is closed.
-    pub(crate) fn continues(&self, lane: &Lane, now: Instant) -> bool {
-        self.holds || self.left(lane, now) > 0
+    /// Whether another connection continues this sequence when its connection is closed.
+    pub(crate) fn continues(&self, sequence: &Sequence, now: Instant) -> bool {
+        self.holds || self.left(sequence, now) > 0
     }
 
     /// In an open loop: when the schedule's time for the message last answered is over. That is
@@ -333,7 +371,7 @@ impl Exchange {
     }
 
     /// The time that counts lasts at least until `to`.
-    fn extend_period(&mut self, to: Instant) {
+    pub(crate) fn extend_period(&mut self, to: Instant) {
         if self.outcome.ended < Some(to) {
             self.end_at(to);
         }

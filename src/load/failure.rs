@@ -61,6 +61,23 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// What it has in common with others, whose texts may differ.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Failure::Source(..) | Failure::Connect(_) | Failure::NoPort(_) => "cannot connect",
+            Failure::ToItself(_) | Failure::ConnectTimeout => "cannot connect",
+            Failure::Broken(_) => "the connection broke",
+            Failure::Closed(_) => "the server closed a connection",
+            Failure::Timeout => "no reply in time",
+            Failure::NotClosed => "the server did not close",
+            Failure::Mismatch(_) => "wrong bytes",
+        }
+    }
+
+    pub(crate) fn is_mismatch(&self) -> bool {
+        matches!(self, Failure::Mismatch(_))
+    }
+
     /// Why the connection could not be opened, or `None` if it failed after that.
     pub(crate) fn connect_error(&self) -> Option<String> {
         match self {

@@ -58,6 +58,10 @@ impl<'a> Generator<'a> {
             self.advance(now);
             self.send_due(now);
             self.publish_progress();
+            // What was left may be closed by now, and then no event follows.
+            if self.is_over() {
+                break;
+            }
             self.lanes.wait(&mut events, self.next_due())?;
             self.read_mail();
             for event in events.iter().filter(|event| event.token() != Token::WAKE) {
@@ -67,6 +71,7 @@ impl<'a> Generator<'a> {
         }
         if self.stage == Stage::Counting && !self.lanes.exchange.outcome.interrupted {
             self.count_unsent(self.lanes.exchange.until);
+            self.fill_duration();
         }
         self.publish_progress();
         Ok(self.lanes.exchange.outcome)
@@ -136,6 +141,7 @@ impl<'a> Generator<'a> {
             Stage::TimeUp => {
                 if let Some(until) = self.lanes.exchange.until {
                     self.lanes.time_up(until);
+                    self.lanes.exchange.extend_period(until);
                     self.count_unsent(Some(until));
                 }
                 let busy = self.demand.and_then(|demand| demand.share_since_then());
@@ -163,6 +169,18 @@ impl<'a> Generator<'a> {
         self.lanes.exchange.start_period(now);
         self.lanes.exchange.until = self.plan.duration.map(|duration| now + duration);
         self.lanes.start_counting(now, limit);
+    }
+
+    /// No connection is left. If all have failed before the duration is over, the rate is that of
+    /// the whole duration all the same.
+    fn fill_duration(&mut self) {
+        let exchange = &mut self.lanes.exchange;
+        if let (None, Some(until)) = (self.plan.messages, exchange.until) {
+            let left = until.saturating_duration_since(Instant::now());
+            exchange.extend_period(until);
+            let ended_after = exchange.outcome.time.saturating_sub(left);
+            exchange.outcome.ended_early = (!left.is_zero()).then_some(ended_after);
+        }
     }
 
     /// In an open loop: counts the messages that were due by `until`, or ever, and were

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::load::failure::Failure;
 use crate::load::payload::{Payload, hex};
@@ -59,8 +59,8 @@ pub(crate) struct Verified {
 }
 
 impl Lane {
-    /// A connection that is being opened, to begin or to continue a sequence.
-    pub(crate) fn new(socket: TcpStream, sequence: Sequence, now: Instant) -> Lane {
+    /// A connection that is being opened since `began`, to begin or to continue a sequence.
+    pub(crate) fn new(socket: TcpStream, sequence: Sequence, began: Instant) -> Lane {
         Lane {
             connection: Connection::new(socket),
             inbound: Buffer::default(),
@@ -69,14 +69,15 @@ impl Lane {
             watched: None,
             sent_earlier: sequence.sent(),
             sent_at: VecDeque::new(),
-            since: now,
+            since: began,
             sequence,
         }
     }
 
-    /// Whether it continues the sequence of a connection that is closed.
-    pub(crate) fn is_reopened(&self) -> bool {
-        self.sent_earlier > 0
+    /// Since when it does not work, now that it has failed.
+    pub(crate) fn lost_since(&self, failure: &Failure, now: Instant) -> Instant {
+        let has_waited = matches!(failure, Failure::Timeout | Failure::ConnectTimeout);
+        self.waits_since().filter(|_| has_waited).unwrap_or(now)
     }
 
     /// What to watch for. Unlike a server the client reads even while it cannot write:
@@ -107,14 +108,19 @@ impl Lane {
         }
     }
 
+    /// How long it has taken to open, once it is open.
+    pub(crate) fn connect_time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
     /// How many messages it has sent on this connection.
     pub(crate) fn sent_here(&self) -> u64 {
         self.sequence.sent() - self.sent_earlier
     }
 
     /// Completes the connect to this port, now that the socket is writable for the first
-    /// time.
-    pub(crate) fn finish_connect(&mut self, port: u16) -> Result<(), Failure> {
+    /// time. `state` is what it is from now on.
+    pub(crate) fn finish_connect(&mut self, port: u16, state: LaneState) -> Result<(), Failure> {
         match self.connection.socket().take_error() {
             Ok(None) if self.is_its_own_peer(port) => {
                 // The port must be free at once, for a server that starts later.
@@ -122,7 +128,7 @@ impl Lane {
                 Err(Failure::ToItself(port))
             }
             Ok(None) => {
-                self.state = if self.is_reopened() { LaneState::Active } else { LaneState::Ready };
+                self.state = state;
                 Ok(())
             }
             Ok(Some(error)) | Err(error) => Err(Failure::Connect(error)),

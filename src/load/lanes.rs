@@ -2,23 +2,22 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::load::deadlines::Deadlines;
 use crate::load::exchange::{Exchange, NextStep};
 use crate::load::failure::Failure;
 use crate::load::lane::{Lane, LaneState};
 use crate::load::mail::Order;
 use crate::load::opener::{Attempt, Opener};
 use crate::load::payload::Payload;
-use crate::load::plan::{Close, Plan};
+use crate::load::plan::Plan;
 use crate::load::schedule::SendOrder;
 use crate::load::sequence::Sequence;
 use crate::load::think::Thinking;
-use crate::net::clock::Clock;
 use crate::net::mailbox::{EventLoop, Inbox};
 use crate::net::poll::{Event, Events, Poll};
 use crate::net::slab::Slab;
-use crate::net::timer_wheel::TimerWheel;
 use crate::net::token::Token;
 
 /// The connections of one generator: opens, watches, times out, replaces and closes them.
@@ -32,16 +31,10 @@ pub(crate) struct Lanes {
     pub(crate) thinking: Thinking,
     /// How many connections are held.
     held: usize,
-    connect_timeout: Duration,
-    timeout: Duration,
-    /// How long the server may take to close.
-    close_timeout: Duration,
-    clock: Clock,
-    deadlines: TimerWheel,
+    /// Whether messages are sent.
+    is_active: bool,
+    deadlines: Deadlines,
 }
-
-/// How long a server may take to close after the last reply, if that is no error.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Lanes {
     pub(crate) fn new(
@@ -50,8 +43,7 @@ impl Lanes {
         number: usize,
         payload: Arc<Payload>,
     ) -> Lanes {
-        let (lanes, order, thinking, held) = Default::default();
-        let is_strict = plan.close == Close::Strict;
+        let (lanes, order, thinking, held, is_active) = Default::default();
         Lanes {
             event_loop,
             lanes,
@@ -60,11 +52,8 @@ impl Lanes {
             order,
             thinking,
             held,
-            connect_timeout: plan.connect_timeout,
-            timeout: plan.timeout,
-            close_timeout: if is_strict { plan.timeout } else { CLOSE_TIMEOUT },
-            clock: Clock::new(),
-            deadlines: TimerWheel::new(),
+            is_active,
+            deadlines: Deadlines::new(plan),
         }
     }
 
@@ -73,8 +62,8 @@ impl Lanes {
         let opening = self.opener.due().filter(|_| self.opener.room() > 0);
         let moment = [until, opening].into_iter().flatten().min();
         let moment = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
-        let deadline = self.deadlines.next().map(|next| self.clock.now().until(next));
-        self.event_loop.wait(events, [moment, deadline].into_iter().flatten().min())
+        let waits = [moment, self.deadlines.next()].into_iter().flatten();
+        self.event_loop.wait(events, waits.min())
     }
 
     pub(crate) fn inbox(&self) -> &Inbox<Order> {
@@ -83,11 +72,12 @@ impl Lanes {
 
     /// Whether no connection is open, and none will be opened in place of another.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.opener.waiting.is_empty()
+        self.lanes.is_empty() && !self.opener.has_queue()
     }
 
+    /// How many connections there are, those included that are lost and will be opened again.
     pub(crate) fn len(&self) -> usize {
-        self.lanes.len()
+        self.lanes.len() + self.opener.queue().count()
     }
 
     /// How many connections are open.
@@ -102,19 +92,20 @@ impl Lanes {
 
     /// Whether all connections of the plan are open or have failed.
     pub(crate) fn has_opened_all(&self) -> bool {
-        self.opener.is_done()
+        let connections = &self.exchange.outcome.connections;
+        connections.opened + connections.failed == connections.requested
     }
 
     /// Whether there are connections, and all of them are held.
     pub(crate) fn all_are_held(&self) -> bool {
-        let are_held = self.held == self.lanes.len() && self.opener.waiting.is_empty();
+        let are_held = self.held == self.lanes.len() && !self.opener.has_queue();
         self.exchange.holds && are_held && self.held > 0
     }
 
     /// How many messages that count were sent on all connections, open or closed.
     pub(crate) fn counted(&mut self) -> u64 {
         let mut counted = self.exchange.sent_by_closed();
-        counted += self.opener.waiting.iter().map(Sequence::counted).sum::<u64>();
+        counted += self.opener.queue().map(Sequence::counted).sum::<u64>();
         self.for_each(|lane| counted += lane.sequence.counted());
         counted
     }
@@ -125,27 +116,36 @@ impl Lanes {
             if !self.opener.due().is_some_and(is_past) {
                 break;
             }
+            let now = Instant::now();
             match self.opener.open_next() {
                 Attempt::Started(socket, sequence) => {
-                    self.insert(Lane::new(socket, sequence, Instant::now()));
+                    self.insert(Lane::new(socket, sequence, now));
                 }
                 Attempt::Postponed => {}
                 Attempt::Failed(failure, sequence) => {
-                    self.exchange.add_failure(&failure, &sequence);
-                    self.exchange.add_closed(&sequence);
+                    self.exchange.extend_to_failure();
+                    self.lose(sequence, failure, now, false);
                 }
             }
         }
     }
 
-    /// Makes the connections active, in the order in which they will send.
+    /// Makes the connections active, in the order in which they will send. Those that are lost
+    /// come last, and have no token before they are opened again.
     pub(crate) fn activate(&mut self) {
-        self.order = SendOrder::new(self.lanes.tokens().collect());
+        self.is_active = true;
+        let lost = std::iter::repeat_n(Token::WAKE, self.opener.queue().count());
+        self.order = SendOrder::new(self.lanes.tokens().chain(lost).collect());
         for (place, &token) in self.order.tokens().iter().enumerate() {
             if let Some(lane) = self.lanes.get_mut(token) {
                 lane.sequence.place = place as u32;
-                lane.state = LaneState::Active;
+                if lane.state == LaneState::Ready {
+                    lane.state = LaneState::Active;
+                }
             }
+        }
+        for (place, sequence) in (self.lanes.len()..).zip(self.opener.queue_mut()) {
+            sequence.place = place as u32;
         }
     }
 
@@ -156,7 +156,7 @@ impl Lanes {
                 sequence.start_counting(self.exchange.due_before(sequence.place, now), limit);
             }
         }
-        for sequence in &mut self.opener.waiting {
+        for sequence in self.opener.queue_mut() {
             sequence.start_counting(self.exchange.due_before(sequence.place, now), limit);
         }
         let rounds = self.exchange.due_before(0, now).saturating_add(limit);
@@ -167,10 +167,16 @@ impl Lanes {
     pub(crate) fn release(&mut self) {
         self.held = 0;
         self.for_each(|lane| {
-            lane.state = LaneState::Active;
+            if lane.state == LaneState::Held {
+                lane.state = LaneState::Active;
+            }
             lane.sequence.limit = lane.sequence.sent() + 1;
             lane.sequence.thinks_until = None;
         });
+        for sequence in self.opener.queue_mut() {
+            sequence.limit = sequence.sent() + 1;
+            sequence.thinks_until = None;
+        }
     }
 
     /// Handles an event of a connection.
@@ -190,7 +196,8 @@ impl Lanes {
     pub(crate) fn time_up(&mut self, until: Instant) {
         self.update_all(|exchange, lane| exchange.time_up(lane, until));
         if !self.exchange.holds {
-            self.close_waiting();
+            self.close_queue();
+            self.close_attempts();
         }
     }
 
@@ -223,37 +230,29 @@ impl Lanes {
             Ok(NextStep::Hold) => self.held += 1,
             Ok(NextStep::Reconnect) => self.reconnect(token),
             Ok(NextStep::Close) => self.close(token),
-            Err(failure) => {
-                self.exchange.add_failure(&failure, &lane.sequence);
-                self.close(token);
-            }
+            Err(failure) => self.fail(token, failure),
         }
     }
 
     /// Ends the outcome here: the load was told to stop. The time that counts is over already
     /// if all that is left to do is to close.
     pub(crate) fn interrupt(&mut self, now: Instant) {
-        let mut is_over = !self.lanes.is_empty() && self.opener.waiting.is_empty();
+        let mut is_over = !self.lanes.is_empty() && !self.opener.has_queue();
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             is_over &= self.lanes.get_mut(token).is_some_and(|lane| {
-                lane.state == LaneState::Closing && !self.exchange.continues(lane, now)
+                lane.state == LaneState::Closing && !self.exchange.continues(&lane.sequence, now)
             });
         }
         self.exchange.interrupt(now, is_over);
         for token in self.lanes.tokens().collect::<Vec<_>>() {
             self.close(token);
         }
-        self.close_waiting();
+        self.close_queue();
     }
 
     /// Fails the connections whose server has let them wait for too long.
     pub(crate) fn check_timeouts(&mut self) {
-        let now = self.clock.now();
-        if self.deadlines.next().is_some_and(|next| next <= now) {
-            let mut expired = Vec::new();
-            self.deadlines.expire(now, &mut expired);
-            expired.into_iter().for_each(|token| self.check_timeout(token));
-        }
+        self.deadlines.expired().into_iter().for_each(|token| self.check_timeout(token));
     }
 
     /// Adds a connection that is being opened.
@@ -263,88 +262,102 @@ impl Lanes {
         self.order.replace(place, token);
         self.opener.connecting += 1;
         self.update(token, |_, _| Ok(NextStep::Wait));
-        let soon = self.connect_timeout.min(self.timeout);
-        let now = self.clock.now();
-        self.deadlines.arm(token, now.after(soon), now);
+        self.arm(token);
     }
 
     fn finish_connect(&mut self, token: Token) {
         let (began, port) = (self.opener.began, self.opener.port());
+        let state = if self.is_active { LaneState::Active } else { LaneState::Ready };
         self.update(token, |exchange, lane| {
-            lane.finish_connect(port)?;
+            lane.finish_connect(port, state)?;
+            let now = Instant::now();
             let connections = &mut exchange.outcome.connections;
-            if lane.is_reopened() {
-                connections.reopened += 1;
-            } else {
-                connections.opened += 1;
-                connections.time = began.elapsed();
-            }
-            exchange.send(lane, Instant::now())
+            connections.add_opened(lane.connect_time(now), &mut lane.sequence, now, began);
+            exchange.send(lane, now)
         });
+    }
+
+    /// A connection has failed.
+    fn fail(&mut self, token: Token, failure: Failure) {
+        let Some(lane) = self.lanes.get_mut(token) else {
+            return;
+        };
+        let (since, state) = (lane.lost_since(&failure, Instant::now()), lane.state);
+        if state != LaneState::Closing {
+            self.exchange.extend_to_failure();
+        }
+        if let Some(sequence) = self.remove(token) {
+            self.lose(sequence, failure, since, state != LaneState::Connecting);
+        }
+    }
+
+    /// Ends a sequence whose connection has failed, or has it wait for another.
+    fn lose(&mut self, mut sequence: Sequence, failure: Failure, since: Instant, was_open: bool) {
+        if self.exchange.lose(&mut sequence, failure, since, was_open) {
+            self.opener.lost.add(sequence, Instant::now());
+        } else {
+            self.exchange.add_closed(sequence);
+        }
     }
 
     /// Closes a connection that has sent its share of messages. Another replaces it.
     fn reconnect(&mut self, token: Token) {
-        let Some(Lane { connection, mut sequence, .. }) = self.lanes.remove(token) else {
-            return;
-        };
-        sequence.add_closed(connection.tally());
-        // This frees its descriptor before the next is opened.
-        drop(connection);
-        self.opener.waiting.push_back(sequence);
+        let sequence = self.remove(token);
+        self.opener.waiting.extend(sequence);
     }
 
-    /// Ends the sequences that wait for another connection.
-    fn close_waiting(&mut self) {
-        for sequence in std::mem::take(&mut self.opener.waiting) {
-            self.exchange.add_closed(&sequence);
+    /// Ends the attempts to open lost connections again.
+    fn close_attempts(&mut self) {
+        for token in self.lanes.tokens().collect::<Vec<_>>() {
+            let is_attempt = self.lanes.get_mut(token).is_some_and(|lane| {
+                lane.state == LaneState::Connecting && lane.sequence.outage.is_some()
+            });
+            if is_attempt {
+                self.close(token);
+            }
         }
     }
 
+    /// Ends the sequences that have no connection.
+    fn close_queue(&mut self) {
+        self.opener.take_queue().for_each(|sequence| self.exchange.add_closed(sequence));
+    }
+
     fn close(&mut self, token: Token) {
-        let Some(mut lane) = self.lanes.remove(token) else {
-            return;
-        };
-        match lane.state {
+        if let Some(sequence) = self.remove(token) {
+            self.exchange.add_closed(sequence);
+        }
+    }
+
+    /// Closes a connection, which frees its descriptor, and returns its sequence.
+    fn remove(&mut self, token: Token) -> Option<Sequence> {
+        let Lane { connection, mut sequence, state, .. } = self.lanes.remove(token)?;
+        match state {
             LaneState::Connecting => self.opener.connecting -= 1,
             LaneState::Held => self.held -= 1,
             LaneState::Ready | LaneState::Active | LaneState::Closing => {}
         }
-        lane.sequence.add_closed(lane.connection.tally());
-        self.exchange.add_closed(&lane.sequence);
+        sequence.add_closed(connection.tally());
+        Some(sequence)
     }
 
     fn check_timeout(&mut self, token: Token) {
-        match self.deadline(token) {
-            // Perhaps it is this thread that is late.
-            Some(due) if is_past(due) && self.has_connected(token) => {
-                self.finish_connect(token);
-                self.arm(token);
-            }
-            Some(due) if is_past(due) => {
-                self.update(token, |exchange, lane| exchange.time_out(lane));
-            }
-            Some(_) => self.arm(token),
-            None => {}
+        let is_late = self.lanes.get_mut(token).is_some_and(|it| is_past(self.deadlines.due(it)));
+        // Perhaps it is this thread that is late.
+        if is_late && self.has_connected(token) {
+            self.finish_connect(token);
+            self.arm(token);
+        } else if is_late {
+            self.update(token, |exchange, lane| exchange.time_out(lane));
+        } else {
+            self.arm(token);
         }
     }
 
     fn arm(&mut self, token: Token) {
-        if let Some(due) = self.deadline(token) {
-            self.deadlines.arm(token, self.clock.at(due), self.clock.now());
+        if let Some(lane) = self.lanes.get_mut(token) {
+            self.deadlines.arm(token, lane);
         }
-    }
-
-    /// When a connection has waited for too long. One that does not wait is looked at again
-    /// later, in case it does then.
-    fn deadline(&mut self, token: Token) -> Option<Instant> {
-        let lane = self.lanes.get_mut(token)?;
-        let timeout = match lane.state {
-            LaneState::Connecting => self.connect_timeout,
-            LaneState::Closing => self.close_timeout,
-            _ => self.timeout,
-        };
-        Some(lane.waits_since().unwrap_or_else(Instant::now) + timeout)
     }
 
     /// Whether a connection is open whose event this thread has not seen yet.

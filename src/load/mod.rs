@@ -6,26 +6,31 @@
 //!
 //! | floor | files | what they are |
 //! |---|---|---|
-//! | 8 | `mod` | the load: starts generators, and merges their stages and results |
-//! | 7 | `generator` | one thread: the stages of a run |
-//! | 6 | `lanes` | the connections of a thread: opened, watched, timed out, closed |
-//! | 5 | `exchange`, `mail` | send, receive, verify, send on; what threads tell each other |
-//! | 4 | `outcome` | results |
-//! | 3 | `lane`, `opener` | one connection; opens connections |
-//! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
-//! | 1 | `plan` | what the load is |
-//! | 0 | `arrival`, `body`, `demand`, `failure`, `progress`, `random`, `schedule`, `sequence`, `sources`, `stage`, `think` | what the others are made of |
+//! | 9 | `mod` | the load: starts generators, and merges their stages and results |
+//! | 8 | `generator` | one thread: the stages of a run |
+//! | 7 | `lanes` | the connections of a thread: opened, watched, timed out, closed |
+//! | 6 | `exchange`, `mail` | send, receive, verify, send on; what threads tell each other |
+//! | 5 | `opener`, `outcome`, `deadlines` | opens connections; results; until when connections wait |
+//! | 4 | `lane`, `lost` | one connection; the sequences that have none |
+//! | 3 | `sequence` | the messages of one connection |
+//! | 2 | `payload`, `socket_options`, `outage` | the bytes of messages; the options of sockets; the time without a connection |
+//! | 1 | `plan`, `error_texts` | what the load is; why connections failed |
+//! | 0 | `arrival`, `body`, `demand`, `failure`, `progress`, `random`, `schedule`, `sources`, `stage`, `think` | what the others are made of |
 
 mod arrival;
 mod body;
+mod deadlines;
 mod demand;
+mod error_texts;
 mod exchange;
 mod failure;
 mod generator;
 mod lane;
 mod lanes;
+mod lost;
 mod mail;
 mod opener;
+mod outage;
 mod outcome;
 mod payload;
 mod plan;
@@ -55,9 +60,11 @@ use schedule::Start;
 
 pub use arrival::Arrival;
 pub use body::Body;
+pub use error_texts::ErrorTexts;
 pub use opener::MAX_CONNECTING;
+pub use outage::Outages;
 pub use outcome::{Connections, Outcome};
-pub use plan::{Close, Plan, Verify};
+pub use plan::{Close, OnError, Plan, Verify};
 pub use progress::Progress;
 pub use socket_options::option_warnings;
 pub use sources::{Sources, port_range};

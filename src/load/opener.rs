@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::load::failure::Failure;
+use crate::load::lost::LostSequences;
 use crate::load::plan::Plan;
 use crate::load::sequence::Sequence;
 use crate::load::socket_options;
@@ -31,6 +32,8 @@ pub(crate) struct Opener {
     /// The sequences that wait for a connection: those whose last one is closed, or that
     /// found no local port free. They come before connections that were not tried.
     pub(crate) waiting: VecDeque<Sequence>,
+    /// The sequences whose connection is lost.
+    pub(crate) lost: LostSequences,
     /// When the first of these is tried.
     retry_at: Instant,
     /// Since when there is no local port left, if there is none.
@@ -73,6 +76,7 @@ impl Opener {
             skipped: 0,
             connecting: 0,
             waiting: VecDeque::new(),
+            lost: LostSequences::new(plan),
             retry_at: began,
             short_since: None,
             port_shortages: 0,
@@ -91,23 +95,35 @@ impl Opener {
 
     /// When the next connection must be opened, if one is left.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if !self.waiting.is_empty() {
-            return Some(self.retry_at);
-        }
         let is_left = self.tried < self.plan.connections;
-        is_left.then(|| self.began + self.plan.opens_after(self.next_number()))
+        let next = match self.waiting.is_empty() {
+            true => is_left.then(|| self.began + self.plan.opens_after(self.next_number())),
+            false => Some(self.retry_at),
+        };
+        [next, self.lost.due()].into_iter().flatten().min()
     }
 
-    /// Whether all planned connections are open or have failed.
-    pub(crate) fn is_done(&self) -> bool {
-        let is_idle = self.connecting == 0 && self.waiting.is_empty();
-        is_idle && self.tried == self.plan.connections
+    /// The sequences that have no connection, but will have one.
+    pub(crate) fn queue(&self) -> impl Iterator<Item = &Sequence> {
+        self.waiting.iter().chain(self.lost.iter())
+    }
+
+    pub(crate) fn queue_mut(&mut self) -> impl Iterator<Item = &mut Sequence> {
+        self.waiting.iter_mut().chain(self.lost.iter_mut())
+    }
+
+    pub(crate) fn has_queue(&self) -> bool {
+        !self.waiting.is_empty() || !self.lost.is_empty()
+    }
+
+    pub(crate) fn take_queue(&mut self) -> impl Iterator<Item = Sequence> + use<> {
+        std::mem::take(&mut self.waiting).into_iter().chain(self.lost.take_all())
     }
 
     /// Starts to open the next connection, from the next source that has a port free.
     pub(crate) fn open_next(&mut self) -> Attempt {
-        let waiting = self.waiting.pop_front();
-        let sequence = waiting.unwrap_or_else(|| Sequence::new(self.take_number()));
+        let queued = self.lost.take_due(Instant::now()).or_else(|| self.waiting.pop_front());
+        let sequence = queued.unwrap_or_else(|| Sequence::new(self.take_number()));
         match self.connect() {
             Ok(socket) => {
                 self.short_since = None;
@@ -125,9 +141,9 @@ impl Opener {
         let now = Instant::now();
         self.port_shortages += u64::from(self.short_since.is_none());
         let since = *self.short_since.get_or_insert(now);
-        let patience = match sequence.sent() {
-            0 => self.plan.connect_timeout,
-            _ => self.plan.connect_timeout.max(PORT_PATIENCE),
+        let patience = match sequence.has_not_begun() {
+            true => self.plan.connect_timeout,
+            false => self.plan.connect_timeout.max(PORT_PATIENCE),
         };
         if now >= since + patience {
             return Attempt::Failed(Failure::NoPort(error), sequence);

@@ -65,6 +65,19 @@ pub struct Plan {
     pub timeout: Duration,
     /// How a connection ends after its last reply.
     pub close: Close,
+    /// What follows when a connection fails.
+    pub on_error: OnError,
+}
+
+/// What follows when a connection fails that was open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
+pub enum OnError {
+    /// It is an error, and the connection sends no more messages.
+    Stop,
+    /// It is an outage: the connection is opened again, and goes on with the next message. Those
+    /// that were unanswered are not sent again.
+    Reconnect,
 }
 
 /// How a connection ends after its last reply.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::load::outage::Outage;
 use crate::net::connection::Tally;
 
 /// The sequence of messages that one connection sends, or with `reconnect_every`
@@ -26,12 +27,14 @@ pub(crate) struct Sequence {
     uncounted: Tally,
     /// Bytes on its connections that are closed.
     closed: Tally,
+    /// Since its connection was lost, until another works.
+    pub(crate) outage: Option<Box<Outage>>,
 }
 
 impl Sequence {
     /// A sequence that warms up until [`start_counting`](Self::start_counting).
     pub(crate) fn new(connection: u32) -> Sequence {
-        let (place, sent, answered, skipped) = Default::default();
+        let (place, sent, answered, skipped, outage) = Default::default();
         let (thinks_until, uncounted, closed) = Default::default();
         let (limit, warmup) = (u64::MAX, u64::MAX);
         Sequence {
@@ -45,6 +48,7 @@ impl Sequence {
             skipped,
             uncounted,
             closed,
+            outage,
         }
     }
 
@@ -68,6 +72,19 @@ impl Sequence {
 
     pub(crate) fn unanswered(&self) -> u64 {
         self.sent - self.answered
+    }
+
+    /// Whether its first connection is being opened, or failed to open.
+    pub(crate) fn has_not_begun(&self) -> bool {
+        self.sent == 0 && self.outage.is_none()
+    }
+
+    /// Its connection is lost, and with it the replies to its unanswered messages. Returns how
+    /// many of these count.
+    pub(crate) fn abandon_unanswered(&mut self) -> u64 {
+        let counted = self.sent.saturating_sub(self.answered.max(self.warmup));
+        self.answered = self.sent;
+        counted
     }
 
     /// How many more messages it may send.
@@ -124,6 +141,26 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replies_that_are_lost_are_neither_awaited_nor_among_the_bytes() {
+        let mut sequence = Sequence::new(7);
+        sequence.add_sent(3, 30);
+        sequence.add_answered(10);
+        // The connection is lost during the warm-up, with two replies missing.
+        sequence.add_closed(Tally { sent: 30, received: 10 });
+        assert_eq!((sequence.abandon_unanswered(), sequence.unanswered()), (0, 0));
+        sequence.add_sent(2, 20);
+        sequence.start_counting(0, 10);
+        sequence.add_sent(4, 40);
+        sequence.add_answered(10);
+        // The second one is lost with one reply of the warm-up missing, and four that count.
+        sequence.add_closed(Tally { sent: 60, received: 10 });
+        assert_eq!((sequence.abandon_unanswered(), sequence.unanswered()), (4, 0));
+        let bytes = sequence.counted_bytes();
+        assert_eq!((bytes.sent, bytes.received), (40, 0));
+        assert_eq!((sequence.answered(), sequence.left(), sequence.counted()), (9, 6, 4));
+    }
 
     #[test]
     fn the_warm_up_does_not_count_and_what_it_missed_is_skipped() {

@@ -200,7 +200,7 @@ fn leave_out_histograms(json: &mut Value) {
     match json {
         Value::Array(values) => values.iter_mut().for_each(leave_out_histograms),
         Value::Object(fields) => {
-            fields.retain(|key, _| !key.starts_with("histogram"));
+            fields.retain(|key, _| !key.contains("histogram"));
             fields.values_mut().for_each(leave_out_histograms);
         }
         _ => {}

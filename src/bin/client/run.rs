@@ -13,7 +13,7 @@ use crate::local::is_local;
 use crate::meter::{Meter, Reading};
 use crate::progress::{Goal, ProgressDisplay};
 use crate::readable;
-use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
+use crate::report::{Environment, Outages, Report, RunRecord, ServerCost, Timeline};
 
 /// How often progress is shown and recorded.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -32,10 +32,39 @@ pub(crate) struct Run<'a> {
     /// `None` if the client's cost cannot be read.
     client: Option<Readings>,
     server: Option<Readings>,
+    cpu_span: CpuSpan,
     /// Whether it was said that connections wait for local ports.
     has_said_shortage: bool,
     /// When messages begin, while connections wait for it.
     starts_at: Option<SystemTime>,
+}
+
+/// The time in which the processes use the CPU time that is reported. A hold, in which they use
+/// next to none, does not belong to it.
+#[derive(Debug, Clone, Copy)]
+struct CpuSpan {
+    /// The length before `since`.
+    earlier: Duration,
+    /// Since when it goes on, or `None` in a hold.
+    since: Option<Instant>,
+}
+
+impl CpuSpan {
+    fn begin() -> CpuSpan {
+        CpuSpan { earlier: Duration::ZERO, since: Some(Instant::now()) }
+    }
+
+    fn pause(&mut self) {
+        *self = CpuSpan { earlier: self.length(), since: None };
+    }
+
+    fn go_on(&mut self) {
+        self.since = Some(Instant::now());
+    }
+
+    fn length(&self) -> Duration {
+        self.earlier + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 /// The readings of one process.
@@ -89,6 +118,7 @@ impl<'a> Run<'a> {
             environment,
             client,
             server,
+            cpu_span: CpuSpan::begin(),
             has_said_shortage: false,
             starts_at: None,
         })
@@ -132,15 +162,18 @@ impl<'a> Run<'a> {
             Stage::WarmingUp => self.display.set_goal(Goal::WarmUp(self.plan.warmup)),
             Stage::Counting => {
                 self.read(|readings, now| readings.counting = now);
+                self.cpu_span = CpuSpan::begin();
                 self.display.set_goal(goal_of_messages(self.plan, open));
             }
             Stage::Holding => {
+                self.cpu_span.pause();
                 let hold = self.plan.hold.unwrap_or_default();
                 self.display.set_goal(Goal::Hold(hold));
                 let open = readable::count(open);
                 self.print(&format!("holding {open} connections for {hold:?}"));
             }
-            Stage::Opening | Stage::TimeUp | Stage::LastEcho | Stage::Over => {}
+            Stage::LastEcho => self.cpu_span.go_on(),
+            Stage::Opening | Stage::TimeUp | Stage::Over => {}
         }
     }
 
@@ -220,10 +253,13 @@ impl<'a> Run<'a> {
             .ok()
         });
         let server_cost = self.args.server_pid.map(|_| server_cost);
+        let outages = Outages::new(&outcome.outages, since_1970);
         let record = RunRecord {
-            ended: seconds_since_1970() + outcome.ended.map_or(0.0, seconds_until),
+            ended: outcome.ended.map_or_else(seconds_since_1970, since_1970),
+            outages,
             timeline: self.timeline,
             client_cpu,
+            cpu_span: self.cpu_span.length(),
             server_cost,
             environment: self.environment,
         };
@@ -275,6 +311,11 @@ fn seconds_until(moment: Instant) -> f64 {
     let (left, past) =
         (moment.saturating_duration_since(now), now.saturating_duration_since(moment));
     left.as_secs_f64() - past.as_secs_f64()
+}
+
+/// When a moment is or was, in seconds since 1970.
+fn since_1970(moment: Instant) -> f64 {
+    seconds_since_1970() + seconds_until(moment)
 }
 
 fn seconds_since_1970() -> f64 {

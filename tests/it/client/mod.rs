@@ -1,11 +1,13 @@
 //! The program `client`.
 
+mod accounts;
 mod arrivals;
 mod broken_servers;
 mod closing;
 mod compare;
 mod compare_results;
 mod conditions;
+mod connect_times;
 mod exports;
 mod foreign_results;
 mod full_sources;
@@ -19,6 +21,7 @@ mod outputs;
 mod page;
 mod payload;
 mod rates;
+mod reconnect;
 mod runs;
 mod sandbox;
 mod signals;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Args, Command};
-use reactor_server::load::{Arrival, Close, Plan, Sources, Think, Verify};
+use reactor_server::load::{Arrival, Close, OnError, Plan, Sources, Think, Verify};
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::{units, variables};
 
@@ -45,6 +45,15 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum, default_value_t = Close::Fin, env = "CLIENT_CLOSE")]
     #[arg(help_heading = CONNECTIONS)]
     close: Close,
+    /// After a failure
+    ///
+    /// With `stop`, that is an error. With `reconnect`, the connection is opened again and goes on
+    /// with its next message; the report shows how often that happened and how long the outages
+    /// were. An outage is an error only if it does not end before the duration is over, or without
+    /// --duration within --timeout.
+    #[arg(long, value_enum, default_value_t = OnError::Stop, env = "CLIENT_ON_ERROR")]
+    #[arg(help_heading = CONNECTIONS)]
+    on_error: OnError,
     /// Source addresses that connections use in turn
     ///
     /// By default the kernel chooses the address. If the server is on 127.0.0.0/8 and needs more
@@ -263,6 +272,7 @@ impl LoadArgs {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             close: self.close,
+            on_error: self.on_error,
         }
     }
 

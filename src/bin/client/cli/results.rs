@@ -29,8 +29,8 @@ pub(crate) struct ResultArgs {
     /// Exit with code 3 if the results meet a condition, such as 'p99>5ms'
     ///
     /// A condition compares p50 or another percentile, max, mean, rate, messages, errors,
-    /// mismatches, opened, failed, unsent or not_closed by >, >=, < or <=: 'p99>5ms', 'rate<100k',
-    /// 'max>=1s'. Repeat the flag for several conditions, or separate them by commas.
+    /// mismatches, opened, failed, unsent, not_closed, reconnects or outage_max by >, >=, < or <=:
+    /// 'p99>5ms', 'rate<100k', 'outage_max>=1s'. Repeat the flag for several conditions, or separate them by commas.
     #[arg(long, value_name = "CONDITION", value_parser = Condition::parse, env = "CLIENT_FAIL_IF")]
     #[arg(value_delimiter = ',')]
     pub(crate) fail_if: Vec<Condition>,

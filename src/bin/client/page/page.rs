@@ -59,6 +59,7 @@ fn figures(report: &Report) -> Vec<Row> {
     if connections.reopened > 0 {
         rows.push(("connections replaced", connections.reopened.to_string()));
     }
+    rows.extend(text::outages(report));
     if report.messages > 0 {
         rows.extend(text::costs(report));
     }

@@ -13,7 +13,7 @@ pub(crate) struct Condition {
     text: String,
     figure: Figure,
     comparison: Comparison,
-    /// In the unit of the figure, which for a latency is microseconds.
+    /// In the unit of the figure, which for a time is microseconds.
     limit: f64,
 }
 
@@ -30,6 +30,8 @@ enum Figure {
     Failed,
     Unsent,
     NotClosed,
+    Reconnects,
+    OutageMax,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +60,7 @@ impl Condition {
             .ok_or("expected a comparison, such as p99>5ms or rate<100k")?;
         let figure = Figure::parse(text[..at].trim())?;
         let limit = text[at + sign.len()..].trim();
-        let limit = if figure.is_latency() { microseconds(limit) } else { number(limit) }?;
+        let limit = if figure.is_time() { microseconds(limit) } else { number(limit) }?;
         Ok(Condition { text: text.to_owned(), figure, comparison, limit })
     }
 
@@ -123,7 +125,7 @@ impl Condition {
         let value = self.figure.of(report)?;
         let is_met = self.comparison.is_met(value, self.limit);
         let value = match self.figure {
-            figure if figure.is_latency() => readable::exact_micros(value),
+            figure if figure.is_time() => readable::exact_micros(value),
             _ => readable::exact(value),
         };
         is_met.then(|| format!("--fail-if {self} came true: it is {value}"))
@@ -160,6 +162,8 @@ impl Figure {
             "failed" => Figure::Failed,
             "unsent" => Figure::Unsent,
             "not_closed" => Figure::NotClosed,
+            "reconnects" => Figure::Reconnects,
+            "outage_max" => Figure::OutageMax,
             _ => match name.strip_prefix('p').map(units::percentile) {
                 Some(Ok(percentile)) => Figure::Percentile(percentile),
                 _ => return Err(format!("there is no figure {name:?}: try p99, max or rate")),
@@ -169,6 +173,10 @@ impl Figure {
 
     fn is_latency(self) -> bool {
         matches!(self, Figure::Percentile(_) | Figure::Max | Figure::Mean)
+    }
+
+    fn is_time(self) -> bool {
+        self.is_latency() || self == Figure::OutageMax
     }
 
     /// Its value. Without replies there is no latency.
@@ -186,6 +194,8 @@ impl Figure {
             Figure::Failed => Some(report.connections.failed as f64),
             Figure::Unsent => Some(report.unsent as f64),
             Figure::NotClosed => Some(report.not_closed as f64),
+            Figure::Reconnects => Some(report.outages.reconnects as f64),
+            Figure::OutageMax => Some(report.outages.max_seconds * 1e6),
         }
     }
 }
@@ -212,6 +222,7 @@ mod tests {
         assert_eq!((limit("max<1s"), limit("mean<=20us")), (1e6, 20.0));
         assert_eq!((limit("p50>2ms200us"), limit("max>1m 30s")), (2200.0, 90e6));
         assert_eq!((limit("opened<1k"), limit("p0.5>0.25us")), (1000.0, 0.25));
+        assert_eq!((limit("outage_max>1.5s"), limit("reconnects>=1k")), (1.5e6, 1000.0));
         assert_eq!((limit("rate<100k"), limit("errors>0")), (100_000.0, 0.0));
     }
 
@@ -244,8 +255,16 @@ mod tests {
     fn an_invalid_condition_is_refused() {
         let figures =
             ["", "p99", "p101>1ms", "p-0>1ms", "p1e1>1ms", "speed>1", ">1ms", "opened<1s"];
-        let limits =
-            ["p99>5", "p99>ms", "p99>1e3us", "p99>-1us", "p99>1M", "rate>5ms", "errors>-1"];
+        let limits = [
+            "p99>5",
+            "p99>ms",
+            "p99>1e3us",
+            "p99>-1us",
+            "p99>1M",
+            "rate>5ms",
+            "errors>-1",
+            "outage_max>5",
+        ];
         for text in figures.into_iter().chain(limits) {
             assert!(Condition::parse(text).is_err(), "{text}");
         }

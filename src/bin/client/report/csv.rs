@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::report::Report;
 
 /// What a summary has of the JSON. Each column is named for its place.
-const COLUMNS: [&str; 28] = [
+const COLUMNS: [&str; 33] = [
     "/environment/started",
     "/environment/version",
     "/clients",
@@ -27,6 +27,11 @@ const COLUMNS: [&str; 28] = [
     "/errors",
     "/mismatches",
     "/unsent",
+    "/unanswered",
+    "/outages/count",
+    "/outages/reconnects",
+    "/outages/total_seconds",
+    "/outages/max_seconds",
     "/not_closed",
     "/bytes_sent",
     "/bytes_received",
@@ -41,7 +46,7 @@ const COLUMNS: [&str; 28] = [
 pub(crate) fn summary(report: &Report, percentiles: &[f64]) -> anyhow::Result<String> {
     let json = report.to_json(percentiles)?;
     let latencies = json["latency_us"].as_object().into_iter().flat_map(|it| it.keys());
-    let latencies: Vec<_> = ["latency_us", "latency_raw_us"]
+    let latencies: Vec<_> = ["latency_us", "latency_raw_us", "connect_us"]
         .into_iter()
         .flat_map(|kind| latencies.clone().map(move |key| format!("/{kind}/{key}")))
         .collect();
@@ -106,7 +111,7 @@ mod tests {
     fn the_header_is_the_same_for_every_loop_and_with_or_without_costs() {
         let mut json = results(1);
         let with = summary(&read(json.clone()).expect("results"), &[50.0, 95.0]).expect("it");
-        for key in ["client", "server", "histogram_raw"] {
+        for key in ["client", "server", "histogram_raw", "connect_histogram"] {
             json.as_object_mut().expect("it").remove(key);
         }
         json["plan"]["rate"] = Value::Null;
@@ -115,7 +120,7 @@ mod tests {
         assert_eq!(header(&with), header(&without));
         for text in [with, without] {
             let fields: Vec<_> = text.lines().map(|line| line.split(',').count()).collect();
-            assert_eq!(fields, [COLUMNS.len() + 2 * 7; 2], "{text}");
+            assert_eq!(fields, [COLUMNS.len() + 3 * 7; 2], "{text}");
         }
     }
 }

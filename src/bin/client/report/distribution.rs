@@ -65,6 +65,13 @@ impl Distribution {
     }
 }
 
+impl Default for Distribution {
+    fn default() -> Distribution {
+        let histogram = Histogram::new_with_bounds(1, 2, SIGNIFICANT_DIGITS);
+        Distribution(histogram.expect("the bounds are in order"))
+    }
+}
+
 impl AddAssign<&Distribution> for Distribution {
     fn add_assign(&mut self, other: &Distribution) {
         // Automatic resizing makes room for every histogram.

@@ -1,11 +1,14 @@
 //! The results: what they are, and how they are printed, compared and merged.
 
 mod condition;
+mod connection_counts;
 mod cost;
 pub(crate) mod csv;
 mod distribution;
 mod environment;
 pub(crate) mod hgrm;
+mod notes;
+mod outages;
 #[expect(clippy::module_inception, reason = "the folder is named for its main file")]
 mod report;
 #[cfg(test)]
@@ -18,5 +21,6 @@ pub(crate) use condition::Condition;
 pub(crate) use cost::{BytesPerConnection, Cpu, ServerCost};
 pub(crate) use distribution::Distribution;
 pub(crate) use environment::Environment;
+pub(crate) use outages::Outages;
 pub(crate) use report::{Report, RunRecord};
 pub(crate) use timeline::{Step, Timeline};

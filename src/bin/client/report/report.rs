@@ -1,15 +1,18 @@
 //! The results of one client, or of several clients together.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::bail;
 use reactor_server::load::{Outcome, Plan};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
+use super::connection_counts::{ConnectionCounts, add};
 use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::environment::Environment;
+use super::outages::Outages;
 use super::summary::PlanSummary;
 use super::timeline::{Timeline, per_second};
 
@@ -24,17 +27,32 @@ pub(crate) struct Report {
     pub(crate) bytes_received: u64,
     /// Messages that were due, but not sent before time was up (open loop).
     pub(crate) unsent: u64,
+    /// Messages that count and were sent, but whose reply was not verified: their connection
+    /// failed.
+    #[serde(default)]
+    pub(crate) unanswered: u64,
     /// Connections that the server did not close in time, after their last reply.
     #[serde(default)]
     pub(crate) not_closed: u64,
     pub(crate) seconds: f64,
+    /// How much of `seconds` had passed when the last connection failed, if that was before the
+    /// duration was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_early_seconds: Option<f64>,
     /// When `seconds` were over: seconds since 1970.
     pub(crate) ended: f64,
     pub(crate) connections: ConnectionCounts,
+    /// Results without it are of a client that opened no lost connection again.
+    #[serde(default)]
+    pub(crate) outages: Outages,
     pub(crate) histogram: Distribution,
     /// In an open loop: latencies since the messages were sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) histogram_raw: Option<Distribution>,
+    /// How long connections took to open. Results without it are of a client that did not
+    /// measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connect_histogram: Option<Distribution>,
     pub(crate) interrupted: bool,
     /// Texts of errors and mismatches, and how often each occurred.
     #[serde(rename = "complaints")]
@@ -48,6 +66,10 @@ pub(crate) struct Report {
     /// known. A sweep needs it; results that are read from a file do not have it.
     #[serde(skip)]
     pub(crate) client_busy: Option<f64>,
+    /// The time in which client and server used their CPU time. Results without it are of a
+    /// client that did not measure it.
+    #[serde(default)]
+    pub(crate) cpu_span_seconds: Option<f64>,
     /// What the load costs the server, if that was asked for. If it cannot be read it is
     /// `Some(None)`, and null in the JSON.
     #[serde(rename = "server", default, skip_serializing_if = "Option::is_none")]
@@ -60,27 +82,15 @@ pub(crate) struct Report {
     pub(crate) environments: Vec<Environment>,
 }
 
-/// Counts of connections.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct ConnectionCounts {
-    pub(crate) requested: u64,
-    pub(crate) opened: u64,
-    pub(crate) failed: u64,
-    /// The time until the last was open.
-    pub(crate) seconds: f64,
-    /// Opened to replace another, as planned.
-    pub(crate) reopened: u64,
-    /// Reasons for which connections could not be opened, and how often each occurred.
-    pub(crate) failures: BTreeMap<String, u64>,
-}
-
 /// What is recorded of a run besides its outcome.
 #[derive(Debug)]
 pub(crate) struct RunRecord {
     /// When the time that counts ended, in seconds since 1970.
     pub(crate) ended: f64,
+    pub(crate) outages: Outages,
     pub(crate) timeline: Timeline,
     pub(crate) client_cpu: Option<Cpu>,
+    pub(crate) cpu_span: Duration,
     pub(crate) server_cost: Option<Option<ServerCost>>,
     pub(crate) environment: Environment,
 }
@@ -101,25 +111,23 @@ impl Report {
             bytes_sent: outcome.bytes_sent,
             bytes_received: outcome.bytes_received,
             unsent: outcome.unsent,
+            unanswered: outcome.unanswered,
             not_closed: outcome.not_closed,
             seconds: outcome.time.as_secs_f64(),
+            ended_early_seconds: outcome.ended_early.map(|it| it.as_secs_f64()),
             ended: record.ended,
-            connections: ConnectionCounts {
-                requested: connections.requested,
-                opened: connections.opened,
-                failed: connections.failed,
-                seconds: connections.time.as_secs_f64(),
-                reopened: connections.reopened,
-                failures: connections.failures,
-            },
+            connections: ConnectionCounts::of(&connections),
+            outages: record.outages,
             histogram: Distribution(outcome.latency),
             histogram_raw: outcome.raw.map(Distribution),
+            connect_histogram: Some(Distribution(connections.connect)),
             interrupted: outcome.interrupted,
-            error_texts: outcome.error_texts,
+            error_texts: outcome.error_texts.into_counts(),
             plan: PlanSummary::of(plan),
             timeline: record.timeline,
             client_cpu: record.client_cpu,
             client_busy: outcome.busy,
+            cpu_span_seconds: Some(record.cpu_span.as_secs_f64()),
             server_cost: record.server_cost,
             environment: record.environment,
             environments: Vec::new(),
@@ -134,6 +142,15 @@ impl Report {
     /// Received bytes per second.
     pub(crate) fn bytes_per_second(&self) -> f64 {
         per_second(self.bytes_received, self.seconds)
+    }
+
+    /// How many messages the plan has, in a closed loop without a duration.
+    pub(crate) fn planned_messages(&self) -> Option<u64> {
+        let shape = &self.plan.shape;
+        let has_end = shape.rate.is_none() && shape.duration_seconds.is_none();
+        let last_echo = u64::from(shape.hold_seconds.is_some());
+        let each = shape.messages.filter(|_| has_end)?.saturating_add(last_echo);
+        Some(self.connections.requested.saturating_mul(each))
     }
 
     /// Whether there were no errors and no mismatches.
@@ -204,23 +221,34 @@ impl Report {
         let began = (self.ended - self.seconds).min(other.ended - other.seconds);
         self.ended = self.ended.max(other.ended);
         self.seconds = self.ended - began;
+        let both = self.ended_early_seconds.zip(other.ended_early_seconds);
+        self.ended_early_seconds = both.map(|(ours, theirs)| ours.max(theirs));
         self.messages += other.messages;
         self.errors += other.errors;
         self.mismatches += other.mismatches;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.unsent += other.unsent;
+        self.unanswered += other.unanswered;
         self.not_closed += other.not_closed;
         self.connections.add(other.connections);
+        self.outages.add(other.outages);
         self.histogram += &other.histogram;
         if let (Some(ours), Some(theirs)) = (&mut self.histogram_raw, &other.histogram_raw) {
             *ours += theirs;
         }
+        let both = self.connect_histogram.zip(other.connect_histogram);
+        self.connect_histogram = both.map(|(mut ours, theirs)| {
+            ours += &theirs;
+            ours
+        });
         self.interrupted |= other.interrupted;
         add(&mut self.error_texts, other.error_texts);
         self.timeline = self.timeline.merge(&other.timeline);
         let both = self.client_cpu.zip(other.client_cpu);
         self.client_cpu = both.map(|(ours, theirs)| ours.plus(theirs));
+        let both = self.cpu_span_seconds.zip(other.cpu_span_seconds);
+        self.cpu_span_seconds = both.map(|(ours, theirs)| ours.max(theirs));
         self.server_cost = match (self.server_cost, other.server_cost) {
             (Some(Some(ours)), Some(Some(theirs))) => Some(Some(ours.merge(theirs))),
             (Some(None), Some(theirs)) => Some(theirs),
@@ -248,6 +276,10 @@ impl Report {
         if let Some(raw) = &self.histogram_raw {
             fields.insert("latency_raw_us".to_owned(), raw.figures(percentiles).into());
         }
+        fields["outages"]["p50_seconds"] = json!(self.outages.p50_seconds());
+        if let Some(connect) = &self.connect_histogram {
+            fields.insert("connect_us".to_owned(), connect.figures(percentiles).into());
+        }
         if let Some(cpu) = self.client_cpu {
             fields["client"]["cpu_us_per_message"] = cpu.json_per_message(self.messages);
         }
@@ -270,6 +302,7 @@ impl Report {
         let are_times = times.iter().all(|time| (0.0..MAX_SECONDS).contains(time));
         let histograms = [Some(&self.histogram), self.histogram_raw.as_ref()];
         let are_counts = histograms.into_iter().flatten().all(|it| it.len() == self.messages);
+        let are_counts = are_counts && self.outages.is_sound();
         let have_cpus = self.all_environments().all(|it| it.cpus > 0) && self.plan.threads > 0;
         if !are_times || !are_counts || !have_cpus || !self.timeline.is_sound() {
             bail!("its figures contradict each other");
@@ -290,23 +323,6 @@ fn is_bounded(value: &Value) -> bool {
         Value::Array(values) => values.iter().all(is_bounded),
         Value::Object(fields) => fields.values().all(is_bounded),
         Value::Null | Value::Bool(_) | Value::String(_) => true,
-    }
-}
-
-impl ConnectionCounts {
-    fn add(&mut self, other: ConnectionCounts) {
-        self.requested += other.requested;
-        self.opened += other.opened;
-        self.failed += other.failed;
-        self.seconds = self.seconds.max(other.seconds);
-        self.reopened += other.reopened;
-        add(&mut self.failures, other.failures);
-    }
-}
-
-fn add(sums: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
-    for (key, count) in more {
-        *sums.entry(key).or_default() += count;
     }
 }
 

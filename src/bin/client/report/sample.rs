@@ -31,7 +31,12 @@ pub(crate) fn results(pid: u32) -> Value {
     json!({
         "messages": 3, "errors": 0, "mismatches": 0, "bytes_sent": 72, "bytes_received": 72,
         "unsent": 1, "seconds": 0.5, "ended": 1000.5, "histogram": histogram,
-        "histogram_raw": histogram, "interrupted": false, "complaints": { "t": 1 },
+        "histogram_raw": histogram, "connect_histogram": histogram,
+        "interrupted": false, "complaints": { "t": 1 }, "unanswered": 2,
+        "outages": {
+            "count": 3, "reconnects": 2, "total_seconds": 0.3, "max_seconds": 0.2,
+            "began": 1000.1, "ended": 1000.4, "reasons": { "r": 3 }, "histogram": histogram,
+        },
         "connections": {
             "requested": 2, "opened": 2, "failed": 0, "seconds": 0.1, "reopened": 1,
             "failures": { "f": 1 },

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 use reactor_server::Framing;
-use reactor_server::load::{Arrival, Body, Close, Plan};
+use reactor_server::load::{Arrival, Body, Close, OnError, Plan};
 use serde::{Deserialize, Serialize};
 
 /// The plan, in words and numbers.
@@ -52,6 +52,9 @@ pub(crate) struct Shape {
     /// How connections end. Results without it are of a client that was strict.
     #[serde(default = "strict")]
     pub(crate) close: String,
+    /// What follows when a connection fails. Results without it are of a client that stopped.
+    #[serde(default = "stop")]
+    pub(crate) on_error: String,
 }
 
 /// A longer payload is not recorded whole.
@@ -104,6 +107,7 @@ impl PlanSummary {
             reply_prefix: String::from_utf8_lossy(&plan.reply_prefix).into_owned(),
             verify: name(plan.verify),
             close: name(plan.close),
+            on_error: name(plan.on_error),
         };
         PlanSummary { targets: vec![plan.target.to_string()], threads: plan.threads, shape }
     }
@@ -173,6 +177,10 @@ fn uniform() -> String {
 
 fn strict() -> String {
     name(Close::Strict)
+}
+
+fn stop() -> String {
+    name(OnError::Stop)
 }
 
 /// A value as the command line names it.

@@ -6,18 +6,13 @@ use reactor_server::program::printable::printable;
 
 use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
+pub(crate) use super::notes::notes;
 use super::report::Report;
 use crate::readable;
 
 /// The fewest connections whose memory is reported. With fewer, the rounding to pages
 /// dominates.
 const MIN_CONNECTIONS: u64 = 1000;
-/// Beyond this share of a CPU a thread of the client may be the bottleneck.
-const BUSY: f64 = 0.9;
-/// Beyond this share of all CPUs client and server may lack what the other uses.
-const BUSY_TOGETHER: f64 = 0.5;
-/// In a shorter run, what the client does before and after it dominates its CPU time.
-const MIN_SECONDS: f64 = 0.1;
 
 /// The results as text, with a name in front of each line.
 pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
@@ -32,7 +27,13 @@ pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
     }
     line(&heading(report), &plan(report));
     line("opened", &connections(report));
+    if let Some(times) = &report.connect_histogram {
+        line("connect", &connect(times));
+    }
     line("messages", &messages(report));
+    for (name, outages) in outages(report) {
+        line(name, &outages);
+    }
     line("bytes", &bytes(report));
     line("latency", if report.histogram_raw.is_some() { CORRECTED_AND_RAW } else { basis(report) });
     latency(report, percentiles).iter().for_each(|row| line("", row));
@@ -134,6 +135,9 @@ fn shape_of(report: &Report, kind: &str) -> String {
     if plan.close != "fin" {
         let _ = write!(text, ", close {}", plan.close);
     }
+    if plan.on_error != "stop" {
+        let _ = write!(text, ", on error {}", plan.on_error);
+    }
     if let Some(every) = plan.reconnect_every {
         let _ = write!(text, ", reconnect every {every}");
     }
@@ -164,9 +168,13 @@ fn connections(report: &Report) -> String {
 }
 
 fn messages(report: &Report) -> String {
-    let mut text = format!(
-        "{} in {:.3} s, {} per second, {} mismatches, {} errors",
-        readable::count(report.messages),
+    let mut text = readable::count(report.messages);
+    if let Some(planned) = report.planned_messages().filter(|&it| it > report.messages) {
+        let _ = write!(text, " of {}", readable::count(planned));
+    }
+    let _ = write!(
+        text,
+        " in {:.3} s, {} per second, {} mismatches, {} errors",
         report.seconds,
         readable::number(report.rate()),
         readable::count(report.mismatches),
@@ -191,6 +199,48 @@ fn bytes(report: &Report) -> String {
 /// What the two columns of an open loop are measured from.
 const CORRECTED_AND_RAW: &str =
     "from when a message was due (corrected) and from when it was sent (raw)";
+
+/// How long connections took to open, in a line.
+fn connect(times: &Distribution) -> String {
+    if times.is_empty() {
+        return "no connection was opened".to_owned();
+    }
+    let [p50, p90, p99] = [50.0, 90.0, 99.0].map(|it| readable::micros(times.percentile(it)));
+    let (max, mean) = (readable::micros(times.max()), readable::micros(times.mean()));
+    format!("p50 {p50}, p90 {p90}, p99 {p99}, max {max}, mean {mean}")
+}
+
+/// How often connections were lost, for how long, when and why.
+pub(crate) fn outages(report: &Report) -> Vec<(&'static str, String)> {
+    let outages = &report.outages;
+    let Some((p50, (began, ended))) = outages.p50_seconds().zip(outages.began.zip(outages.ended))
+    else {
+        return Vec::new();
+    };
+    let [p50, max, total] = [p50, outages.max_seconds, outages.total_seconds]
+        .map(|seconds| readable::micros(seconds * 1e6));
+    let over = match outages.count - outages.reconnects {
+        0 => "all are over".to_owned(),
+        left => format!("{} not over at the end", readable::count(left)),
+    };
+    let count = readable::count(outages.count);
+    let [began, ended] = [began, ended].map(|moment| moment - report.timeline.began);
+    let unanswered = readable::count(report.unanswered);
+    let mut lines = vec![
+        ("outages", format!("{count}, p50 {p50}, max {max}, total {total}, {over}")),
+        (
+            "",
+            format!(
+                "from {began:.3} s to {ended:.3} s after the start; {unanswered} messages unanswered"
+            ),
+        ),
+    ];
+    let reasons = outages.reasons.iter();
+    lines.extend(
+        reasons.map(|(reason, times)| ("", format!("{} x {reason}", readable::count(*times)))),
+    );
+    lines
+}
 
 /// What the latency is measured from.
 pub(crate) fn basis(report: &Report) -> &'static str {
@@ -255,51 +305,11 @@ fn memory(report: &Report, cost: &ServerCost) -> String {
     }
 }
 
-/// Notes on what limits the validity of the figures.
-pub(crate) fn notes(report: &Report) -> Vec<String> {
-    let mut notes = Vec::new();
-    let used =
-        |cpu: Cpu| if report.seconds < MIN_SECONDS { 0.0 } else { cpu.total() / report.seconds };
-    // A server whose cost is not known is taken to use as much as the client.
-    let client = report.client_cpu.unwrap_or_default();
-    let server = report.server_cost().map_or(client, ServerCost::cpu);
-    let share = used(client.plus(server)) / report.environment.cpus as f64;
-    if report.environment.shares_cpus && share > BUSY_TOGETHER {
-        notes.push(format!(
-            "client and server share {} CPUs: each lacks what the other uses",
-            report.environment.cpus
-        ));
-    }
-    let busy = used(client) / report.plan.threads as f64;
-    if busy > BUSY {
-        notes.push(format!(
-            "the client's threads were busy {:.0} % of the time: it may be the bottleneck",
-            100.0 * busy.min(1.0)
-        ));
-    }
-    if report.unsent > 0 {
-        notes.push(format!(
-            "{} of the messages that were due were not sent in time, and are in no percentile: \
-             the load was lower than planned",
-            readable::count(report.unsent)
-        ));
-    }
-    if report.not_closed > 0 {
-        notes.push(format!(
-            "{} connections were not closed by the server within a second after their last \
-             reply; --close strict makes that an error",
-            readable::count(report.not_closed)
-        ));
-    }
-    notes
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
-    use super::super::sample::{accepted, read, results};
+    use super::super::sample::accepted;
     use super::*;
 
     proptest! {
@@ -312,27 +322,5 @@ mod tests {
                 prop_assert!(is_plain && !text.contains("NaN"), "{}", text);
             }
         }
-    }
-
-    #[test]
-    fn a_note_on_cpus_needs_a_run_that_is_long_and_uses_them() {
-        let notes_of = |seconds: f64, client: f64, server: Option<f64>| {
-            let mut json = results(1);
-            json["seconds"] = seconds.into();
-            json["client"]["user"] = (client - 0.1).into();
-            json["server"] = json!(null);
-            if let Some(server) = server {
-                json["server"] = results(1)["server"].clone();
-                json["server"]["processes"]["1 on h"]["user"] = (server - 0.1).into();
-            }
-            let notes = notes(&read(json).expect("results"));
-            ["share 2 CPUs", "be the bottleneck"]
-                .map(|it| notes.iter().any(|note| note.contains(it)))
-        };
-        assert_eq!(notes_of(1.0, 0.95, None), [true, true]);
-        assert_eq!(notes_of(1.0, 0.6, None), [true, false]);
-        assert_eq!(notes_of(1.0, 0.2, Some(1.0)), [true, false]);
-        assert_eq!(notes_of(1.0, 0.2, None), [false, false]);
-        assert_eq!(notes_of(0.01, 0.2, None), [false, false]);
     }
 }
