@@ -43,8 +43,7 @@ impl RateStep {
         }
         // In a short step the number of messages may be one less.
         let answered = report.messages as f64 + 1.0;
-        let planned = report.plan.shape.duration_seconds.unwrap_or_default();
-        if answered < KEPT_UP * rate as f64 * report.seconds.max(planned) {
+        if answered < KEPT_UP * due(rate, &report) {
             add("rate", format!("{:.0} per second were answered", report.rate()));
         }
         if !report.is_clean() {
@@ -86,6 +85,15 @@ impl RateStep {
         ];
         fields.extend(more.map(|(key, value)| (key.to_owned(), value)));
         Ok(fields)
+    }
+}
+
+/// How many messages were due. Poisson arrivals keep the rate in the long run only.
+fn due(rate: u64, report: &Report) -> f64 {
+    let planned = report.plan.shape.duration_seconds.unwrap_or_default();
+    match report.plan.shape.arrival.as_str() {
+        "poisson" => (report.messages + report.unanswered + report.unsent) as f64,
+        _ => rate as f64 * report.seconds.max(planned),
     }
 }
 
