@@ -12,8 +12,10 @@ use crate::load::outcome::Outcome;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
 use crate::load::progress::{Progress, ProgressCounters};
+use crate::load::recorder::Recorder;
 use crate::load::schedule::{Schedule, Start};
 use crate::load::stage::Stage;
+use crate::load::step::StepRecord;
 use crate::net::mailbox::EventLoop;
 use crate::net::poll::{EVENTS, Events};
 use crate::net::sys;
@@ -28,6 +30,7 @@ pub(crate) struct Generator<'a> {
     lanes: Lanes,
     stage: Stage,
     progress: &'a ProgressCounters,
+    recorder: Recorder,
     news: Sender<News>,
 }
 
@@ -38,20 +41,22 @@ impl<'a> Generator<'a> {
         payload: Arc<Payload>,
         number: usize,
         progress: &'a ProgressCounters,
+        recorder: Recorder,
         news: Sender<News>,
     ) -> Generator<'a> {
         let lanes = Lanes::new(event_loop, &plan, number, payload);
-        Generator { plan, number, lanes, stage: Stage::Opening, progress, news }
+        Generator { plan, number, lanes, stage: Stage::Opening, progress, recorder, news }
     }
 
     /// Opens connections, sends messages from [`Order::Start`] on, and ends with the last
-    /// connection.
-    pub(crate) fn run(mut self) -> io::Result<Outcome> {
+    /// connection. The last step, which has not ended, is returned apart.
+    pub(crate) fn run(mut self) -> io::Result<(Outcome, StepRecord)> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.is_over() {
             self.lanes.open_due();
             // One reading of the clock: a stage sends no message that is due in the next.
             let now = Instant::now();
+            self.end_step(now);
             self.advance(now);
             self.send_due(now);
             self.publish_progress();
@@ -66,12 +71,19 @@ impl<'a> Generator<'a> {
             self.count_unsent(self.lanes.exchange.until);
         }
         self.publish_progress();
-        Ok(self.lanes.exchange.outcome)
+        let mut outcome = self.lanes.exchange.outcome;
+        let rest = self.recorder.take(0, &mut outcome);
+        Ok((outcome, rest))
     }
 
     fn is_over(&self) -> bool {
         let has_started = self.stage >= Stage::WarmingUp;
         self.lanes.exchange.outcome.interrupted || has_started && self.lanes.is_empty()
+    }
+
+    fn end_step(&mut self, now: Instant) {
+        let open = self.lanes.open_count() as u64;
+        self.recorder.end_step(now, open, &mut self.lanes.exchange.outcome);
     }
 
     fn read_mail(&mut self) {
@@ -196,7 +208,7 @@ impl<'a> Generator<'a> {
         self.lanes.exchange.schedule.filter(|_| is_sending)
     }
 
-    /// When the next stage or message is due.
+    /// When the next stage or message is due, or the step ends.
     fn next_due(&self) -> Option<Instant> {
         let stage = match self.stage {
             Stage::WarmingUp => self.lanes.exchange.warm_until,
@@ -204,7 +216,7 @@ impl<'a> Generator<'a> {
             _ => None,
         };
         let message = self.schedule().and_then(|schedule| self.lanes.order.next_due(&schedule));
-        [stage, message].into_iter().flatten().min()
+        [stage, message, Some(self.recorder.ends())].into_iter().flatten().min()
     }
 
     fn stop(&mut self) {

@@ -9,13 +9,15 @@
 //! | 8 | `mod` | the load: starts generators, and merges their stages and results |
 //! | 7 | `generator` | one thread: the stages of a run |
 //! | 6 | `lanes` | the connections of a thread: opened, watched, timed out, closed |
-//! | 5 | `exchange`, `mail` | send, receive, verify, send on; what threads tell each other |
+//! | 6 | `collector` | adds up the steps of all threads |
+//! | 5 | `exchange`, `mail`, `recorder` | send, receive, verify, send on; what threads tell each other; the steps of a thread |
 //! | 4 | `outcome` | results |
 //! | 3 | `lane`, `opener` | one connection; opens connections |
 //! | 2 | `payload`, `socket_options` | the bytes of messages; the options of sockets |
 //! | 1 | `plan` | what the load is |
-//! | 0 | `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage` | what the others are made of |
+//! | 0 | `failure`, `progress`, `schedule`, `sequence`, `sources`, `stage`, `step` | what the others are made of |
 
+mod collector;
 mod exchange;
 mod failure;
 mod generator;
@@ -27,11 +29,13 @@ mod outcome;
 mod payload;
 mod plan;
 mod progress;
+mod recorder;
 mod schedule;
 mod sequence;
 mod socket_options;
 mod sources;
 mod stage;
+mod step;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,11 +46,14 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::program::thread;
+use collector::{Collector, STEPS_WAITING};
 use generator::Generator;
 use mail::{News, Order};
 use payload::Payload;
 use progress::ProgressCounters;
+use recorder::Recorder;
 use schedule::Start;
+use step::StepClock;
 
 pub use opener::MAX_CONNECTING;
 pub use outcome::{Connections, Outcome};
@@ -55,6 +62,7 @@ pub use progress::Progress;
 pub use socket_options::option_warnings;
 pub use sources::{Sources, port_range};
 pub use stage::Stage;
+pub use step::{STEP, StepRecord};
 
 /// A load that is running.
 #[derive(Debug)]
@@ -72,6 +80,7 @@ pub struct Load {
     hold: Duration,
     /// When the hold ends, while connections are held.
     held_until: Option<Instant>,
+    collector: Collector,
     outcomes: Vec<Outcome>,
 }
 
@@ -105,6 +114,11 @@ impl Load {
         let (news_sender, news) = crossbeam_channel::unbounded();
         let event_loops: Vec<_> =
             (0..plan.threads).map(|_| EventLoop::new()).collect::<io::Result<_>>()?;
+        let clock = StepClock::start();
+        let (recorders, records): (Vec<_>, _) = (0..plan.threads)
+            .map(|_| crossbeam_channel::bounded(STEPS_WAITING))
+            .map(|(records, receiver)| (Recorder::new(clock, records), receiver))
+            .unzip();
         let load = Load {
             generators: event_loops.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
             progress: event_loops.iter().map(|_| ProgressCounters::default()).collect(),
@@ -115,12 +129,14 @@ impl Load {
             lanes: vec![0; plan.threads],
             hold: plan.hold.unwrap_or_default(),
             held_until: None,
+            collector: Collector::new(clock, records),
             outcomes: Vec::new(),
         };
         let payload = Arc::new(Payload::new(plan));
         let (go, gate) = crossbeam_channel::bounded(plan.threads);
-        for (number, (event_loop, _)) in event_loops.into_iter().enumerate() {
-            load.spawn(number, event_loop, plan, Arc::clone(&payload), gate.clone())?;
+        let parts = event_loops.into_iter().zip(recorders).enumerate();
+        for (number, ((event_loop, _), recorder)) in parts {
+            load.spawn(number, event_loop, recorder, plan, Arc::clone(&payload), gate.clone())?;
         }
         (0..plan.threads).try_for_each(|_| go.send(())).map_err(io::Error::other)?;
         Ok(load)
@@ -132,6 +148,7 @@ impl Load {
         &self,
         number: usize,
         event_loop: EventLoop<Order>,
+        recorder: Recorder,
         plan: &Plan,
         payload: Arc<Payload>,
         gate: Receiver<()>,
@@ -142,8 +159,9 @@ impl Load {
             if gate.recv().is_err() {
                 return;
             }
+            let (progress, to_load) = (&progress[number], news.clone());
             let generator =
-                Generator::new(event_loop, plan, payload, number, &progress[number], news.clone());
+                Generator::new(event_loop, plan, payload, number, progress, recorder, to_load);
             let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
             let _ = news.send(News::Done { number, result: Box::new(result) });
@@ -183,7 +201,9 @@ impl Load {
                     (self.stages[number], self.lanes[number]) = (stage, lanes);
                 }
                 News::Done { number, result } => {
-                    self.outcomes.push((*result)?);
+                    let (outcome, rest) = (*result)?;
+                    self.outcomes.push(outcome);
+                    self.collector.end(number, rest);
                     self.stages[number] = Stage::Over;
                 }
                 News::EndHold => self.held_until = self.held_until.map(|_| Instant::now()),
@@ -198,10 +218,21 @@ impl Load {
         Ok(None)
     }
 
+    /// Takes the next step of time, once it has ended on all threads. There is one for each
+    /// [`STEP`], from the start of the load to its end.
+    ///
+    /// Up to a second of steps waits to be taken. While no more fit, what happens belongs to the
+    /// first that did not fit.
+    pub fn next_step(&mut self) -> Option<StepRecord> {
+        self.collector.next()
+    }
+
     /// Takes the results. Call it at [`Stage::Over`]; before, they are those of the
-    /// generators that have ended, or `None`.
+    /// generators that have ended, or `None`. No step can be taken after that.
     pub fn take_outcome(&mut self) -> Option<Outcome> {
-        std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge)
+        let mut outcome = std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge)?;
+        outcome.latency = self.collector.take_latency();
+        Some(outcome)
     }
 
     /// Receives the next news that arrives before `until`, and ends the hold if that is due

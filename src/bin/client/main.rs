@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod resolve;
 mod run;
+mod window;
 
 use std::io::{Read, Write};
 use std::path::Path;

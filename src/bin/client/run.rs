@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use reactor_server::load::{Close, Load, Outcome, Plan, Stage};
+use reactor_server::load::{Close, Load, Outcome, Plan, STEP, Stage};
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::stream::print_error;
 
@@ -14,7 +14,7 @@ use crate::meter::{Meter, Reading};
 use crate::progress::{Goal, ProgressDisplay};
 use crate::report::{Environment, Report, RunRecord, ServerCost, Timeline};
 
-/// How often progress is shown and recorded.
+/// How often progress is shown, and steps of time are recorded.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A load that is running, and what is measured around it.
@@ -24,7 +24,6 @@ pub(crate) struct Run<'a> {
     plan: &'a Plan,
     interrupts: &'a mut Interrupts,
     load: Load,
-    began: Instant,
     display: ProgressDisplay,
     timeline: Timeline,
     environment: Environment,
@@ -80,9 +79,14 @@ impl<'a> Run<'a> {
             plan,
             interrupts,
             load,
-            began: Instant::now(),
-            display: ProgressDisplay::new(title, args.wants_bar(), args.wants_lines(), goal),
-            timeline: Timeline::new(seconds_since_1970(), INTERVAL),
+            display: ProgressDisplay::new(
+                title,
+                args.wants_bar(),
+                args.wants_lines(),
+                args.interval,
+                goal,
+            ),
+            timeline: Timeline::new(seconds_since_1970(), STEP.as_secs_f64()),
             environment,
             client,
             server,
@@ -98,7 +102,12 @@ impl<'a> Run<'a> {
                 self.enter(stage);
             }
             let progress = self.load.progress();
-            self.timeline.record(self.began.elapsed(), progress);
+            while let Some(step) = self.load.next_step() {
+                self.timeline.record(&step);
+                if stage != Some(Stage::Over) {
+                    self.display.record(&step);
+                }
+            }
             if progress.port_shortages > 0 {
                 self.print_shortage();
             }
@@ -117,6 +126,7 @@ impl<'a> Run<'a> {
         match stage {
             Stage::Opened => {
                 self.read(|readings, now| readings.open = now);
+                self.timeline.messages_began = Some(seconds_since_1970());
                 self.load.start_sending();
             }
             Stage::WarmingUp => self.display.set_goal(Goal::WarmUp(self.plan.warmup)),

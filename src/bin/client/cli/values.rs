@@ -1,6 +1,8 @@
 //! Values of flags, as people write them.
 
-use reactor_server::load::Sources;
+use std::time::Duration;
+
+use reactor_server::load::{STEP, Sources};
 use reactor_server::program::target::{self, Target};
 use reactor_server::program::units;
 
@@ -22,6 +24,14 @@ pub(super) fn message_size(text: &str) -> Result<usize, String> {
         0 => Err("must be at least 1".to_owned()),
         size if size > 1 << 30 => Err("must be at most 1g".to_owned()),
         size => Ok(size),
+    }
+}
+
+/// Progress is recorded in steps of this length.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    match units::time(text)? {
+        interval if interval < STEP => Err(format!("must be at least {STEP:?}")),
+        interval => Ok(interval),
     }
 }
 

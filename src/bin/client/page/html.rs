@@ -36,7 +36,7 @@ pub(crate) fn list(items: &[String]) -> String {
 pub(crate) fn legend(lines: &[&str]) -> String {
     let item =
         |(class, text): (&str, &&str)| format!("<li class=\"{class}\">{}</li>\n", escape(text));
-    let items: String = ["first", "second"].into_iter().zip(lines).map(item).collect();
+    let items: String = ["first", "second", "third"].into_iter().zip(lines).map(item).collect();
     format!("<ul class=\"legend\">\n{items}</ul>\n")
 }
 

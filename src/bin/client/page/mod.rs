@@ -2,9 +2,12 @@
 
 mod axis;
 mod chart;
+mod heatmap;
 mod html;
+mod over_time;
 #[expect(clippy::module_inception, reason = "the folder is named for its main file")]
 mod page;
 mod series;
+mod time_chart;
 
 pub(crate) use page::render;

@@ -4,10 +4,12 @@ mod condition;
 mod cost;
 mod distribution;
 mod environment;
+mod latencies;
 #[expect(clippy::module_inception, reason = "the folder is named for its main file")]
 mod report;
 #[cfg(test)]
 pub(crate) mod sample;
+mod step;
 mod summary;
 pub(crate) mod text;
 mod timeline;
@@ -16,5 +18,7 @@ pub(crate) use condition::Condition;
 pub(crate) use cost::{BytesPerConnection, Cpu, ServerCost};
 pub(crate) use distribution::Distribution;
 pub(crate) use environment::Environment;
+pub(crate) use latencies::Latencies;
 pub(crate) use report::{Report, RunRecord};
-pub(crate) use timeline::{Step, Timeline};
+pub(crate) use step::Step;
+pub(crate) use timeline::Timeline;
