@@ -11,6 +11,7 @@ mod loops;
 mod merge;
 mod other_servers;
 mod outputs;
+mod over_time;
 mod page;
 mod rates;
 mod runs;

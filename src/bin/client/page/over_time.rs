@@ -15,15 +15,22 @@ const LONG_SETUP: f64 = 0.1;
 pub(crate) fn sections(report: &Report) -> String {
     let (timeline, warmup) = (&report.timeline, report.plan.shape.warmup_seconds);
     let began = timeline.messages_began.unwrap_or(timeline.began);
-    let steps = timeline.steps(began, report.ended);
-    // Without that moment the beginning of the warm-up is not known either.
+    // Without that moment the end of the warm-up is not known either.
     let shaded = if timeline.messages_began.is_some() { warmup } else { 0.0 };
-    let (charts, step) = (TimeCharts { steps: &steps, warmup: shaded }, timeline.step_seconds);
+    let all = timeline.steps(began, report.ended);
+    // So that the first step begins with the messages that count.
+    let counted: Vec<_> = timeline.steps(began + shaded, report.ended);
+    let counted: Vec<_> = counted.into_iter().map(|step| step.later(shaded)).collect();
+    let step_seconds = timeline.step_seconds;
+    let charts = |steps| TimeCharts { steps, step_seconds, warmup: shaded };
     [
-        latency(charts, step),
-        section("Messages per second", &(explain(warmup, shaded) + &rate(report, charts, step))),
-        events(charts, step),
-        connections(report, &steps),
+        latency(report, charts(&counted)),
+        section(
+            "Messages per second",
+            &(explain(warmup, shaded) + &rate(report, charts(&counted))),
+        ),
+        events(charts(&all)),
+        connections(report, &all),
     ]
     .concat()
 }
@@ -37,15 +44,15 @@ fn explain(warmup: f64, shaded: f64) -> String {
     }
 }
 
-fn rate(report: &Report, charts: TimeCharts, step: f64) -> String {
+fn rate(report: &Report, charts: TimeCharts) -> String {
     let planned = report.plan.shape.rate.map(|rate| (rate * report.clients() as u64) as f64);
     let names = legend(&["messages per second", "planned"]);
     let names = if planned.is_some() { names } else { String::new() };
-    names + &Series::rate().render(&charts.rate(planned), charts.steps, step)
+    names + &Series::rate().render(&charts.rate(planned), charts.steps, charts.step_seconds)
 }
 
 /// Results of earlier versions do not have it.
-fn latency(charts: TimeCharts, step: f64) -> String {
+fn latency(report: &Report, charts: TimeCharts) -> String {
     let slowest = charts.steps.iter().filter(|it| it.latency.len() > 0);
     let Some(slowest) =
         slowest.max_by(|a, b| a.latency.max().partial_cmp(&b.latency.max()).unwrap_or(Equal))
@@ -53,14 +60,15 @@ fn latency(charts: TimeCharts, step: f64) -> String {
         return String::new();
     };
     let slowest = format!(
-        "The slowest reply took {} us. It arrived between {:.3} s and {:.3} s.",
-        microseconds(slowest.latency.max()),
+        "The slowest reply took {:.1} us. It arrived between {:.3} s and {:.3} s.",
+        report.histogram.max(),
         slowest.from,
         slowest.to
     );
-    let column = step * charts.steps.len().div_ceil(COLUMNS).max(1) as f64;
+    let column = charts.step_seconds * charts.steps.len().div_ceil(COLUMNS).max(1) as f64;
     let map = format!(
-        "Each column is {column} s of replies. The more of them had a latency, the darker it is."
+        "Each column is {column:.1} s of replies. The more of them had a latency, the stronger is \
+         its colour."
     );
     let cells = |step: &Step| {
         let latencies = &step.latency;
@@ -71,7 +79,7 @@ fn latency(charts: TimeCharts, step: f64) -> String {
         legend(&["p50 of a step", "p99 of a step", "max of a step"]),
         figure(&charts.latency(), "p50, p99 and maximum of latency over time"),
         paragraph(&slowest),
-        folded_table(charts.steps, step, &head, cells),
+        folded_table(charts.steps, charts.step_seconds, &head, cells),
         paragraph(&map),
         figure(&charts.heatmap(), "How many replies had which latency over time"),
     ];
@@ -83,7 +91,7 @@ fn microseconds(figure: Option<f64>) -> String {
 }
 
 /// Where there were any.
-fn events(charts: TimeCharts, step: f64) -> String {
+fn events(charts: TimeCharts) -> String {
     let has_any = charts.steps.iter().any(|step| step.errors + step.reconnects > 0);
     if !has_any {
         return String::new();
@@ -92,7 +100,12 @@ fn events(charts: TimeCharts, step: f64) -> String {
     let content = [
         legend(&["errors in a step", "connections that replaced another in a step"]),
         figure(&charts.events(), "Errors and reconnects over time"),
-        folded_table(charts.steps, step, &["seconds", "errors", "reconnects"], cells),
+        folded_table(
+            charts.steps,
+            charts.step_seconds,
+            &["seconds", "errors", "reconnects"],
+            cells,
+        ),
     ];
     section("Errors and reconnects", &content.concat())
 }

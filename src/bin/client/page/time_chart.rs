@@ -4,10 +4,12 @@ use super::axis::{self, Axis};
 use super::chart::{Chart, Points};
 use crate::report::{Latencies, Step};
 
-/// What the charts of a run have in common: its steps, since messages began.
+/// The charts of a run, since messages began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeCharts<'a> {
     pub(crate) steps: &'a [Step],
+    /// The length of every step but the first and the last.
+    pub(crate) step_seconds: f64,
     /// How long messages did not count.
     pub(crate) warmup: f64,
 }
@@ -94,7 +96,7 @@ mod tests {
         let endless = step(0.0, f64::MAX, u64::MAX, u64::MAX);
         for steps in [vec![], vec![step(0.0, 0.1, 1, 0)], vec![step(0.0, 0.0, 0, 0)], vec![endless]]
         {
-            let charts = TimeCharts { steps: &steps, warmup: 1.0 };
+            let charts = TimeCharts { steps: &steps, step_seconds: 0.1, warmup: 1.0 };
             let (rate, latency) = (charts.rate(Some(1e9)), charts.latency());
             for chart in [rate, latency, charts.events(), charts.heatmap(), connections(&steps)] {
                 assert!(chart.ends_with("</svg>\n") && !chart.contains("NaN"), "{steps:?}");
@@ -106,7 +108,7 @@ mod tests {
     fn the_style_sheet_replaces_every_colour() {
         let style = include_str!("page.css");
         let steps = crate::report::sample::steps();
-        let charts = TimeCharts { steps: &steps, warmup: 0.1 };
+        let charts = TimeCharts { steps: &steps, step_seconds: 0.1, warmup: 0.1 };
         let all = charts.rate(Some(1.0)) + &charts.latency() + &charts.heatmap();
         for kind in ["stroke", "fill"] {
             let attribute = format!(" {kind}=\"");

@@ -36,6 +36,11 @@ impl Step {
         }
     }
 
+    /// The same step, with times since an earlier moment.
+    pub(crate) fn later(self, seconds: f64) -> Step {
+        Step { from: self.from + seconds, to: self.to + seconds, ..self }
+    }
+
     /// Joins several steps in a row.
     pub(crate) fn joined(steps: &[Step]) -> Option<Step> {
         let (first, rest) = steps.split_first()?;
