@@ -53,7 +53,7 @@ fn rate(report: &Report, charts: TimeCharts) -> String {
 
 /// Results of earlier versions do not have it.
 fn latency(report: &Report, charts: TimeCharts) -> String {
-    let slowest = charts.steps.iter().filter(|it| it.latency.len() > 0);
+    let slowest = charts.steps.iter().rev().filter(|it| it.latency.len() > 0);
     let Some(slowest) =
         slowest.max_by(|a, b| a.latency.max().partial_cmp(&b.latency.max()).unwrap_or(Equal))
     else {
@@ -116,7 +116,9 @@ fn connections(report: &Report, steps: &[Step]) -> String {
     let before_end = &steps[..steps.len().saturating_sub(1)];
     let moves = before_end.iter().any(|step| step.open != before_end[0].open);
     let setup = timeline.messages_began.unwrap_or(timeline.began) - timeline.began;
-    if !moves && setup <= LONG_SETUP * (report.ended - timeline.began) {
+    let long = LONG_SETUP * (report.ended - timeline.began);
+    // The first step may begin almost a step before the run.
+    if !moves && setup <= long.max(2.0 * timeline.step_seconds) {
         return String::new();
     }
     let steps = timeline.steps(timeline.began, report.ended);

@@ -132,7 +132,7 @@ impl Timeline {
     /// of a step, its rate would mean little: it is joined to the one before. So is the first.
     pub(crate) fn steps(&self, began: f64, ended: f64) -> Vec<Step> {
         let (step, end) = (self.step_seconds, ended - began);
-        let from = |index: usize| self.began + index as f64 * step - began;
+        let from = |index: usize| index as f64 * step + (self.began - began);
         let all = 0..self.messages.len();
         let mut steps: Vec<_> = all
             .filter(|&index| from(index) + step > step / 1000.0)
