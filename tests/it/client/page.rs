@@ -133,7 +133,7 @@ fn charts_begin_with_messages_and_show_the_warm_up_and_the_planned_rate() {
     let rates = rows(&page, "messages-per-second");
     // The first step begins when the warm-up ends; opening took 700 ms before that.
     assert!(rates[0][0].starts_with("0.300 to "), "{rates:?}");
-    let counted: f64 = rates.iter().map(messages_of).sum();
+    let counted: f64 = rates.iter().map(|row| messages_of(row)).sum();
     let all = json_of(&file)["messages"].as_f64().expect("a count");
     assert!((counted - all).abs() < 5.0, "{counted} of {all}: {rates:?}");
     let planned = "class=\"second\">planned</li>";
@@ -143,7 +143,10 @@ fn charts_begin_with_messages_and_show_the_warm_up_and_the_planned_rate() {
     assert!(connections.contains("since the first connect") && !connections.contains("#EEEEEE"));
     let closed = results("steady", server.address, &["-c", "3", "-d", "400ms"]);
     let page = page_of("steady", &[&closed]);
-    assert_eq!((section(&page, "open-connections"), page.contains("#EEEEEE\"")), (None, false));
+    assert_eq!(
+        (section(&page, "open-connections"), page.contains(" fill=\"#EEEEEE\"")),
+        (None, false)
+    );
     assert!(!page.contains(planned) && section(&page, "errors-and-reconnects").is_none());
 }
 
@@ -232,7 +235,7 @@ fn long(name: &str) -> (String, Value) {
 }
 
 /// The messages of a row with a time and a rate.
-fn messages_of(row: &Vec<String>) -> f64 {
+fn messages_of(row: &[String]) -> f64 {
     let number = |text: &str| text.parse::<f64>().expect("a number");
     let (from, to) = row[0].split_once(" to ").expect("a stretch of time");
     number(&row[1]) * (number(to) - number(from))
@@ -243,7 +246,7 @@ fn the_timeline_table_is_short_and_complete() {
     let (file, json) = long("long");
     let table = rows(&page_of("long", &[&file]), "messages-per-second");
     assert_eq!(table.len(), 60);
-    let messages: f64 = table.iter().map(messages_of).sum();
+    let messages: f64 = table.iter().map(|row| messages_of(row)).sum();
     let all = json["timeline"]["messages"].as_array().expect("a list");
     let all: f64 = all.iter().filter_map(Value::as_f64).sum();
     assert!((messages - all).abs() < 10.0, "{messages} of {all}");
