@@ -60,7 +60,7 @@ impl<'a> Generator<'a> {
             self.advance(now);
             self.send_due(now);
             self.publish_progress();
-            self.lanes.wait(&mut events, self.next_due())?;
+            self.lanes.wait(&mut events, self.next_due(), self.recorder.left(now))?;
             self.read_mail();
             for event in events.iter().filter(|event| event.token() != Token::WAKE) {
                 self.lanes.ready(event.token(), event);
@@ -208,7 +208,7 @@ impl<'a> Generator<'a> {
         self.lanes.exchange.schedule.filter(|_| is_sending)
     }
 
-    /// When the next stage or message is due, or the step ends.
+    /// When the next stage or message is due.
     fn next_due(&self) -> Option<Instant> {
         let stage = match self.stage {
             Stage::WarmingUp => self.lanes.exchange.warm_until,
@@ -216,7 +216,7 @@ impl<'a> Generator<'a> {
             _ => None,
         };
         let message = self.schedule().and_then(|schedule| self.lanes.order.next_due(&schedule));
-        [stage, message, Some(self.recorder.ends())].into_iter().flatten().min()
+        [stage, message].into_iter().flatten().min()
     }
 
     fn stop(&mut self) {

@@ -65,13 +65,19 @@ impl Lanes {
         }
     }
 
-    /// Waits for an event or mail, but not beyond `until` or its own next deadline.
-    pub(crate) fn wait(&self, events: &mut Events, until: Option<Instant>) -> io::Result<()> {
+    /// Waits for an event or mail, but not beyond `until` or its own next deadline, and no longer
+    /// than `step`, for which it does not look at the clock.
+    pub(crate) fn wait(
+        &self,
+        events: &mut Events,
+        until: Option<Instant>,
+        step: Duration,
+    ) -> io::Result<()> {
         let opening = self.opener.due().filter(|_| self.opener.room() > 0);
         let moment = [until, opening].into_iter().flatten().min();
         let moment = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
         let deadline = self.deadlines.next().map(|next| self.clock.now().until(next));
-        self.event_loop.wait(events, [moment, deadline].into_iter().flatten().min())
+        self.event_loop.wait(events, [moment, deadline, Some(step)].into_iter().flatten().min())
     }
 
     pub(crate) fn inbox(&self) -> &Inbox<Order> {

@@ -1,6 +1,6 @@
 //! Records what one generator does, in steps of time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
@@ -40,9 +40,11 @@ impl Recorder {
         Recorder { clock, step, ends: clock.end(step), errors, reopened, records }
     }
 
-    /// When to call [`end_step`](Self::end_step).
-    pub(crate) fn ends(&self) -> Instant {
-        self.ends
+    /// How long after `now` to call [`end_step`](Self::end_step): whole milliseconds, which every
+    /// kernel waits for in one call.
+    pub(crate) fn left(&self, now: Instant) -> Duration {
+        let left = self.ends.saturating_duration_since(now).as_millis();
+        Duration::from_millis(left as u64 + 1)
     }
 
     /// Hands the step over, if it has ended by `now`, with as many connections open.

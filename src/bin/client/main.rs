@@ -99,7 +99,7 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     Ok(conclude(&report, &args.results, false))
 }
 
-/// Results are some 100 KB, so that what is longer, and perhaps never ends, is something else.
+/// Results are up to a megabyte, so that what is longer, and perhaps never ends, is something else.
 const LONGEST: u64 = 256 * 1024 * 1024;
 
 fn read(path: &Path) -> anyhow::Result<Report> {
