@@ -58,13 +58,17 @@ pub(crate) struct StepClock {
 }
 
 impl StepClock {
+    /// Starts in this moment.
     pub(crate) fn start() -> StepClock {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let into_step = since_1970.as_nanos() % NANOS;
-        let now = Instant::now();
+        StepClock::new(since_1970, Instant::now())
+    }
+
+    fn new(since_1970: Duration, now: Instant) -> StepClock {
+        let into_step = Duration::from_nanos((since_1970.as_nanos() % NANOS) as u64);
         StepClock {
             first: (since_1970.as_nanos() / NANOS) as u64,
-            began: now.checked_sub(Duration::from_nanos(into_step as u64)).unwrap_or(now),
+            began: now.checked_sub(into_step).unwrap_or(now),
         }
     }
 
@@ -108,14 +112,9 @@ mod tests {
 
     #[test]
     fn steps_begin_at_whole_tenths_of_a_second() {
-        let clock = StepClock::start();
-        let (now, moment) = (SystemTime::now(), Instant::now());
-        let since_1970 = now.duration_since(UNIX_EPOCH).expect("it is later");
-        let into_step = (since_1970.as_nanos() % NANOS) as i128;
-        let ours = NANOS as i128 - (clock.end(clock.number(moment)) - moment).as_nanos() as i128;
-        // Both clocks were read within a moment, but perhaps on either side of an end.
-        let off = (ours - into_step).rem_euclid(NANOS as i128);
-        let off = off.min(NANOS as i128 - off);
-        assert!(off < 20_000_000, "{off} ns");
+        let now = Instant::now();
+        let clock = StepClock::new(Duration::from_millis(1_234_567), now);
+        assert_eq!((clock.first(), clock.number(now)), (12_345, 12_345));
+        assert_eq!(clock.end(12_345) - now, Duration::from_millis(33));
     }
 }

@@ -45,7 +45,7 @@ fn explain(warmup: f64, shaded: f64) -> String {
 }
 
 fn rate(report: &Report, charts: TimeCharts) -> String {
-    let planned = report.plan.shape.rate.map(|rate| (rate * report.clients() as u64) as f64);
+    let planned = report.plan.shape.rate.map(|rate| rate as f64 * report.clients() as f64);
     let names = legend(&["messages per second", "planned"]);
     let names = if planned.is_some() { names } else { String::new() };
     names + &Series::rate().render(&charts.rate(planned), charts.steps, charts.step_seconds)
