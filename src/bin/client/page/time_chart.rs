@@ -78,7 +78,10 @@ pub(crate) fn connections(steps: &[Step]) -> String {
 
 /// A line of a figure that holds for a whole step.
 fn held(steps: &[Step], figure: impl Fn(&Step) -> f64) -> Points {
-    let points = |step: &Step| [step.from, step.to].map(|at| (at, figure(step)));
+    let points = |step: &Step| {
+        let height = figure(step);
+        [(step.from, height), (step.to, height)]
+    };
     steps.iter().flat_map(points).collect()
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::distribution::Distribution;
-use super::latencies::Latencies;
+use super::latencies::{Latencies, PackedLatencies};
 use super::report::Report;
 use super::step::Step;
 
@@ -26,7 +26,7 @@ pub(crate) fn results(pid: u32) -> Value {
     let one = |latency| {
         let mut histogram = Histogram::new(3).expect("it");
         histogram.record(latency).expect("it fits");
-        json!(Latencies::of(Some(&histogram)))
+        json!(PackedLatencies::of(&Latencies::of(Some(&histogram))))
     };
     let steps = json!([one(900), "", one(70_000), "", one(5_000_000)]);
     let histogram = json!(Distribution(histogram));

@@ -6,7 +6,7 @@ use reactor_server::load::{STEP, StepRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::latencies::Latencies;
+use super::latencies::{Latencies, PackedLatencies};
 use super::step::Step;
 
 /// What happened in a run over time, in steps of equal length.
@@ -37,7 +37,7 @@ pub(crate) struct Timeline {
     pub(crate) reconnects: Vec<u64>,
     /// The latencies of the replies in each step.
     #[serde(default)]
-    pub(crate) histograms: Vec<Latencies>,
+    pub(crate) histograms: Vec<PackedLatencies>,
 }
 
 /// The most steps: more than a chart can show.
@@ -74,7 +74,8 @@ impl Timeline {
         self.connections[slot] = step.open;
         self.errors[slot] += step.errors;
         self.reconnects[slot] += step.reopened;
-        self.histograms[slot].add(&Latencies::of(step.latency.as_ref()));
+        let latencies = Latencies::of(step.latency.as_ref());
+        self.histograms[slot].add(&PackedLatencies::of(&latencies));
     }
 
     /// Merges two timelines, in the longer of their steps. What one of them does not know, the
@@ -100,7 +101,8 @@ impl Timeline {
     pub(crate) fn is_sound(&self) -> bool {
         let steps = self.messages.len();
         let is_known = |length: usize| length == steps || length == 0;
-        let agree = |(latencies, &messages): (&Latencies, &u64)| latencies.len() == messages;
+        let agree =
+            |(packed, &messages): (&PackedLatencies, &u64)| packed.unpack().len() == messages;
         steps == self.connections.len()
             && [self.errors.len(), self.reconnects.len(), self.histograms.len()]
                 .into_iter()
@@ -112,17 +114,14 @@ impl Timeline {
 
     /// `latency_us` of the JSON: the figures of each step, null where there was no reply.
     pub(crate) fn figures(&self) -> Map<String, Value> {
-        let list = |figure: &dyn Fn(&Latencies) -> Option<f64>| {
-            self.histograms.iter().map(figure).collect::<Vec<_>>().into()
+        let of_step = |packed: &PackedLatencies| {
+            let step = packed.unpack();
+            [step.percentile(50.0), step.percentile(99.0), step.max()]
         };
-        [
-            ("p50", list(&|it| it.percentile(50.0))),
-            ("p99", list(&|it| it.percentile(99.0))),
-            ("max", list(&Latencies::max)),
-        ]
-        .map(|(key, figures)| (key.to_owned(), figures))
-        .into_iter()
-        .collect()
+        let steps: Vec<_> = self.histograms.iter().map(of_step).collect();
+        let list = |index: usize| steps.iter().map(|step| step[index]).collect::<Vec<_>>().into();
+        let keys = ["p50", "p99", "max"].into_iter().enumerate();
+        keys.map(|(index, key)| (key.to_owned(), list(index))).collect()
     }
 
     /// The steps between two moments, in seconds since 1970; their times are since the first of
@@ -166,7 +165,7 @@ impl Timeline {
             open: self.connections[index],
             errors: of(&self.errors),
             reconnects: of(&self.reconnects),
-            latency: self.histograms.get(index).cloned().unwrap_or_default(),
+            latency: self.histograms.get(index).map(PackedLatencies::unpack).unwrap_or_default(),
         }
     }
 
@@ -186,7 +185,7 @@ impl Timeline {
         self.connections.resize(self.messages.len(), open);
         self.errors.resize(self.messages.len(), 0);
         self.reconnects.resize(self.messages.len(), 0);
-        self.histograms.resize(self.messages.len(), Latencies::default());
+        self.histograms.resize(self.messages.len(), PackedLatencies::default());
     }
 
     /// Has the steps begin at multiples of their length, and returns how many there are up to
@@ -269,7 +268,7 @@ mod tests {
     /// ends. So may the space that a histogram has, but not its counts.
     fn exact(timeline: &Timeline) -> String {
         let Timeline { began, step_seconds, messages, errors, reconnects, .. } = timeline;
-        let counts = |it: &Latencies| it.counts().collect::<Vec<_>>();
+        let counts = |it: &PackedLatencies| it.unpack().counts().collect::<Vec<_>>();
         let latencies: Vec<_> = timeline.histograms.iter().map(counts).collect();
         format!("{began} {step_seconds} {messages:?} {errors:?} {reconnects:?} {latencies:?}")
     }
