@@ -11,7 +11,8 @@ const NANOS: u128 = STEP.as_nanos();
 /// What happened in one step of time.
 ///
 /// A reply belongs to the step in which it arrived. A thread looks at the clock before it waits
-/// for events, so that the replies of one wait (at most 256 reads) belong to one step.
+/// for events, so that the replies of one wait (at most 256 reads) belong to one step, and one
+/// that arrives up to 2 ms after the end of a step may belong to it.
 #[derive(Debug, Clone)]
 pub struct StepRecord {
     /// Steps since 1970, by the machine's clock when the load started.
