@@ -13,8 +13,10 @@ use crate::load::outcome::Outcome;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
 use crate::load::progress::{Progress, ProgressCounters};
+use crate::load::recorder::Recorder;
 use crate::load::schedule::{Schedule, Start};
 use crate::load::stage::Stage;
+use crate::load::step::StepRecord;
 use crate::net::mailbox::EventLoop;
 use crate::net::poll::{EVENTS, Events};
 use crate::net::sys;
@@ -31,6 +33,7 @@ pub(crate) struct Generator<'a> {
     /// When messages began to count, if they do and there is a duration.
     demand: Option<Demand>,
     progress: &'a ProgressCounters,
+    recorder: Recorder,
     news: Sender<News>,
 }
 
@@ -41,20 +44,23 @@ impl<'a> Generator<'a> {
         payload: Arc<Payload>,
         number: usize,
         progress: &'a ProgressCounters,
+        recorder: Recorder,
         news: Sender<News>,
     ) -> Generator<'a> {
         let lanes = Lanes::new(event_loop, &plan, number, payload);
-        Generator { plan, number, lanes, stage: Stage::Opening, demand: None, progress, news }
+        let (stage, demand) = (Stage::Opening, None);
+        Generator { plan, number, lanes, stage, demand, progress, recorder, news }
     }
 
     /// Opens connections, sends messages from [`Order::Start`] on, and ends with the last
-    /// connection.
-    pub(crate) fn run(mut self) -> io::Result<Outcome> {
+    /// connection. The last step, which has not ended, is returned apart.
+    pub(crate) fn run(mut self) -> io::Result<(Outcome, StepRecord)> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.is_over() {
             self.lanes.open_due();
             // One reading of the clock: a stage sends no message that is due in the next.
             let now = Instant::now();
+            self.end_step(now);
             self.advance(now);
             self.send_due(now);
             self.publish_progress();
@@ -62,7 +68,7 @@ impl<'a> Generator<'a> {
             if self.is_over() {
                 break;
             }
-            self.lanes.wait(&mut events, self.next_due())?;
+            self.lanes.wait(&mut events, self.next_due(), self.recorder.left(now))?;
             self.read_mail();
             for event in events.iter().filter(|event| event.token() != Token::WAKE) {
                 self.lanes.ready(event.token(), event);
@@ -74,12 +80,19 @@ impl<'a> Generator<'a> {
             self.fill_duration();
         }
         self.publish_progress();
-        Ok(self.lanes.exchange.outcome)
+        let mut outcome = self.lanes.exchange.outcome;
+        let rest = self.recorder.take(0, &mut outcome);
+        Ok((outcome, rest))
     }
 
     fn is_over(&self) -> bool {
         let has_started = self.stage >= Stage::WarmingUp;
         self.lanes.exchange.outcome.interrupted || has_started && self.lanes.is_empty()
+    }
+
+    fn end_step(&mut self, now: Instant) {
+        let open = self.lanes.open_count() as u64;
+        self.recorder.end_step(now, open, &mut self.lanes.exchange.outcome);
     }
 
     fn read_mail(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::load::deadlines::Deadlines;
 use crate::load::exchange::{Exchange, NextStep};
@@ -57,12 +57,18 @@ impl Lanes {
         }
     }
 
-    /// Waits for an event or mail, but not beyond `until` or its own next deadline.
-    pub(crate) fn wait(&self, events: &mut Events, until: Option<Instant>) -> io::Result<()> {
+    /// Waits for an event or mail, but not beyond `until` or its own next deadline, and no longer
+    /// than `step`, for which it does not look at the clock.
+    pub(crate) fn wait(
+        &self,
+        events: &mut Events,
+        until: Option<Instant>,
+        step: Duration,
+    ) -> io::Result<()> {
         let opening = self.opener.due().filter(|_| self.opener.room() > 0);
         let moment = [until, opening].into_iter().flatten().min();
         let moment = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
-        let waits = [moment, self.deadlines.next()].into_iter().flatten();
+        let waits = [moment, self.deadlines.next(), Some(step)].into_iter().flatten();
         self.event_loop.wait(events, waits.min())
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use crate::load::outcome::Outcome;
 use crate::load::schedule::Start;
 use crate::load::stage::Stage;
+use crate::load::step::StepRecord;
 
 /// All that a generator can be told.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub(crate) enum Order {
 pub(crate) enum News {
     /// A generator has entered a stage, with this many connections.
     Entered { number: usize, stage: Stage, lanes: u64 },
-    /// A generator has ended.
-    Done { number: usize, result: Box<io::Result<Outcome>> },
+    /// A generator has ended, in the middle of a step.
+    Done { number: usize, result: Box<io::Result<(Outcome, StepRecord)>> },
     /// End the hold now.
     EndHold,
 }

@@ -8,17 +8,18 @@
 //! |---|---|---|
 //! | 9 | `mod` | the load: starts generators, and merges their stages and results |
 //! | 8 | `generator` | one thread: the stages of a run |
-//! | 7 | `lanes` | the connections of a thread: opened, watched, timed out, closed |
-//! | 6 | `exchange`, `mail` | send, receive, verify, send on; what threads tell each other |
+//! | 7 | `lanes`, `collector` | the connections of a thread: opened, watched, timed out, closed; adds up the steps of all threads |
+//! | 6 | `exchange`, `mail`, `recorder` | send, receive, verify, send on; what threads tell each other; the steps of a thread |
 //! | 5 | `opener`, `outcome`, `deadlines` | opens connections; results; until when connections wait |
 //! | 4 | `lane`, `lost` | one connection; the sequences that have none |
 //! | 3 | `sequence` | the messages of one connection |
 //! | 2 | `payload`, `socket_options`, `outage` | the bytes of messages; the options of sockets; the time without a connection |
 //! | 1 | `plan`, `error_texts` | what the load is; why connections failed |
-//! | 0 | `arrival`, `body`, `demand`, `failure`, `progress`, `random`, `schedule`, `sources`, `stage`, `think` | what the others are made of |
+//! | 0 | `arrival`, `body`, `demand`, `failure`, `progress`, `random`, `schedule`, `sources`, `stage`, `step`, `think` | what the others are made of |
 
 mod arrival;
 mod body;
+mod collector;
 mod deadlines;
 mod demand;
 mod error_texts;
@@ -36,11 +37,13 @@ mod payload;
 mod plan;
 mod progress;
 mod random;
+mod recorder;
 mod schedule;
 mod sequence;
 mod socket_options;
 mod sources;
 mod stage;
+mod step;
 mod think;
 
 use std::io;
@@ -52,11 +55,14 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::program::thread;
+use collector::{Collector, STEPS_WAITING};
 use generator::Generator;
 use mail::{News, Order};
 use payload::Payload;
 use progress::ProgressCounters;
+use recorder::Recorder;
 use schedule::Start;
+use step::StepClock;
 
 pub use arrival::Arrival;
 pub use body::Body;
@@ -69,6 +75,7 @@ pub use progress::Progress;
 pub use socket_options::option_warnings;
 pub use sources::{Sources, port_range};
 pub use stage::Stage;
+pub use step::{STEP, StepRecord};
 pub use think::{Spread, Think};
 
 /// A load that is running.
@@ -87,6 +94,7 @@ pub struct Load {
     hold: Duration,
     /// When the hold ends, while connections are held.
     held_until: Option<Instant>,
+    collector: Collector,
     outcomes: Vec<Outcome>,
 }
 
@@ -120,6 +128,11 @@ impl Load {
         let (news_sender, news) = crossbeam_channel::unbounded();
         let event_loops: Vec<_> =
             (0..plan.threads).map(|_| EventLoop::new()).collect::<io::Result<_>>()?;
+        let clock = StepClock::start();
+        let (recorders, records): (Vec<_>, _) = (0..plan.threads)
+            .map(|_| crossbeam_channel::bounded(STEPS_WAITING))
+            .map(|(records, receiver)| (Recorder::new(clock, records), receiver))
+            .unzip();
         let load = Load {
             generators: event_loops.iter().map(|(_, mailbox)| mailbox.clone()).collect(),
             progress: event_loops.iter().map(|_| ProgressCounters::default()).collect(),
@@ -130,12 +143,14 @@ impl Load {
             lanes: vec![0; plan.threads],
             hold: plan.hold.unwrap_or_default(),
             held_until: None,
+            collector: Collector::new(clock, records),
             outcomes: Vec::new(),
         };
         let payload = Arc::new(Payload::new(plan));
         let (go, gate) = crossbeam_channel::bounded(plan.threads);
-        for (number, (event_loop, _)) in event_loops.into_iter().enumerate() {
-            load.spawn(number, event_loop, plan, Arc::clone(&payload), gate.clone())?;
+        let parts = event_loops.into_iter().zip(recorders).enumerate();
+        for (number, ((event_loop, _), recorder)) in parts {
+            load.spawn(number, event_loop, recorder, plan, Arc::clone(&payload), gate.clone())?;
         }
         (0..plan.threads).try_for_each(|_| go.send(())).map_err(io::Error::other)?;
         Ok(load)
@@ -147,6 +162,7 @@ impl Load {
         &self,
         number: usize,
         event_loop: EventLoop<Order>,
+        recorder: Recorder,
         plan: &Plan,
         payload: Arc<Payload>,
         gate: Receiver<()>,
@@ -157,8 +173,9 @@ impl Load {
             if gate.recv().is_err() {
                 return;
             }
+            let (progress, to_load) = (&progress[number], news.clone());
             let generator =
-                Generator::new(event_loop, plan, payload, number, &progress[number], news.clone());
+                Generator::new(event_loop, plan, payload, number, progress, recorder, to_load);
             let result = catch_unwind(AssertUnwindSafe(|| generator.run()))
                 .unwrap_or_else(|_| Err(io::Error::other("a load thread has panicked")));
             let _ = news.send(News::Done { number, result: Box::new(result) });
@@ -198,7 +215,9 @@ impl Load {
                     (self.stages[number], self.lanes[number]) = (stage, lanes);
                 }
                 News::Done { number, result } => {
-                    self.outcomes.push((*result)?);
+                    let (outcome, rest) = (*result)?;
+                    self.outcomes.push(outcome);
+                    self.collector.end(number, rest);
                     self.stages[number] = Stage::Over;
                 }
                 News::EndHold => self.held_until = self.held_until.map(|_| Instant::now()),
@@ -213,10 +232,21 @@ impl Load {
         Ok(None)
     }
 
+    /// Takes the next step of time, once it has ended on all threads. There is one for each
+    /// [`STEP`], from the start of the load to its end.
+    ///
+    /// Up to a second of steps waits to be taken. While no more fit, what happens belongs to the
+    /// first that did not fit.
+    pub fn next_step(&mut self) -> Option<StepRecord> {
+        self.collector.next()
+    }
+
     /// Takes the results. Call it at [`Stage::Over`]; before, they are those of the
-    /// generators that have ended, or `None`.
+    /// generators that have ended, or `None`. No step can be taken after that.
     pub fn take_outcome(&mut self) -> Option<Outcome> {
-        std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge)
+        let mut outcome = std::mem::take(&mut self.outcomes).into_iter().reduce(Outcome::merge)?;
+        outcome.latency = self.collector.take_latency();
+        Some(outcome)
     }
 
     /// Receives the next news that arrives before `until`, and ends the hold if that is due

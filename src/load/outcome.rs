@@ -51,7 +51,8 @@ pub struct Outcome {
     /// Counts of connections.
     pub connections: Connections,
     /// Nanoseconds until the reply was received: in a closed loop since the message was
-    /// handed to the kernel, in an open loop since it was due.
+    /// handed to the kernel, in an open loop since it was due. While a thread runs, its own has
+    /// only those of the current step.
     pub latency: Histogram<u64>,
     /// In an open loop: nanoseconds since the message was handed to the kernel.
     pub raw: Option<Histogram<u64>>,
@@ -259,6 +260,7 @@ impl Connections {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+/// An empty histogram of latencies.
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST, SIGNIFICANT_DIGITS).expect("the bounds are in order")
 }

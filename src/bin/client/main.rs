@@ -21,6 +21,7 @@ mod run;
 mod server_log;
 mod sweep;
 mod terminal;
+mod window;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -167,7 +168,7 @@ fn read_runs(files: &NamedFiles) -> anyhow::Result<Contender> {
     Contender::of_results(files.name.clone(), runs)
 }
 
-/// Results are some 100 KB, so that what is longer, and perhaps never ends, is something else.
+/// Results are up to a megabyte, so that what is longer, and perhaps never ends, is something else.
 const LONGEST: u64 = 256 * 1024 * 1024;
 
 fn read(path: &Path) -> anyhow::Result<Report> {

@@ -1,13 +1,14 @@
-//! The progress that is shown while a load runs: a bar on a terminal, and a line every
-//! ten seconds.
+//! The progress that is shown while a load runs: a bar on a terminal, and a line for each
+//! interval.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reactor_server::load::Progress;
+use reactor_server::load::{Progress, StepRecord};
 use reactor_server::program::stream::print_error;
 
 use crate::readable;
+use crate::window::{Figures, Window};
 
 /// Shows the progress of a load.
 #[derive(Debug)]
@@ -21,8 +22,12 @@ pub(crate) struct ProgressDisplay {
     began: Instant,
     /// Since when this is the goal.
     since: Instant,
-    /// When the last line was written, and how many messages there were then.
-    last_line: (Instant, u64),
+    /// The interval of the next line.
+    line: Window,
+    /// The interval of the bar's figures.
+    short: Window,
+    /// The last figures of the bar.
+    figures: Option<Figures>,
 }
 
 /// What the bar counts towards.
@@ -36,8 +41,8 @@ pub(crate) enum Goal {
     Hold(Duration),
 }
 
-/// How often a line is written.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// The longest interval of the bar's figures: they should follow what happens.
+const SHORT: Duration = Duration::from_secs(1);
 
 impl Goal {
     fn template(self) -> &'static str {
@@ -46,10 +51,20 @@ impl Goal {
                 "{bar:30} {human_pos}/{human_len} connections, {msg}, {eta} left"
             }
             Goal::Start(_) => "{bar:30} {msg} open, {eta} to the start",
-            Goal::WarmUp(_) => "{bar:30} warming up, {eta} left",
-            Goal::Messages(_) => "{bar:30} {human_pos}/{human_len} messages, {msg}, {eta} left",
-            Goal::Duration(_) => "{bar:30} {msg}, {eta} left",
-            Goal::Hold(_) => "{bar:30} {msg}, held, {eta} left",
+            Goal::WarmUp(_) | Goal::Hold(_) => "{bar:30} {elapsed}, {eta} left  {wide_msg}",
+            // Within 80 columns there is room for all figures.
+            Goal::Messages(_) | Goal::Duration(_) => "{bar:8} {elapsed}, {eta} left  {wide_msg}",
+        }
+    }
+
+    /// What connections do that send no messages.
+    fn without_messages(self) -> Option<&'static str> {
+        match self {
+            Goal::Connections(_) => Some("opening"),
+            Goal::Start(_) => Some("waiting"),
+            Goal::WarmUp(_) => Some("warming up"),
+            Goal::Hold(_) => Some("held"),
+            Goal::Messages(_) | Goal::Duration(_) => None,
         }
     }
 
@@ -65,28 +80,61 @@ impl Goal {
 
 impl ProgressDisplay {
     /// The bar is drawn on a terminal only, and without colours.
-    pub(crate) fn new(title: &str, has_bar: bool, has_lines: bool, goal: Goal) -> ProgressDisplay {
+    pub(crate) fn new(
+        title: &str,
+        has_bar: bool,
+        has_lines: bool,
+        interval: Duration,
+        goal: Goal,
+    ) -> ProgressDisplay {
         let title = if title.is_empty() { String::new() } else { format!("{title}: ") };
         let target =
             if has_bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let now = Instant::now();
-        let (began, since, last_line) = (now, now, (now, 0));
-        let mut display = ProgressDisplay { bar, title, has_lines, goal, began, since, last_line };
+        let mut display = ProgressDisplay {
+            bar,
+            title,
+            has_lines,
+            goal,
+            began: now,
+            since: now,
+            line: Window::new(interval, now),
+            short: Window::new(interval.min(SHORT), now),
+            figures: None,
+        };
         display.set_goal(goal);
         display
     }
 
     pub(crate) fn set_goal(&mut self, goal: Goal) {
         (self.goal, self.since) = (goal, Instant::now());
-        // The next line shows the rate since now.
-        self.last_line.0 = self.since;
-        self.bar.set_message(self.message(Progress::default()));
+        self.line.restart();
+        self.short.restart();
+        self.figures = None;
         let style = ProgressStyle::with_template(&format!("{{prefix}}{}", goal.template()));
         self.bar.set_prefix(self.title.clone());
         self.bar.set_style(style.expect("the template is well-formed"));
         self.bar.reset();
         self.bar.set_length(goal.length());
+    }
+
+    /// Adds a step to the intervals, and prints the line of one that is over.
+    pub(crate) fn record(&mut self, step: &StepRecord) {
+        if let Some(figures) = self.short.add(step) {
+            self.figures = Some(figures);
+        }
+        if let Some(figures) = self.line.add(step)
+            && self.has_lines
+        {
+            let seconds = step.ended.saturating_duration_since(self.began).as_secs_f64();
+            let what = self.what(&figures);
+            self.print(&format!(
+                "{}{seconds:>7.1} s  {} connections  {what}",
+                self.title,
+                readable::count(step.open)
+            ));
+        }
     }
 
     pub(crate) fn update(&mut self, progress: Progress) {
@@ -96,9 +144,6 @@ impl ProgressDisplay {
             Goal::Messages(_) => progress.messages,
             _ => self.since.elapsed().as_millis() as u64,
         });
-        if self.has_lines && self.last_line.0.elapsed() >= INTERVAL {
-            self.print_progress(progress);
-        }
     }
 
     /// Prints a line of its own.
@@ -113,33 +158,22 @@ impl ProgressDisplay {
 
     fn message(&self, progress: Progress) -> String {
         match self.goal {
-            Goal::Start(_) | Goal::Hold(_) => {
-                format!("{} connections", readable::count(progress.open))
-            }
-            goal => {
+            Goal::Connections(_) => {
                 let seconds = self.since.elapsed().as_secs_f64().max(0.001);
-                let count = match goal {
-                    Goal::Connections(_) => progress.opened,
-                    _ => progress.messages,
-                };
-                format!("{} per second", readable::number(count as f64 / seconds))
+                format!("{} per second", readable::number(progress.opened as f64 / seconds))
             }
+            Goal::Start(_) => format!("{} connections", readable::count(progress.open)),
+            _ => self.what(self.figures.as_ref().unwrap_or(self.short.so_far())),
         }
     }
 
-    /// Prints the progress, with the rate since the last line.
-    fn print_progress(&mut self, progress: Progress) {
-        let now = (Instant::now(), progress.messages);
-        let (then, messages) = std::mem::replace(&mut self.last_line, now);
-        let rate = (progress.messages - messages) as f64 / then.elapsed().as_secs_f64();
-        self.print(&format!(
-            "{}{:>7.1} s  {} connections  {} messages  {} per second  {} errors",
-            self.title,
-            self.began.elapsed().as_secs_f64(),
-            readable::count(progress.open),
-            readable::count(progress.messages),
-            readable::number(rate),
-            readable::count(progress.errors)
-        ));
+    /// What happened in an interval.
+    fn what(&self, figures: &Figures) -> String {
+        match self.goal.without_messages() {
+            Some(what) if !figures.has_replies() => {
+                format!("{what}  {} errors", readable::count(figures.errors))
+            }
+            _ => figures.to_string(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use reactor_server::load::{Close, Load, Outcome, Plan, Stage};
+use reactor_server::load::{Close, Load, Outcome, Plan, STEP, Stage};
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::stream::print_error;
 
@@ -15,7 +15,7 @@ use crate::progress::{Goal, ProgressDisplay};
 use crate::readable;
 use crate::report::{Environment, Outages, Report, RunRecord, ServerCost, Timeline};
 
-/// How often progress is shown and recorded.
+/// How often progress is shown, and steps of time are recorded.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A load that is running, and what is measured around it.
@@ -25,7 +25,6 @@ pub(crate) struct Run<'a> {
     plan: &'a Plan,
     interrupts: &'a mut Interrupts,
     load: Load,
-    began: Instant,
     display: ProgressDisplay,
     timeline: Timeline,
     environment: Environment,
@@ -112,9 +111,14 @@ impl<'a> Run<'a> {
             plan,
             interrupts,
             load,
-            began: Instant::now(),
-            display: ProgressDisplay::new(title, args.wants_bar(), args.wants_lines(), goal),
-            timeline: Timeline::new(seconds_since_1970(), INTERVAL),
+            display: ProgressDisplay::new(
+                title,
+                args.wants_bar(),
+                args.wants_lines(),
+                args.interval,
+                goal,
+            ),
+            timeline: Timeline::new(seconds_since_1970(), STEP.as_secs_f64()),
             environment,
             client,
             server,
@@ -132,7 +136,12 @@ impl<'a> Run<'a> {
                 self.enter(stage);
             }
             let progress = self.load.progress();
-            self.timeline.record(self.began.elapsed(), progress);
+            while let Some(step) = self.load.next_step() {
+                self.timeline.record(&step);
+                if stage != Some(Stage::Over) {
+                    self.display.record(&step);
+                }
+            }
             if progress.port_shortages > 0 {
                 self.print_shortage();
             }
@@ -156,7 +165,7 @@ impl<'a> Run<'a> {
                 self.read(|readings, now| readings.open = now);
                 match self.args.start_at {
                     Some(moment) if open > 0 => self.wait_for_start(moment, open),
-                    _ => self.load.start_sending(),
+                    _ => self.start_sending(),
                 }
             }
             Stage::WarmingUp => self.display.set_goal(Goal::WarmUp(self.plan.warmup)),
@@ -205,8 +214,12 @@ impl<'a> Run<'a> {
     /// Starts to send messages. The time of the wait is not part of the timeline.
     fn start_after_waiting(&mut self) {
         self.starts_at = None;
-        self.timeline = Timeline::new(seconds_since_1970(), INTERVAL);
-        self.began = Instant::now();
+        self.timeline = Timeline::new(seconds_since_1970(), STEP.as_secs_f64());
+        self.start_sending();
+    }
+
+    fn start_sending(&mut self) {
+        self.timeline.messages_began = Some(seconds_since_1970());
         self.load.start_sending();
     }
 

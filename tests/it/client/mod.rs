@@ -18,6 +18,7 @@ mod loops;
 mod merge;
 mod other_servers;
 mod outputs;
+mod over_time;
 mod page;
 mod payload;
 mod rates;

@@ -97,10 +97,78 @@ fn an_open_loop_page_charts_latency_from_due_and_from_sent() {
 }
 
 #[test]
+fn a_page_is_named_for_its_server_and_its_date() {
+    let server = Running::echo(config(Framing::Raw));
+    let file = results("named", server.address, &["-c", "1", "-n", "1"]);
+    let (page, json) = (page_of("named", &[&file]), json_of(&file));
+    let started = json["environment"]["started"].as_str().expect("a date").to_owned();
+    let date = started[..19].replace('T', " ");
+    let title = format!("Echo load on {}", server.address);
+    for part in [
+        format!("<title>{title}, {date} "),
+        format!("<h1>{title}</h1>"),
+        format!("<p>Started {date} "),
+    ] {
+        assert!(page.contains(&part), "{part}");
+    }
+}
+
+/// The section of this name.
+fn section<'a>(page: &'a str, id: &str) -> Option<&'a str> {
+    let start = page.find(&format!("<section id=\"{id}\">"))?;
+    page[start..].split("</section>").next()
+}
+
+#[test]
+fn charts_begin_with_messages_and_show_the_warm_up_and_the_planned_rate() {
+    let server = Running::echo(config(Framing::Raw));
+    let flags = ["-c", "8", "--connect-rate", "10", "-d", "500ms", "--rate", "1k"];
+    let file = results("set-up", server.address, &[&flags[..], &["--warmup", "300ms"]].concat());
+    let page = page_of("set-up", &[&file]);
+    for id in ["latency-over-time", "messages-per-second"] {
+        let section = section(&page, id).unwrap_or_else(|| panic!("no {id}"));
+        assert!(section.contains("fill=\"#EEEEEE\""), "{id} is not shaded");
+        assert!(section.contains("milliseconds since messages began"), "{id}");
+    }
+    let rates = rows(&page, "messages-per-second");
+    // The first step begins when the warm-up ends; opening took 700 ms before that.
+    assert!(rates[0][0].starts_with("0.300 to "), "{rates:?}");
+    let counted: f64 = rates.iter().map(|row| messages_of(row)).sum();
+    let all = json_of(&file)["messages"].as_f64().expect("a count");
+    assert!((counted - all).abs() < 5.0, "{counted} of {all}: {rates:?}");
+    let planned = "class=\"second\">planned</li>";
+    assert!(section(&page, "messages-per-second").expect("it").contains(planned));
+    // It took longer to open them than a tenth of the time.
+    let connections = section(&page, "open-connections").expect("a chart");
+    assert!(connections.contains("since the first connect") && !connections.contains("#EEEEEE"));
+    let closed = results("steady", server.address, &["-c", "3", "-d", "400ms"]);
+    let page = page_of("steady", &[&closed]);
+    assert_eq!(
+        (section(&page, "open-connections"), page.contains(" fill=\"#EEEEEE\"")),
+        (None, false)
+    );
+    assert!(!page.contains(planned) && section(&page, "errors-and-reconnects").is_none());
+}
+
+#[test]
+fn the_slowest_reply_errors_and_reconnects_are_placed_in_time() {
+    let (file, _) = long("placed");
+    let page = page_of("placed", &[&file]);
+    let latency = rows(&page, "latency-over-time");
+    assert_eq!(latency[0], ["0.000 to 1.000", "2007.0", "2007.0", "2007.0"]);
+    let slowest = "The slowest reply took 20015218.7 us. It arrived between 45.100 s and 45.200 s.";
+    assert!(section(&page, "latency-over-time").expect("it").contains(slowest), "{latency:?}");
+    let events = rows(&page, "errors-and-reconnects");
+    assert_eq!(events[30], ["30.000 to 31.000", "1", "1"]);
+    assert_eq!(events[29], ["29.000 to 30.000", "0", "0"]);
+}
+
+#[test]
 fn one_message_or_none_make_a_page() {
     let server = Running::echo(config(Framing::Raw));
     let one = results("one", server.address, &["-c", "1", "-n", "1"]);
-    assert_eq!(page_of("one", &[&one]).matches("<svg role=\"img\" aria-label=\"").count(), 3);
+    // Latency, latency over time twice, messages per second.
+    assert_eq!(page_of("one", &[&one]).matches("<svg role=\"img\" aria-label=\"").count(), 4);
     let none = results("none", unused_address(), &["-c", "4", "-n", "1"]);
     let page = page_of("none", &[&none]);
     assert!(page.contains("No reply arrived.") && page.contains("4 x cannot connect"), "{page}");
@@ -146,8 +214,18 @@ fn long(name: &str) -> (String, Value) {
     let file = results(name, server.address, &["-c", "2", "-n", "10"]);
     let mut json = json_of(&file);
     let messages: Vec<u64> = (0..600).map(|step| if step == 300 { 0 } else { 100 }).collect();
+    let step = |(step, &messages): (usize, &u64)| {
+        let mut histogram = Histogram::<u64>::new(2).expect("a histogram");
+        let latency = if step == 451 { 20_000_000_000 } else { 20_000 * messages };
+        histogram.record_n(latency, messages).expect("it fits");
+        if messages == 0 { json!("") } else { encoded(&histogram) }
+    };
+    let counts = |at: usize| (0..600).map(|step| u64::from(step == at)).collect::<Vec<_>>();
     json["timeline"] = json!({
-        "began": 1000.0, "step_seconds": 0.1, "messages": messages, "connections": vec![7; 600]
+        "began": 1000.0, "step_seconds": 0.1, "messages": messages, "messages_began": 1000.0,
+        "connections": (0..600).map(|step| 7 + u64::from(step > 300)).collect::<Vec<_>>(),
+        "errors": counts(300), "reconnects": counts(301),
+        "histograms": messages.iter().enumerate().map(step).collect::<Vec<_>>(),
     });
     json["ended"] = json!(1059.95);
     (json["histogram"], json["histogram_raw"]) = (latencies(), latencies());
@@ -156,19 +234,19 @@ fn long(name: &str) -> (String, Value) {
     (file, json)
 }
 
+/// The messages of a row with a time and a rate.
+fn messages_of(row: &[String]) -> f64 {
+    let number = |text: &str| text.parse::<f64>().expect("a number");
+    let (from, to) = row[0].split_once(" to ").expect("a stretch of time");
+    number(&row[1]) * (number(to) - number(from))
+}
+
 #[test]
 fn the_timeline_table_is_short_and_complete() {
     let (file, json) = long("long");
     let table = rows(&page_of("long", &[&file]), "messages-per-second");
     assert_eq!(table.len(), 60);
-    let number = |text: &str| text.parse::<f64>().expect("a number");
-    let messages: f64 = table
-        .iter()
-        .map(|row| {
-            let (from, to) = row[0].split_once(" to ").expect("a stretch of time");
-            number(&row[1]) * (number(to) - number(from))
-        })
-        .sum();
+    let messages: f64 = table.iter().map(|row| messages_of(row)).sum();
     let all = json["timeline"]["messages"].as_array().expect("a list");
     let all: f64 = all.iter().filter_map(Value::as_f64).sum();
     assert!((messages - all).abs() < 10.0, "{messages} of {all}");
@@ -213,12 +291,16 @@ fn a_browser_renders_the_page_light_dark_and_narrow() {
 /// Asserts that everything is there, within the page, and nothing overlaps.
 fn assert_legible(seen: &Value) {
     let lines = seen["lines"].as_array().expect("a list");
-    assert_eq!(lines.len(), 4, "two of latency, one of either other chart: {seen}");
-    for line in lines {
-        assert!(line["width"].as_f64() > Some(200.0), "{seen}");
+    // Two of latency; three of latency over time, which the step without replies interrupts;
+    // messages per second, errors, reconnects and open connections.
+    assert_eq!(lines.len(), 2 + 2 * 3 + 4, "{seen}");
+    for line in [0, 1, 8, 9, 10, 11].map(|index| &lines[index]) {
+        let size = (line["width"].as_f64(), line["height"].as_f64());
+        assert!(size.0 > Some(200.0) && size.1 > Some(50.0), "{seen}");
     }
-    for line in &lines[..3] {
-        assert!(line["height"].as_f64() > Some(50.0), "{seen}");
+    for halves in lines[2..8].chunks(2) {
+        let width: f64 = halves.iter().filter_map(|it| it["width"].as_f64()).sum();
+        assert!(width > 200.0, "{seen}");
     }
     assert!(seen["scroll"].as_f64() <= seen["width"].as_f64(), "{seen}");
     assert_eq!((&seen["fetched"], &seen["overlaps"]), (&json!(0), &json!([])), "{seen}");

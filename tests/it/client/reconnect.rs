@@ -304,6 +304,8 @@ fn outages_merge_and_conditions_compare_them() {
     assert_eq!(merged.json["outages"], reversed.json["outages"]);
     let count = counts(one).0 + counts(other).0;
     assert!(count > 10.0 && counts(&merged) == (count, count), "{merged:?}");
+    let steps = merged.json["timeline"]["reconnects"].as_array().expect("a list");
+    assert_eq!(steps.iter().filter_map(|it| it.as_f64()).sum::<f64>(), count, "{merged:?}");
     for key in ["unanswered", "messages"] {
         assert_eq!(merged.number(key), one.number(key) + other.number(key), "{key}");
     }

@@ -75,6 +75,8 @@ fn invalid_flags_are_refused_with_a_reason() {
         (&["--threads", "0"], "invalid value '0'"),
         (&["--rate", "0"], "invalid value '0'"),
         (&["-d", "5"], "invalid value '5'"),
+        (&["--interval", "99ms"], "must be at least 100ms"),
+        (&["--interval", "off"], "invalid value 'off' for '--interval <DUR>'"),
         (&["--percentiles", "101"], "expected a number from 0 to 100"),
         (&["--fail-if", "p99"], "expected a comparison"),
         (&["--fail-if", "speed>1"], "there is no figure"),
@@ -283,7 +285,7 @@ fn progress_is_printed_every_ten_seconds_unless_quiet() {
     assert_eq!((plain.code, quiet.code), (0, 0));
     let lines: Vec<_> = plain.stderr.lines().collect();
     assert_eq!(lines.len(), 1, "{}", plain.stderr);
-    for part in ["10.", " s  2 connections  ", " messages  ", " per second  0 errors"] {
+    for part in ["10.", " s  2 connections  100 per second  p50 ", "  p99 ", "  0 errors"] {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
     assert_eq!(quiet.stderr, "");

@@ -11,6 +11,7 @@ pub(crate) mod screen;
 pub(crate) mod server;
 pub(crate) mod strace;
 pub(crate) mod streams;
+pub(crate) mod terminal;
 pub(crate) mod wrong_reply;
 
 use std::net::{Ipv4Addr, SocketAddr};

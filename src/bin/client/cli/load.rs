@@ -156,6 +156,14 @@ pub(crate) struct LoadArgs {
 
     #[command(flatten)]
     pub(crate) results: ResultArgs,
+    /// Print progress this often
+    ///
+    /// A line on standard error has the rate and the latency of the interval, its errors, and the
+    /// connections that are open at its end. It covers whole tenths of a second. A progress bar has
+    /// the figures of the last second, or of the last interval if that is shorter.
+    #[arg(long, value_name = "DUR", value_parser = values::interval, default_value = "10s")]
+    #[arg(env = "CLIENT_INTERVAL", help_heading = RESULTS)]
+    pub(crate) interval: Duration,
     /// Draw no progress bar
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_NO_PROGRESS")]
     #[arg(help_heading = RESULTS)]

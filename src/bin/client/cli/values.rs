@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
 use clap::ValueEnum;
-use reactor_server::load::{Sources, Spread, Think};
+use reactor_server::load::{STEP, Sources, Spread, Think};
 use reactor_server::program::target::{self, Target};
 use reactor_server::program::units;
 
@@ -69,6 +69,14 @@ pub(super) fn moment(text: &str) -> Result<SystemTime, String> {
 
 /// Milliseconds since 1970 are farther away.
 const FARTHEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// Progress is recorded in steps of this length.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    match units::time(text)? {
+        interval if interval < STEP => Err(format!("must be at least {STEP:?}")),
+        interval => Ok(interval),
+    }
+}
 
 /// A number, with or without the unit `/s`.
 pub(super) fn rate(text: &str) -> Result<u64, String> {

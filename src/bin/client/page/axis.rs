@@ -53,14 +53,14 @@ impl Axis {
         Axis { range, labels: labels.map(label).collect(), title: String::new() }
     }
 
-    /// Time from the beginning to this many seconds later.
-    pub(crate) fn time(seconds: f64) -> Axis {
+    /// Time from an event to this many seconds later.
+    pub(crate) fn time(seconds: f64, event: &str) -> Axis {
         let &(_, each, name) =
             UNITS.iter().find(|unit| seconds >= unit.0).unwrap_or(&UNITS[UNITS.len() - 1]);
         let end = seconds.max(LEAST);
         let step = round_step(end / each / LABELS);
         let labels = ticks(step, end / each).map(|tick| (tick * each, plain(tick))).collect();
-        Axis { range: 0.0..end, labels, title: format!("{name} since the start") }
+        Axis { range: 0.0..end, labels, title: format!("{name} since {event}") }
     }
 
     /// A count, from 0 to a little above the most.
@@ -174,9 +174,9 @@ mod tests {
 
     #[test]
     fn times_and_counts_have_round_labels() {
-        assert_eq!(labels(&Axis::time(5.3)), ["0", "1", "2", "3", "4", "5"]);
-        assert_eq!(labels(&Axis::time(0.05)), ["0", "10", "20", "30", "40", "50"]);
-        assert_eq!(Axis::time(600.0).title, "minutes since the start");
+        assert_eq!(labels(&Axis::time(5.3, "it")), ["0", "1", "2", "3", "4", "5"]);
+        assert_eq!(labels(&Axis::time(0.05, "it")), ["0", "10", "20", "30", "40", "50"]);
+        assert_eq!(Axis::time(600.0, "the start").title, "minutes since the start");
         assert_eq!(labels(&Axis::count(0.0)), ["0", "1"]);
         assert_eq!(labels(&Axis::count(9e4)), ["0", "20k", "40k", "60k", "80k"]);
         assert!(Axis::count(u64::MAX as f64).labels.len() < 9);

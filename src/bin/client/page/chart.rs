@@ -7,7 +7,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatte
 use plotters::prelude::*;
 
 use super::axis::{self, Axis};
-use crate::report::{Distribution, Step};
+use crate::report::Distribution;
 
 /// The size in the SVG's own units: the page scales it. The narrower it is, the larger is its
 /// text on a telephone.
@@ -28,9 +28,11 @@ const LINES: [RGBColor; 6] = [
     RGBColor(0xE6, 0x9F, 0x00),
     RGBColor(0x56, 0xB4, 0xE9),
 ];
+const SHADE: RGBColor = RGBColor(0xEE, 0xEE, 0xEE);
 const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 const FRAME: RGBColor = RGBColor(0x88, 0x88, 0x88);
 
+/// The points of a line. It is interrupted where a height is NaN.
 pub(crate) type Points = Vec<(f64, f64)>;
 type Drawn<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type DrawResult<'a> =
@@ -42,7 +44,7 @@ pub(crate) fn latency(distributions: &[&Distribution]) -> String {
     let least = distributions.iter().map(|it| it.percentile(0.0)).fold(f64::INFINITY, f64::min);
     let most = distributions.iter().map(|it| it.max()).fold(0.0, f64::max);
     let lines: Vec<Points> = distributions.iter().map(|it| latency_line(it)).collect();
-    svg(Axis::percentiles(messages), Axis::latency(least, most), &lines, &[])
+    Chart::new(Axis::percentiles(messages), Axis::latency(least, most), lines).svg()
 }
 
 /// Latency by percentile up to the slowest message, in the coordinates of the axes.
@@ -56,18 +58,27 @@ fn latency_line(distribution: &Distribution) -> Points {
     (0..=POINTS).map(point).chain([(end, height(distribution.max()))]).collect()
 }
 
-/// Messages per second over time. A rate holds for a whole step.
-pub(crate) fn rate(steps: &[Step]) -> String {
-    let line: Points =
-        steps.iter().flat_map(|it| [(it.from, it.rate()), (it.to, it.rate())]).collect();
-    over_time(line)
+/// A chart.
+#[derive(Debug)]
+pub(super) struct Chart {
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    /// How far it is shaded, from its left edge on.
+    pub(super) shaded: f64,
+    /// Cells of a map.
+    pub(super) cells: Vec<Cell>,
+    /// Lines, in the order of their colours.
+    pub(super) lines: Vec<Points>,
+    /// Circles, in the colours of the first lines.
+    pub(super) circles: Vec<Points>,
 }
 
-/// Open connections over time. They are known at the end of each step; before the first
-/// there are none.
-pub(crate) fn connections(steps: &[Step]) -> String {
-    let known = steps.iter().map(|it| (it.to, it.open as f64));
-    over_time([(0.0, 0.0)].into_iter().chain(known).collect())
+/// A cell of a map: its corners, and how dark it is, up to 1.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) from: (f64, f64),
+    pub(super) to: (f64, f64),
+    pub(super) darkness: f64,
 }
 
 /// The points of a throughput-latency curve, in messages per second and microseconds.
@@ -93,47 +104,48 @@ pub(crate) fn curve(curves: &[CurvePoints; 2], limit: Option<f64>) -> String {
     let limit = limit.map(|limit| on_axes(&vec![(0.0, limit), (x.range.end, limit)]));
     let lines: Vec<Points> = curves.iter().map(|curve| on_axes(&curve.line)).chain(limit).collect();
     let circles = curves.each_ref().map(|curve| on_axes(&curve.circles));
-    svg(x, y, &lines, &circles)
+    Chart { circles: circles.into(), ..Chart::new(x, y, lines) }.svg()
 }
 
-fn over_time(line: Points) -> String {
-    let end = line.last().map_or(0.0, |point| point.0);
-    let most = line.iter().map(|point| point.1).fold(0.0, f64::max);
-    svg(Axis::time(end), Axis::count(most), &[line], &[])
-}
-
-/// Draws lines, and circles in the colours of the first lines.
-fn svg(x: Axis, y: Axis, lines: &[Points], circles: &[Points]) -> String {
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    draw(&area, x, y, lines, circles).expect("drawing into a string cannot fail");
-    drop(area);
-    svg
-}
-
-fn draw<'a>(
-    area: &Drawn<'a>,
-    x: Axis,
-    y: Axis,
-    lines: &[Points],
-    circles: &[Points],
-) -> DrawResult<'a> {
-    let title = x.title.clone();
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(10)
-        .margin_right(RIGHT_MARGIN)
-        .y_label_area_size(MARGINS.0)
-        .x_label_area_size(MARGINS.1)
-        .build_cartesian_2d(x, y)?;
-    chart.configure_mesh().bold_line_style(GRID).axis_style(FRAME).x_desc(title).draw()?;
-    for (line, colour) in lines.iter().zip(LINES) {
-        chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
+impl Chart {
+    pub(super) fn new(x: Axis, y: Axis, lines: Vec<Points>) -> Chart {
+        Chart { x, y, shaded: 0.0, cells: Vec::new(), lines, circles: Vec::new() }
     }
-    for (points, colour) in circles.iter().zip(LINES) {
-        let circle = |&point: &(f64, f64)| Circle::new(point, 3, colour.stroke_width(2));
-        chart.draw_series(points.iter().map(circle))?;
+
+    pub(super) fn svg(self) -> String {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        self.draw(&area).expect("drawing into a string cannot fail");
+        drop(area);
+        svg
     }
-    area.present()
+
+    fn draw<'a>(self, area: &Drawn<'a>) -> DrawResult<'a> {
+        let (title, height) = (self.x.title.clone(), self.y.range.clone());
+        let mut chart = ChartBuilder::on(area)
+            .margin_top(10)
+            .margin_right(RIGHT_MARGIN)
+            .y_label_area_size(MARGINS.0)
+            .x_label_area_size(MARGINS.1)
+            .build_cartesian_2d(self.x, self.y)?;
+        if self.shaded > 0.0 {
+            let corners = [(0.0, height.start), (self.shaded, height.end)];
+            chart.draw_series([Rectangle::new(corners, SHADE.filled())])?;
+        }
+        chart.configure_mesh().bold_line_style(GRID).axis_style(FRAME).x_desc(title).draw()?;
+        let cell = |it: &Cell| Rectangle::new([it.from, it.to], LINES[0].mix(it.darkness).filled());
+        chart.draw_series(self.cells.iter().map(cell))?;
+        for (line, colour) in self.lines.iter().zip(LINES) {
+            for part in line.split(|point| point.1.is_nan()).filter(|part| !part.is_empty()) {
+                chart.draw_series(LineSeries::new(part.iter().copied(), colour.stroke_width(2)))?;
+            }
+        }
+        for (points, colour) in self.circles.iter().zip(LINES) {
+            let circle = |&point: &(f64, f64)| Circle::new(point, 3, colour.stroke_width(2));
+            chart.draw_series(points.iter().map(circle))?;
+        }
+        area.present()
+    }
 }
 
 impl Ranged for Axis {
@@ -176,10 +188,6 @@ mod tests {
         Distribution(histogram)
     }
 
-    fn step(from: f64, to: f64, messages: u64, open: u64) -> Step {
-        Step { from, to, messages, open }
-    }
-
     /// The number of lines, which alone have this width.
     fn lines(svg: &str) -> usize {
         svg.lines().filter(|it| it.contains("stroke-width=\"2\"")).count()
@@ -190,16 +198,6 @@ mod tests {
         for latencies in [&[][..], &[0], &[5_000_000], &[70_000; 1000], &[1, 3_600_000_000_000]] {
             let (one, other) = (of(latencies), of(latencies));
             assert_eq!(lines(&latency(&[&one, &other])), 2, "{latencies:?}");
-        }
-    }
-
-    #[test]
-    fn any_steps_can_be_drawn() {
-        let endless = step(0.0, f64::MAX, u64::MAX, u64::MAX);
-        for steps in [vec![], vec![step(0.0, 0.1, 1, 0)], vec![step(0.0, 0.0, 0, 0)], vec![endless]]
-        {
-            assert!(rate(&steps).ends_with("</svg>\n"), "{steps:?}");
-            assert!(connections(&steps).ends_with("</svg>\n"), "{steps:?}");
         }
     }
 
@@ -220,13 +218,12 @@ mod tests {
     #[test]
     fn the_style_sheet_replaces_every_colour() {
         let style = include_str!("page.css");
-        let steps = [step(0.0, 0.1, 1, 0)];
         let (one, other) = (of(&[1]), of(&[2]));
         let line = vec![(1.0, 1.0), (2.0, 2.0)];
         let points = CurvePoints { line: line.clone(), circles: line };
         let all = [[&one, &other]; LINES.len() / 2].concat();
-        let charts = rate(&steps) + &connections(&steps) + &latency(&all);
-        assert_eq!(lines(&charts), LINES.len() + 2);
+        let charts = latency(&all);
+        assert_eq!(lines(&charts), LINES.len());
         let charts = charts + &curve(&[points.clone(), points], Some(3.0));
         for colour in charts.split("stroke=\"").skip(1).filter_map(|it| it.split('"').next()) {
             assert!(style.contains(&format!("[stroke=\"{colour}\"]")), "{colour}");

@@ -1,8 +1,8 @@
 //! The page of a sweep.
 
 use super::chart::{self, CurvePoints};
-use super::html::{figure, legend, list, paragraph, section, table};
-use super::page::{document, environment};
+use super::html::{document, figure, legend, list, paragraph, section, table};
+use super::page::environment;
 use crate::curve::{Curve, RateStep, text};
 use crate::report::Report;
 
@@ -19,7 +19,9 @@ pub(crate) fn render(curve: &Curve, percentiles: &[f64]) -> String {
         section("Steps", &steps(curve, percentiles)),
         section("Environment", &environment(curve.environment())),
     ];
-    document("client sweep", "Throughput and latency", &text::heading(curve), &content.concat())
+    let load = text::heading(curve);
+    let content = paragraph(&load) + &content.concat();
+    document(&format!("client sweep: {load}"), "Throughput and latency", &content)
 }
 
 /// The chart: latency over the rate that was answered.

@@ -1,41 +1,42 @@
 //! The page: one file without scripts that needs no other.
 
+use chrono::DateTime;
+
 use super::axis;
 use super::chart;
-use super::html::{details, escape, figure, legend, list, paragraph, section, table};
-use super::series::Series;
+use super::html::{details, document, figure, legend, list, paragraph, section, table};
+use super::over_time;
 use crate::report::{Distribution, Environment, Report, text};
-
-/// The style for light and dark screens, for narrow ones, and for paper.
-const STYLE: &str = include_str!("page.css");
 
 type Row = Vec<String>;
 
 /// The results as a page.
 pub(crate) fn render(report: &Report, percentiles: &[f64]) -> String {
-    let title = format!("{} {}", text::heading(report), text::plan(report));
-    document("client report", "Echo load", &title, &sections(report, percentiles))
+    let (title, date) = (title(report), date(&report.environment.started));
+    let load = format!("{} {}", text::heading(report), text::plan(report));
+    let about = paragraph(&load) + &paragraph(&format!("Started {date}"));
+    document(&format!("{title}, {date}"), &title, &(about + &sections(report, percentiles)))
 }
 
-/// A page of a command, with a heading and a title below it.
-pub(super) fn document(command: &str, heading: &str, title: &str, content: &str) -> String {
-    let title = escape(title);
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{command}: {title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <h1>{heading}</h1>\n<p>{title}</p>\n{content}</main>\n</body>\n</html>\n"
-    )
+/// What the page is about.
+fn title(report: &Report) -> String {
+    match &report.plan.targets[..] {
+        [target] => format!("Echo load on {target}"),
+        targets => format!("Echo load on {} servers", targets.len()),
+    }
+}
+
+/// A moment as people write it, or as it is if it is in no format that a client writes.
+fn date(moment: &str) -> String {
+    let date = DateTime::parse_from_rfc3339(moment);
+    date.map_or(moment.to_owned(), |date| date.format("%Y-%m-%d %H:%M:%S %:z").to_string())
 }
 
 fn sections(report: &Report, percentiles: &[f64]) -> String {
-    let (steps, step) = (report.timeline.steps(report.ended), report.timeline.step_seconds);
-    let rate = warmup(report) + &Series::rate().render(&steps, step);
     [
         section("Figures", &(table(&[], &figures(report)) + &list(&notes(report)))),
         section("Latency", &latency(report, percentiles)),
-        section("Messages per second", &rate),
-        section("Open connections", &Series::connections().render(&steps, step)),
+        over_time::sections(report),
         section("Environment", &environments(report)),
     ]
     .concat()
@@ -69,14 +70,6 @@ fn figures(report: &Report) -> Vec<Row> {
 /// The errors, and what limits the validity of the figures.
 fn notes(report: &Report) -> Vec<String> {
     [text::errors(report), text::notes(report)].concat()
-}
-
-/// Explains why there may be no messages at first.
-fn warmup(report: &Report) -> String {
-    match report.plan.shape.warmup_seconds {
-        0.0 => String::new(),
-        seconds => paragraph(&format!("Messages of the warm-up ({seconds} s) do not count.")),
-    }
 }
 
 fn latency(report: &Report, percentiles: &[f64]) -> String {

@@ -1,6 +1,5 @@
 //! A figure over time, as a chart and as a table.
 
-use super::chart;
 use super::html::{details, figure, table};
 use crate::report::Step;
 
@@ -12,7 +11,6 @@ pub(crate) struct Series {
     head: [&'static str; 4],
     /// The figure of a step, or of several joined steps.
     figure: fn(&Step) -> f64,
-    chart: fn(&[Step]) -> String,
 }
 
 /// The most rows of a table.
@@ -24,7 +22,6 @@ impl Series {
             name: "Messages per second",
             head: ["seconds", "messages per second", "slowest step", "fastest step"],
             figure: Step::rate,
-            chart: chart::rate,
         }
     }
 
@@ -33,19 +30,15 @@ impl Series {
             name: "Open connections",
             head: ["seconds", "open at the end", "fewest", "most"],
             figure: |step| step.open as f64,
-            chart: chart::connections,
         }
     }
 
-    /// Chart and table as HTML. Every step but the last has the length `step_seconds`.
-    pub(crate) fn render(&self, steps: &[Step], step_seconds: f64) -> String {
-        let together = steps.len().div_ceil(ROWS).max(1);
-        let summary = match together {
-            1 => format!("Table, in steps of {step_seconds} s"),
-            _ => format!("Table, {together} steps of {step_seconds} s in a row"),
-        };
+    /// Chart and table as HTML. Every step but the first and the last has the length
+    /// `step_seconds`.
+    pub(crate) fn render(&self, chart: &str, steps: &[Step], step_seconds: f64) -> String {
+        let (together, summary) = rows_of(steps, step_seconds);
         let table = self.table(steps, together);
-        figure(&(self.chart)(steps), &self.describe(steps)) + &details(&summary, &table)
+        figure(chart, &self.describe(steps)) + &details(&summary, &table)
     }
 
     fn describe(&self, steps: &[Step]) -> String {
@@ -67,9 +60,9 @@ impl Series {
 
     /// One row for several steps: their total and their extremes.
     fn row(&self, steps: &[Step]) -> Option<[String; 4]> {
-        let whole = steps.iter().copied().reduce(|whole, next| whole.join(&next))?;
+        let whole = Step::joined(steps)?;
         let (least, most) = self.extremes(steps);
-        let when = format!("{:.3} to {:.3}", whole.from, whole.to);
+        let when = time_of(&whole);
         let [all, least, most] =
             [(self.figure)(&whole), least, most].map(|figure| format!("{figure:.0}"));
         Some([when, all, least, most])
@@ -79,4 +72,29 @@ impl Series {
         let figures = || steps.iter().map(self.figure);
         (figures().reduce(f64::min).unwrap_or(0.0), figures().reduce(f64::max).unwrap_or(0.0))
     }
+}
+
+/// A table of the figures of each step, or of several steps in a row; folded.
+pub(crate) fn folded_table<const N: usize>(
+    steps: &[Step],
+    step_seconds: f64,
+    head: &[&str],
+    cells: impl Fn(&Step) -> [String; N],
+) -> String {
+    let (together, summary) = rows_of(steps, step_seconds);
+    let row = |step: Step| [time_of(&step)].into_iter().chain(cells(&step)).collect();
+    let rows: Vec<_> = steps.chunks(together).filter_map(Step::joined).map(row).collect();
+    details(&summary, &table(head, &rows))
+}
+
+/// How many steps are in a row of a table, and what its summary says of that.
+fn rows_of(steps: &[Step], step_seconds: f64) -> (usize, String) {
+    match steps.len().div_ceil(ROWS).max(1) {
+        1 => (1, format!("Table, in steps of {step_seconds} s")),
+        together => (together, format!("Table, {together} steps of {step_seconds} s in a row")),
+    }
+}
+
+fn time_of(step: &Step) -> String {
+    format!("{:.3} to {:.3}", step.from, step.to)
 }

@@ -56,20 +56,33 @@ pub(crate) fn summary(report: &Report, percentiles: &[f64]) -> anyhow::Result<St
     Ok(row(names) + &row(values))
 }
 
-/// The steps of the timeline, in seconds since its beginning and since 1970.
+/// The steps of the timeline, in seconds since its beginning and since 1970. A field is empty if
+/// it is not known, and latencies are where there was no reply.
 pub(crate) fn timeline(report: &Report, _: &[f64]) -> anyhow::Result<String> {
     let head = ["from_seconds", "to_seconds", "unix_seconds", "messages", "rate", "connections"];
-    let steps = report.timeline.steps(report.ended).into_iter().map(|step| {
+    let more = ["errors", "reconnects", "latency_us_p50", "latency_us_p99", "latency_us_max"];
+    let timeline = &report.timeline;
+    let count = |counts: &[u64], count: u64| match counts {
+        [] => String::new(),
+        _ => count.to_string(),
+    };
+    let latency = |latency: Option<f64>| latency.map(|it| it.to_string()).unwrap_or_default();
+    let steps = timeline.steps(timeline.began, report.ended).into_iter().map(|step| {
         row([
             format!("{:.3}", step.from),
             format!("{:.3}", step.to),
-            format!("{:.3}", report.timeline.began + step.from),
+            format!("{:.3}", timeline.began + step.from),
             step.messages.to_string(),
             step.rate().to_string(),
             step.open.to_string(),
+            count(&timeline.errors, step.errors),
+            count(&timeline.reconnects, step.reconnects),
+            latency(step.latency.percentile(50.0)),
+            latency(step.latency.percentile(99.0)),
+            latency(step.latency.max()),
         ])
     });
-    Ok(row(head.map(str::to_owned)) + &steps.collect::<String>())
+    Ok(row(head.into_iter().chain(more).map(str::to_owned)) + &steps.collect::<String>())
 }
 
 /// A value of the JSON as text. Several targets are separated by spaces.

@@ -36,10 +36,8 @@ impl Distribution {
     }
 
     /// The latency that this percentage of messages did not exceed.
-    pub(crate) fn percentile(&self, percentile: f64) -> f64 {
-        // The nearest rank: 99.9 % of 4000 is 3996, and not a little more.
-        let rank = (percentile / 100.0 * self.0.len() as f64 - 1e-6).ceil().max(1.0);
-        microseconds(self.0.value_at_quantile((rank - 0.5) / self.0.len() as f64))
+    pub(crate) fn percentile(&self, percentage: f64) -> f64 {
+        percentile(&self.0, percentage)
     }
 
     pub(crate) fn max(&self) -> f64 {
@@ -82,25 +80,41 @@ impl AddAssign<&Distribution> for Distribution {
 
 impl Serialize for Distribution {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bytes = Vec::new();
-        V2Serializer::new()
-            .serialize(&self.0, &mut bytes)
-            .map_err(|_| S::Error::custom("the histogram cannot be encoded"))?;
-        STANDARD.encode(bytes).serialize(serializer)
+        encode(&self.0).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Distribution {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Distribution, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = STANDARD.decode(text).map_err(|_| D::Error::custom("no base64"))?;
-        // The decoder allocates the length that the header announces.
-        let histogram = has_its_length(&bytes)
-            .then(|| HdrDeserializer::new().deserialize(&mut &bytes[..]).ok())
-            .flatten()
-            .filter(|it: &Histogram<u64>| it.sigfig() == SIGNIFICANT_DIGITS && it.low() == 1);
-        histogram.map(Distribution).ok_or_else(|| D::Error::custom("no HdrHistogram V2"))
+        decode(&text, SIGNIFICANT_DIGITS).map(Distribution).map_err(D::Error::custom)
     }
+}
+
+/// The latency in microseconds that this percentage of messages did not exceed.
+pub(super) fn percentile(histogram: &Histogram<u64>, percentage: f64) -> f64 {
+    let count = histogram.len() as f64;
+    // The nearest rank: 99.9 % of 4000 is 3996, and not a little more.
+    let rank = (percentage / 100.0 * count - 1e-6).ceil().max(1.0);
+    microseconds(histogram.value_at_quantile((rank - 0.5) / count))
+}
+
+/// HdrHistogram's V2 encoding in base64.
+pub(super) fn encode(histogram: &Histogram<u64>) -> Result<String, &'static str> {
+    let mut bytes = Vec::new();
+    let encoded = V2Serializer::new().serialize(histogram, &mut bytes);
+    encoded.map(|_| STANDARD.encode(bytes)).map_err(|_| "the histogram cannot be encoded")
+}
+
+/// Decodes a histogram with this many significant digits.
+pub(super) fn decode(text: &str, digits: u8) -> Result<Histogram<u64>, &'static str> {
+    let bytes = STANDARD.decode(text).map_err(|_| "no base64")?;
+    // The decoder allocates the length that the header announces.
+    has_its_length(&bytes)
+        .then(|| HdrDeserializer::new().deserialize(&mut &bytes[..]).ok())
+        .flatten()
+        .filter(|it: &Histogram<u64>| it.sigfig() == digits && it.low() == 1)
+        .ok_or("no HdrHistogram V2")
 }
 
 /// Whether the counts are as long as the header of a V2 encoding says.
@@ -109,6 +123,6 @@ fn has_its_length(bytes: &[u8]) -> bool {
     length.is_some_and(|length| u64::from(length) + HEADER == bytes.len() as u64)
 }
 
-fn microseconds(nanoseconds: u64) -> f64 {
+pub(super) fn microseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1000.0
 }

@@ -13,8 +13,9 @@ use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 use super::environment::Environment;
 use super::outages::Outages;
+use super::step::per_second;
 use super::summary::PlanSummary;
-use super::timeline::{Timeline, per_second};
+use super::timeline::Timeline;
 
 /// The results of one client, or of several clients together. It holds all that is printed,
 /// and can be read back from its JSON.
@@ -280,6 +281,9 @@ impl Report {
         if let Some(connect) = &self.connect_histogram {
             fields.insert("connect_us".to_owned(), connect.figures(percentiles).into());
         }
+        if !self.timeline.histograms.is_empty() {
+            fields["timeline"]["latency_us"] = self.timeline.figures().into();
+        }
         if let Some(cpu) = self.client_cpu {
             fields["client"]["cpu_us_per_message"] = cpu.json_per_message(self.messages);
         }
@@ -298,8 +302,9 @@ impl Report {
         if !is_bounded(&serde_json::to_value(&self)?) {
             bail!("a number of it is negative or too large");
         }
-        let times = [self.seconds, self.ended, self.timeline.began];
-        let are_times = times.iter().all(|time| (0.0..MAX_SECONDS).contains(time));
+        let times = [Some(self.seconds), Some(self.ended), Some(self.timeline.began)];
+        let times = times.into_iter().chain([self.timeline.messages_began]).flatten();
+        let are_times = times.into_iter().all(|time| (0.0..MAX_SECONDS).contains(&time));
         let histograms = [Some(&self.histogram), self.histogram_raw.as_ref()];
         let are_counts = histograms.into_iter().flatten().all(|it| it.len() == self.messages);
         let are_counts = are_counts && self.outages.is_sound();

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::distribution::Distribution;
+use super::latencies::{Latencies, PackedLatencies};
 use super::report::Report;
+use super::step::Step;
 
 /// Reads results as from a file.
 pub(crate) fn read(json: Value) -> anyhow::Result<Report> {
@@ -21,6 +23,12 @@ pub(crate) fn results(pid: u32) -> Value {
     for latency in [900, 70_000, 5_000_000] {
         histogram.record(latency).expect("it fits");
     }
+    let one = |latency| {
+        let mut histogram = Histogram::new(3).expect("it");
+        histogram.record(latency).expect("it fits");
+        json!(PackedLatencies::of(&Latencies::of(Some(&histogram))))
+    };
+    let steps = json!([one(900), "", one(70_000), "", one(5_000_000)]);
     let histogram = json!(Distribution(histogram));
     let environment = json!({
         "host": "h", "pid": pid, "kernel": "k", "cpus": 2, "cpu_model": "m", "version": "v",
@@ -49,7 +57,8 @@ pub(crate) fn results(pid: u32) -> Value {
         },
         "timeline": {
             "began": 1000.0, "step_seconds": 0.1, "messages": [1, 0, 1, 0, 1],
-            "connections": [2, 2, 2, 1, 0],
+            "connections": [2, 2, 2, 1, 0], "messages_began": 1000.05,
+            "errors": [0, 0, 1, 0, 0], "reconnects": [0, 1, 0, 0, 0], "histograms": steps,
         },
         "client": { "user": 0.1, "system": 0.1 },
         "server": {
@@ -58,6 +67,12 @@ pub(crate) fn results(pid: u32) -> Value {
         },
         "environment": environment, "environments": [second],
     })
+}
+
+/// Steps in which all happens that can be drawn.
+pub(crate) fn steps() -> Vec<Step> {
+    let report = read(results(1)).expect("it is sound");
+    report.timeline.steps(report.timeline.began, report.ended)
 }
 
 /// Visits every value in it, the innermost first.

@@ -298,18 +298,25 @@ fn memory(report: &Report, cost: &ServerCost) -> String {
     match (cost.bytes_per_connection.own, cost.bytes_per_connection.kernel) {
         _ if report.connections.opened < MIN_CONNECTIONS => String::new(),
         (Some(own), Some(kernel)) => {
-            format!("; memory per connection {own:.0} B, and {kernel:.0} B in the kernel")
+            let (own, kernel) = (share(own), share(kernel));
+            format!("; memory per connection {own}, and {kernel} in the kernel")
         }
-        (Some(own), None) => format!("; memory per connection {own:.0} B"),
+        (Some(own), None) => format!("; memory per connection {}", share(own)),
         (None, _) => String::new(),
     }
+}
+
+/// Memory that did not grow was reused, so that the share of a connection is not known.
+fn share(each: f64) -> String {
+    if each < 0.5 { "n/a".to_owned() } else { format!("{each:.0} B") }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
-    use super::super::sample::accepted;
+    use super::super::sample::{accepted, read, results};
     use super::*;
 
     proptest! {
@@ -322,5 +329,19 @@ mod tests {
                 prop_assert!(is_plain && !text.contains("NaN"), "{}", text);
             }
         }
+    }
+
+    #[test]
+    fn memory_that_was_reused_is_not_zero_bytes_per_connection() {
+        let memory_of = |own: f64, kernel: Option<f64>| {
+            let mut json = results(1);
+            json["connections"]["opened"] = 2000.into();
+            json["server"]["bytes_per_connection"] = json!({ "own": own, "kernel": kernel });
+            let (_, cost) = costs(&read(json).expect("results")).pop().expect("the server's");
+            cost.split_once("; ").expect("memory").1.to_owned()
+        };
+        assert_eq!(memory_of(0.0, None), "memory per connection n/a");
+        let both = "memory per connection 118 B, and n/a in the kernel";
+        assert_eq!(memory_of(118.2, Some(0.0)), both);
     }
 }
