@@ -51,7 +51,7 @@ fn invalid_flags_are_refused_with_a_reason() {
         (&["--payload", "@/"], "cannot read / for --payload"),
         (&["--payload", "@/dev/null"], "--payload @/dev/null is empty"),
         (&["--start-at", "1000000000"], "it passed "),
-        (&["--start-at", "tomorrow"], "expected seconds since 1970, or 2030-01-31T21:00:00Z"),
+        (&["--start-at", "tomorrow"], "or a time with its zone such as 2030-01-31T21:00:00Z"),
         (&["--stream", "--rate", "5"], "--stream sends as fast as it can"),
         (&["--stream", "--think", "1s"], "--stream sends as fast as it can"),
         (&["--stream", "--framing", "len32"], "--stream has no messages to frame"),
