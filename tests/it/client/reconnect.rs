@@ -190,9 +190,10 @@ fn a_server_that_accepts_and_closes_at_once_is_one_outage() {
                 let closing = server(|_, stream| drop(stream));
                 let report = run(closing, &[&["-c", "3", "--timeout", "500ms"], flags].concat());
                 assert_eq!(report.number("messages"), 0, "{report:?}");
-                // An attempt that is open when time is up, and is owed no reply, ends its outage.
                 let ((count, ended), errors) = (counts(&report), report.number("errors"));
                 assert_eq!((count, ended + errors as f64), (3.0, 3.0), "{report:?}");
+                // At a low rate an attempt may be open when time is up, and be owed no reply.
+                assert!(ended == 0.0 || flags.contains(&"--rate"), "{report:?}");
                 assert!((0.4..5.0).contains(&outages(&report, "max_seconds")), "{report:?}");
                 assert_eq!(report.json["connections"]["opened"], 3, "{report:?}");
             });
