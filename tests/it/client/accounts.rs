@@ -2,27 +2,14 @@
 //! better than it was.
 
 use std::io::Read;
-use std::net::TcpStream;
 
 use reactor_server::Framing;
 use serde_json::json;
 
 use crate::support::client::{JsonReport, report as merge, run, run_json, written};
-use crate::support::fake_server::{send, server};
+use crate::support::fake_server::{echo, send, server};
 use crate::support::running::{Running, config};
 use crate::support::streams::reset;
-
-/// Echoes `count` messages of 24 bytes, and returns the connection.
-fn echo(mut stream: TcpStream, count: usize) -> TcpStream {
-    let mut message = [0; 24];
-    for _ in 0..count {
-        match stream.read_exact(&mut message) {
-            Ok(()) => send(&mut stream, &message),
-            Err(_) => break,
-        }
-    }
-    stream
-}
 
 fn seconds(report: &JsonReport) -> f64 {
     report.json["seconds"].as_f64().expect("a number")

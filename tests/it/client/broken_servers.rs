@@ -2,14 +2,14 @@
 //! wrong: one line for each kind, with its count.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
 use crate::support::client::{CLIENT, ClientProcess, JsonReport, client, run_json};
-use crate::support::fake_server::{Wire, answering, send, server};
+use crate::support::fake_server::{Wire, answering, echo, server};
 use crate::support::server::ServerProcess;
 use crate::support::streams::reset;
 use crate::support::unused_address;
@@ -22,18 +22,6 @@ const RESET: &str = "the connection broke: Connection reset by peer (os error 10
 const REFUSED: &str = "Connection refused (os error 111)";
 const TOO_MANY: &str = "Too many open files (os error 24)";
 const IDLE: &str = "the server closed a connection that was idle";
-
-/// Echoes `count` messages of 24 bytes, and returns the connection.
-fn echo(mut stream: TcpStream, count: usize) -> TcpStream {
-    let mut message = [0; 24];
-    for _ in 0..count {
-        match stream.read_exact(&mut message) {
-            Ok(()) => send(&mut stream, &message),
-            Err(_) => break,
-        }
-    }
-    stream
-}
 
 /// Runs the client with three connections, in each mode. It must end within seconds, with
 /// an error on each of the three and no mismatch.

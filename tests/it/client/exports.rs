@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::TcpListener;
 
 use reactor_server::Framing;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::client::{ClientProcess, JsonReport, client, report, run, run_json, stderr};
-use crate::support::fake_server::responding;
+use crate::support::fake_server::{responding, untouched};
 use crate::support::running::{Running, config};
 use crate::support::temporary;
 
@@ -145,9 +144,7 @@ fn merged_results_are_exported_too() {
 
 #[test]
 fn an_export_that_cannot_be_opened_or_has_the_file_of_another_output_prevents_the_load() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("non-blocking");
-    let address = listener.local_addr().expect("an address");
+    let (listener, address) = untouched();
     let file = path("same");
     for (flags, code, reason) in [
         (&["--csv", "/no/such/folder/a.csv"][..], 1, "cannot write to /no/such/folder/a.csv: No"),

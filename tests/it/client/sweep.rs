@@ -1,7 +1,7 @@
 //! `client sweep`: loads at several rates, and the search for a limit.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::thread;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::browser::{Browser, Scheme};
 use crate::support::client::{CLIENT, ClientProcess, JsonReport, stderr, variables_of};
-use crate::support::fake_server::{Wire, answering};
+use crate::support::fake_server::{Wire, answering, untouched};
 use crate::support::running::{Running, config};
 use crate::support::{temporary, unused_address};
 use reactor_server::Framing;
@@ -236,9 +236,7 @@ fn a_condition_concerns_every_rate_or_the_one_that_was_found() {
 
 #[test]
 fn invalid_flags_of_a_sweep_are_refused_with_a_reason() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("non-blocking");
-    let address = listener.local_addr().expect("an address");
+    let (listener, address) = untouched();
     for (flags, reason) in [
         (&[][..], "a sweep needs --rates or --limit"),
         (&["--rates", "1k", "--limit", "p99<1ms"], "--rates and --limit exclude each other"),
@@ -281,9 +279,7 @@ fn an_empty_variable_of_a_sweep_is_one_that_is_not_set() {
 
 #[test]
 fn outputs_of_a_sweep_that_cannot_be_written_are_errors() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("non-blocking");
-    let address = listener.local_addr().expect("an address");
+    let (listener, address) = untouched();
     for flag in ["-o", "--csv", "--html"] {
         let output = sweep(address, &["--rates", "1k", flag, "/no/such/folder/file"]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{flag}");

@@ -1,27 +1,19 @@
 //! Flags do what they say, or are refused with a reason.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use crate::support::client::{
     CLIENT, ClientProcess, client, limited_client, run, run_json, stderr,
 };
-use crate::support::fake_server::server;
+use crate::support::fake_server::{server, untouched};
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
 use crate::support::{temporary, unused_address};
 use reactor_server::Framing;
 use rustix::process::Signal;
 use serde_json::Value;
-
-/// A listener that must get no connection.
-fn untouched() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("non-blocking");
-    let address = listener.local_addr().expect("an address");
-    (listener, address)
-}
 
 #[test]
 fn invalid_flags_are_refused_with_a_reason() {

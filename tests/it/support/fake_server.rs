@@ -42,6 +42,26 @@ pub(crate) fn server(talk: impl Fn(usize, TcpStream) + Send + Sync + 'static) ->
     address
 }
 
+/// A listener that must get no connection.
+pub(crate) fn untouched() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("non-blocking");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+/// Echoes `count` messages of 24 bytes, and returns the connection.
+pub(crate) fn echo(mut stream: TcpStream, count: usize) -> TcpStream {
+    let mut message = [0; 24];
+    for _ in 0..count {
+        match stream.read_exact(&mut message) {
+            Ok(()) => send(&mut stream, &message),
+            Err(_) => break,
+        }
+    }
+    stream
+}
+
 /// A server that sends `answer(message)` for each message, framing included.
 pub(crate) fn answering(
     wire: Wire,
