@@ -70,10 +70,7 @@ impl SingleArgs {
         command: &mut Command,
         matches: &ArgMatches,
     ) -> Result<(LoadArgs, ExportArgs, Target), Error> {
-        let has_port_word = variables::is_given(matches, "port");
-        let meaning = self.words.meaning(has_port_word).map_err(|problem| {
-            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
-        })?;
+        let meaning = self.words.checked(command, matches)?;
         if self.check && self.exports.are_given() {
             let text = "--check has no results for --csv, --csv-timeline or --hgrm";
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, text));

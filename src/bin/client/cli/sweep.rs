@@ -118,10 +118,7 @@ impl SweepArgs {
         command: &mut Command,
         matches: &ArgMatches,
     ) -> Result<(SweepArgs, Target, RateChoice), Error> {
-        let has_port_word = variables::is_given(matches, "port");
-        let meaning = self.words.meaning(has_port_word).map_err(|problem| {
-            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
-        })?;
+        let meaning = self.words.checked(command, matches)?;
         let mut refuse =
             |text: &str| Err(variables::error(command, matches, ErrorKind::ArgumentConflict, text));
         if let Some((_, reason)) = EXCLUDED.iter().find(|it| is_set(matches, it.0)) {

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use clap::Args;
+use clap::error::{Error, ErrorKind};
+use clap::{ArgMatches, Args, Command};
 use reactor_server::program::target::{self, Host, Target};
+use reactor_server::program::variables;
 
 use super::values;
 
@@ -51,9 +53,23 @@ impl From<Target> for Meaning {
 }
 
 impl Words {
+    /// Returns what they say.
+    ///
+    /// # Errors
+    /// A usage error that says what is wrong with them.
+    pub(super) fn checked(
+        &self,
+        command: &mut Command,
+        matches: &ArgMatches,
+    ) -> Result<Meaning, Error> {
+        self.meaning(variables::is_given(matches, "port")).map_err(|problem| {
+            variables::error(command, matches, ErrorKind::ValueValidation, &problem)
+        })
+    }
+
     /// Returns what they say, or what is wrong with them. PORT may be from the environment
     /// instead of the command line, and then no word follows it.
-    pub(super) fn meaning(&self, has_port_word: bool) -> Result<Meaning, String> {
+    fn meaning(&self, has_port_word: bool) -> Result<Meaning, String> {
         let (host, port) = self.target.clone().ok_or(NO_TARGET)?;
         let words = [&self.port, &self.connections_positional, &self.per_second];
         let (port, [connections, per_second, beyond]) = match port {

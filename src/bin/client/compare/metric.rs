@@ -1,7 +1,6 @@
 //! What servers are compared by.
 
-use indicatif::HumanCount;
-
+use crate::readable;
 use crate::report::Report;
 
 /// What servers are compared by.
@@ -57,7 +56,7 @@ impl Metric {
     /// A value with its unit.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
-            Metric::Rate => format!("{}/s", HumanCount(value.round() as u64)),
+            Metric::Rate => format!("{}/s", readable::count(value.round() as u64)),
             Metric::Percentile(_) => duration(value, 1),
             Metric::Cpu => duration(value, 2),
         }

@@ -1,9 +1,8 @@
 //! The page of a comparison.
 
-use super::axis;
 use super::chart;
 use super::html::{details, document, figure, legend, list, paragraph, section, table};
-use super::page::environment;
+use super::page::{environment, latency_rows};
 use crate::compare::{Comparison, Metric, enumerated, shown, text};
 use crate::report::Distribution;
 
@@ -61,17 +60,7 @@ fn latency(comparison: &Comparison, names: &[&str], percentiles: &[f64]) -> Stri
     let about = paragraph("All messages of all runs together.");
     let mut head = vec!["percentile"];
     head.extend(names);
-    let messages = all.iter().map(|it| it.len()).max().unwrap_or(0);
-    let row = |name: String, value: &dyn Fn(&Distribution) -> f64| -> Row {
-        let values = all.iter().map(|it| Metric::Percentile(0.0).show(value(it)));
-        [name].into_iter().chain(values).collect()
-    };
-    let mut rows: Vec<Row> = axis::percentiles(messages, percentiles)
-        .into_iter()
-        .map(|it| row(it.to_string(), &|latency| latency.percentile(it)))
-        .collect();
-    rows.push(row("max".to_owned(), &Distribution::max));
-    rows.push(row("mean".to_owned(), &Distribution::mean));
+    let rows = latency_rows(&all, percentiles, |it| Metric::Percentile(0.0).show(it));
     about + &legend(names) + &figure(&chart::latency(&all), &label) + &table(&head, &rows)
 }
 

@@ -85,7 +85,9 @@ fn latency(report: &Report, percentiles: &[f64]) -> String {
         head = vec!["percentile", "corrected, us", "raw, us"];
     }
     let chart = figure(&chart::latency(&all), &describe(corrected, &names));
-    legend(&names) + &chart + &table(&head, &latency_rows(&all, percentiles))
+    legend(&names)
+        + &chart
+        + &table(&head, &latency_rows(&all, percentiles, |it| format!("{it:.1}")))
 }
 
 fn describe(latency: &Distribution, names: &[&str]) -> String {
@@ -99,11 +101,15 @@ fn describe(latency: &Distribution, names: &[&str]) -> String {
     )
 }
 
-/// The percentiles on the axis and those requested, then maximum and mean.
-fn latency_rows(latencies: &[&Distribution], requested: &[f64]) -> Vec<Row> {
+/// The percentiles on the axis and those requested, then maximum and mean, as `show` writes them.
+pub(super) fn latency_rows(
+    latencies: &[&Distribution],
+    requested: &[f64],
+    show: fn(f64) -> String,
+) -> Vec<Row> {
     let messages = latencies.iter().map(|it| it.len()).max().unwrap_or(0);
     let row = |name: String, figure: &dyn Fn(&Distribution) -> f64| {
-        let figures = latencies.iter().map(|it| format!("{:.1}", figure(it)));
+        let figures = latencies.iter().map(|it| show(figure(it)));
         [name].into_iter().chain(figures).collect()
     };
     let mut rows: Vec<Row> = axis::percentiles(messages, requested)
