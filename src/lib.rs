@@ -104,8 +104,8 @@
 //! Rust 1.88 or later. A change that breaks code which uses the items on this page, or that
 //! needs a later Rust, raises the second number of the version, from 0.1 to 0.2. Two things
 //! do not count as such a change: a new field of [`Config`], so end it with
-//! `..Config::default()`, and a new [`Reason`] or [`SendError`]. The features `load`, `program` and `parts`
-//! have no such promise, nor have the modules that this page does not list.
+//! `..Config::default()`, and a new [`Reason`] or [`SendError`]. The features `load`, `program`
+//! and `parts` have no such promise, nor have the modules that this page does not list.
 
 // Without the feature `parts`, nobody outside can name what it shows, nor call all of it.
 #![cfg_attr(not(feature = "parts"), allow(unreachable_pub, dead_code))]

@@ -81,14 +81,6 @@ impl<T> Slab<T> {
         self.len() == 0
     }
 
-    /// Returns whether the value with that name is still stored.
-    pub fn contains(&self, token: Token) -> bool {
-        let page = self.pages.get(token.slot() as usize / PAGE);
-        page.is_some_and(|page| {
-            page.generations[token.slot() as usize % PAGE] == token.generation()
-        })
-    }
-
     /// The names of all values, by slot. Pages without any take no time.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
         let pages = self.pages.iter().enumerate().filter(|(_, page)| page.len > 0);

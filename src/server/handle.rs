@@ -130,12 +130,11 @@ impl Handle {
         parts: &[&[u8]],
         when_full: WhenFull,
     ) -> Result<(), SendError> {
-        if self.0.has_ended.load(SeqCst) {
-            return Err(SendError::Ended);
-        }
-        let mut message = Vec::new();
-        self.0.codec.encode(parts, &mut message);
-        self.push(to.into(), &What::Send(message.into(), when_full))
+        self.push(to.into(), || {
+            let mut message = Vec::new();
+            self.0.codec.encode(parts, &mut message);
+            What::Send(message.into(), when_full)
+        })
     }
 
     /// Closes a connection when all that was replied and sent to it before is sent, as
@@ -145,7 +144,7 @@ impl Handle {
     /// # Errors
     /// The server has ended, or 8 MiB are on their way to the reactor, closes included.
     pub fn close(&self, id: ConnectionId) -> Result<(), SendError> {
-        self.push(To::One(id), &What::Close)
+        self.push(To::One(id), || What::Close)
     }
 
     /// Has the server accept no more connections, answer what arrived, send what was sent to
@@ -199,11 +198,11 @@ impl Handle {
 
     /// Sends this to each reactor that has such connections: to all of them, or to none if
     /// one has no room.
-    fn push(&self, to: To<'_>, what: &What) -> Result<(), SendError> {
+    fn push(&self, to: To<'_>, what: impl FnOnce() -> What) -> Result<(), SendError> {
         if self.0.has_ended.load(SeqCst) {
             return Err(SendError::Ended);
         }
-        let mut pushes = Vec::new();
+        let (what, mut pushes) = (what(), Vec::new());
         for (reactor, to) in self.recipients(to) {
             let push = Push::new(to, what.clone(), || self.stats().open(reactor));
             if !self.reserve(reactor, &push) {

@@ -52,7 +52,7 @@ struct Ticker {
 /// How many bytes a reactor pushes before it reads from its connections again, or a single push,
 /// where each message to a connection counts [`PUSH`] more. That takes it some milliseconds.
 const PUSHES: usize = 16 * 1024 * 1024;
-/// As long as a push takes, this many bytes are copied.
+/// A push takes as long as to copy this many bytes.
 const PUSH: usize = 256;
 
 impl<H: Handler, T: Socket> Reactor<H, T> {
@@ -170,7 +170,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         for token in recipients.drain(..) {
             match &push.what {
                 What::Send(message, when_full) => self.push_message(token, message, *when_full),
-                What::Close if self.peers.contains(token) => {
+                What::Close if self.peers.get_mut(token).is_some() => {
                     self.visit(token, |visit, _| visit.close());
                 }
                 What::Close => self.shared.stats().pushes_late.add(1),
@@ -223,7 +223,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         let mut pushed = std::mem::take(&mut self.pushed);
         for token in pushed.drain(..) {
             // A push may have closed it.
-            if self.peers.contains(token) {
+            if self.peers.get_mut(token).is_some() {
                 self.visit(token, |visit, _| visit.send_pushed());
             }
         }
@@ -235,7 +235,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     fn end_finished(&mut self) {
         self.shared.is_last_turn = true;
         for token in std::mem::take(&mut self.shared.finished) {
-            if self.peers.contains(token) {
+            if self.peers.get_mut(token).is_some() {
                 self.visit(token, |_, _| Ok(()));
             }
         }

@@ -1,4 +1,4 @@
-//! How far a peer has come.
+//! The progress of a peer with what is waited for.
 
 use crate::net::connection::{Connection, Tally};
 use crate::net::socket::Socket;
