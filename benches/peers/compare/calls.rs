@@ -55,7 +55,7 @@ fn count(contender: &Contender, shape: &Shape, folder: &Path, messages: u64) -> 
     let mut server = Server::start(contender, shape)?;
     let counter = Counter::start(server.id())?;
     let echoes = match shape.work {
-        Work::Seeds => seeds::run(folder, server.port, messages)?,
+        Work::Seeds => seeds::run(folder, server.port, messages)?.echoes(),
         _ => echoes(&load::run(&mut server, contender, shape, Amount::Messages(messages))?)?,
     };
     Ok((counter.stop()?, echoes))

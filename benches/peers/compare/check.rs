@@ -31,6 +31,7 @@ pub(crate) fn check(contender: &Contender) -> Result<()> {
             title: String::new(),
             threads,
             is_pinned: false,
+            is_quick: true,
             work: Work::Client("--connections 8 --size 256k --pipeline 4"),
         };
         let mut server = Server::start(contender, &shape)?;

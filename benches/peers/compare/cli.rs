@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::contender;
+use crate::shape::{self, Shape};
 use crate::target::{self, FOLDER};
 
 pub(crate) const USAGE: &str = "\
@@ -12,13 +13,14 @@ Compares this project's server with others, shape by shape, in one run.
 
     scripts/compare.sh [FLAGS]
 
-  --shapes LIST    A,B,C,D,E,F,hop,seed,threads,memory           [all]
+  --shapes LIST    A,B,C,D,E,F,hop,seed,threads,memory; seed-4 and the like are
+                   one number of threads alone                   [all]
   --servers LIST   ours,floor,tokio,mio,monoio,compio,smol,may,std,go,asio,libuv,libevent;
                    ours-len32 and the like alone, ours with all of them    [all]
   --rounds N       rounds through everything, alternately forwards and backwards    [5]
   --seconds S      seconds per measurement, after a fifth of that to warm up        [1]
-  --quick          3 rounds of 0.2 s, 2,000 idle connections, system calls under A alone;
-                   about three minutes
+  --quick          3 rounds of 0.2 s, fewer numbers of threads, 2,000 idle connections, system
+                   calls under A alone; about three minutes
   -h, --help       prints this
 
 Tables and verdicts go to standard output, every measurement to target/compare/results.csv
@@ -26,10 +28,6 @@ Tables and verdicts go to standard output, every measurement to target/compare/r
 CHARTS=img draws them in the folder img.
 Exits with 1 if this project's server failed anywhere, 2 for wrong usage, 130 if interrupted.
 ";
-
-/// Names of the groups of shapes.
-pub(crate) const GROUPS: [&str; 10] =
-    ["A", "B", "C", "D", "E", "F", "hop", "seed", "threads", "memory"];
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
@@ -70,9 +68,11 @@ impl Options {
         self.time / 5
     }
 
-    /// Returns whether a group of shapes is selected.
-    pub(crate) fn wants_shape(&self, group: &str) -> bool {
-        self.shapes.is_empty() || self.shapes.iter().any(|wanted| wanted == group)
+    /// Returns whether a shape is selected, by its own name or by that of its group.
+    pub(crate) fn wants_shape(&self, shape: &Shape) -> bool {
+        let is_named = |name: &str| self.shapes.iter().any(|wanted| wanted == name);
+        let is_of_group = self.shapes.is_empty() || is_named(shape.group);
+        is_named(&shape.name) || is_of_group && (!self.is_quick || shape.is_quick)
     }
 
     /// Returns whether a server is selected, by its own name or by the one it is a variant of.
@@ -110,7 +110,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Request, Stri
 impl Options {
     fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
         match flag {
-            "--shapes" => self.shapes = list(value, |name| GROUPS.contains(&name))?,
+            "--shapes" => self.shapes = list(value, shape::is_known)?,
             "--servers" => self.servers = list(value, contender::is_known)?,
             "--rounds" => self.rounds = number(value, 1.0, 1000.0)? as usize,
             _ => self.time = Duration::from_secs_f64(number(value, 0.05, 600.0)?),
@@ -158,6 +158,7 @@ mod tests {
             "--rounds 0",
             "--servers nobody",
             "--shapes A,G",
+            "--shapes seed-5",
             "A",
             "--seconds 0",
         ] {
@@ -169,7 +170,21 @@ mod tests {
     fn other_flags_override_quick() {
         let options = options("--rounds 7 --quick --shapes A,seed");
         assert_eq!((options.rounds, options.is_quick), (7, true));
-        assert!(options.wants_shape("seed") && !options.wants_shape("B"));
+    }
+
+    /// The names of the shapes that a command line selects on two CPUs.
+    fn shapes(line: &str) -> String {
+        let options = options(line);
+        let shapes = shape::all(2).into_iter().filter(|it| options.wants_shape(it));
+        shapes.map(|shape| shape.name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_shape_is_selected_by_its_name_and_by_its_group() {
+        assert_eq!(shapes("--shapes A,seed-4"), "A seed-4");
+        assert_eq!(shapes("--shapes seed").split(' ').count(), 7);
+        assert_eq!(shapes("--shapes seed --quick"), "seed-1 seed-2 seed-4 seed-32");
+        assert_eq!(shapes("--shapes seed-64 --quick"), "seed-64");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::shape::Shape;
 use crate::target::{self, SERVER};
 
 /// The others, and what each is made of.
@@ -29,6 +30,9 @@ const VARIANTS: [(&str, &[&str], &[&str]); 5] = [
     ("ours-log", &[], &["F"]),
     ("ours-busy", &[BUSY], &["A", "B"]),
 ];
+
+/// The servers that are measured with every number of threads.
+const EVERYWHERE: [&str; 5] = ["ours", "floor", "tokio", "smol", "go"];
 
 /// A flag that not every version has.
 const BUSY: &str = "--busy-poll";
@@ -62,11 +66,13 @@ impl Contender {
         self.flags.iter().any(|flag| flag == "len32")
     }
 
-    pub(crate) fn runs_in(&self, group: &str) -> bool {
-        match (group, self.only) {
-            (_, Some(groups)) => groups.contains(&group),
+    pub(crate) fn runs_in(&self, shape: &Shape) -> bool {
+        match (shape.group, self.only) {
+            (group, Some(groups)) => groups.contains(&group),
             ("hop", None) => self.name == "ours",
-            ("threads", None) => ["ours", "floor", "tokio", "go"].contains(&self.name),
+            // All of them with few threads and with many, and some with each number.
+            ("seed", None) if [2, 32].contains(&shape.threads) => true,
+            ("seed" | "threads", None) => EVERYWHERE.contains(&self.name),
             _ => true,
         }
     }

@@ -1,5 +1,7 @@
 //! Compares this project's server with its goals, side by side with the others of the same run.
 
+use std::collections::BTreeSet;
+
 use crate::contender::is_ours;
 use crate::measurement::Measurement;
 use crate::series::Series;
@@ -24,6 +26,11 @@ const BYTES: f64 = 150.0;
 const TIE: f64 = 0.10;
 /// How far the rate of many threads may be below that of twice the CPUs.
 const THREADS: f64 = 0.05;
+/// With each number of threads, the rate of ours over that of the best of the others. Tokio is
+/// not among them: it moves connections to threads that are idle.
+const NEAR_BEST: f64 = 0.95;
+/// The worst placement of a server's threads and its clients, over the median one.
+const WORST: f64 = 0.8;
 
 type Field = fn(&Measurement) -> Option<f64>;
 
@@ -51,6 +58,9 @@ impl<'a> Goals<'a> {
         lines.extend(self.busy_polling());
         lines.extend(self.rate("F"));
         lines.extend(SEEDS.iter().filter_map(|shape| self.seed(shape)));
+        for (group, threads) in self.counts() {
+            lines.extend(self.steady(&format!("{group}-{threads}")));
+        }
         lines.extend(HOP.iter().filter_map(|hop| self.hop(hop)));
         lines.extend(self.memory());
         lines.extend(self.threads(cpus));
@@ -143,6 +153,56 @@ impl<'a> Goals<'a> {
             ours,
             "go",
             go,
+        ))
+    }
+
+    /// The numbers of threads that were measured, by group.
+    fn counts(&self) -> Vec<(&'static str, usize)> {
+        let group = |it: &Measurement| {
+            let group = it.shape.split('-').next()?;
+            ["seed", "threads"].into_iter().find(|&name| name == group)
+        };
+        let counts = self.all.iter().filter_map(|it| Some((group(it)?, it.threads)));
+        counts.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Whether ours has no cliff with this number of threads: one line with all that misses.
+    fn steady(&self, shape: &str) -> Option<String> {
+        let of = |server: &'static str| Series::new(self.all, shape, server);
+        let (ours, floor, go) = (of("ours"), of("floor"), of("go"));
+        let rate = ours.median(|it| it.rate)?;
+        let rates = |name| (name != "tokio").then(|| of(name).median(|it| it.rate))?;
+        let &(best, name) = self.others(rates).last()?;
+        let worst = |field: Field, is_less: fn(f64, f64) -> f64| {
+            let both = [floor.median(field), go.median(field)];
+            both.into_iter().flatten().reduce(is_less)
+        };
+        let least = |field, least: Option<f64>| match (ours.median(field), least) {
+            (Some(ours), Some(least)) => ours >= least,
+            _ => true,
+        };
+        let most = |field, most: Option<f64>| match (ours.median(field), most) {
+            (Some(ours), Some(most)) => ours <= most,
+            _ => true,
+        };
+        let checks = [
+            ("rate of the bare loop", least(|it| it.rate, floor.median(|it| it.rate))),
+            ("CPU of the bare loop", most(|it| it.cpu, floor.median(|it| it.cpu))),
+            ("rate of the best", rate >= NEAR_BEST * best),
+            ("worst run", ours.least(|it| it.rate)? >= WORST * rate),
+            ("fairness", least(|it| it.fairness, worst(|it| it.fairness, f64::min))),
+            ("p99", most(|it| it.p99, worst(|it| it.p99, f64::max))),
+        ];
+        let missed: Vec<_> = checks.iter().filter(|(_, is_met)| !is_met).map(|it| it.0).collect();
+        let verdict = match missed[..] {
+            [] => "met".to_owned(),
+            _ => format!("**missed**: {}", missed.join(", ")),
+        };
+        Some(line(
+            &format!("{shape}: no cliff"),
+            &format!("{:.1} k/s, {:.2} x", rate / 1e3, rate / best),
+            &format!("{name} {:.1} k/s", best / 1e3),
+            &verdict,
         ))
     }
 
@@ -244,6 +304,27 @@ mod tests {
         assert!(is_met(&[of("ours", 2.054)]) && !is_met(&[of("ours", 2.056)]));
         assert!(is_met(&[of("ours", 2.62), of("floor", 2.5)]));
         assert!(!is_met(&[of("ours", 2.64), of("floor", 2.5)]));
+    }
+
+    #[test]
+    fn a_cliff_is_named_by_what_it_costs() {
+        let of = |server, rate, p99| {
+            let (shape, rate, p99) = ("seed-4".to_owned(), Some(rate), Some(p99));
+            Measurement { shape, server, threads: 4, rate, p99, ..Measurement::default() }
+        };
+        let verdict = |all: &[Measurement]| {
+            let goals = Goals::new(all, &["ours", "floor", "tokio", "go"]);
+            assert_eq!(goals.counts(), [("seed", 4)]);
+            goals.steady("seed-4").expect("a verdict")
+        };
+        let others = [of("floor", 100.0, 9.0), of("tokio", 900.0, 1.0), of("go", 120.0, 5.0)];
+        let with = |ours| [&[ours][..], &others].concat();
+        assert!(verdict(&with(of("ours", 115.0, 9.0))).ends_with("| met |"));
+        let cliff = verdict(&with(of("ours", 90.0, 10.0)));
+        assert!(
+            cliff.ends_with("| **missed**: rate of the bare loop, rate of the best, p99 |"),
+            "{cliff}"
+        );
     }
 
     #[test]

@@ -119,6 +119,7 @@ fn read(results: &Value) -> Result<Measurement> {
         cpu: Some(figure("/server/cpu_us_per_message/total")?),
         p50: Some(figure("/latency_us/p50")?),
         p99: Some(figure("/latency_us/p99")?),
+        p999: Some(figure("/latency_us/p99_9")?),
         echoes: Some(figure("/messages")?),
         seconds: Some(figure("/seconds")?),
         ..Measurement::default()

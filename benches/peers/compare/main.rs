@@ -24,12 +24,12 @@ mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::{env, fs, io, thread};
+use std::{env, fs, io};
 
 use cli::{Options, Request, USAGE};
 use measurement::{Measurement, Results};
 use run::Run;
-use shape::Shape;
+use shape::{Shape, cpus};
 use target::{FOLDER, SERVER};
 use trouble::Trouble;
 
@@ -63,7 +63,7 @@ fn compare(options: &Options) -> io::Result<ExitCode> {
         return Err(io::Error::other("none of the selected servers is built"));
     }
     let shapes: Vec<_> =
-        shape::all(cpus()).into_iter().filter(|it| options.wants_shape(it.group)).collect();
+        shape::all(cpus()).into_iter().filter(|it| options.wants_shape(it)).collect();
     print_settings(options, &missing);
     let results = Results::create(&target::path(FOLDER).join("results.csv"))?;
     let mut run = Run::new(options, contenders, shapes, folder, results);
@@ -100,10 +100,6 @@ fn help() -> io::Result<String> {
     let output =
         output.map_err(|error| io::Error::other(format!("{}: {error}", server.display())))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, Into::into)
 }
 
 fn print_settings(options: &Options, missing: &[&str]) {

@@ -18,6 +18,9 @@ pub(crate) struct Measurement {
     /// Latency in microseconds.
     pub(crate) p50: Option<f64>,
     pub(crate) p99: Option<f64>,
+    pub(crate) p999: Option<f64>,
+    /// The rate of the slowest client over that of the fastest.
+    pub(crate) fairness: Option<f64>,
     /// Echoes counted.
     pub(crate) echoes: Option<f64>,
     /// Seconds in which they were counted.
@@ -32,16 +35,18 @@ pub(crate) struct Measurement {
     pub(crate) problem: Option<String>,
 }
 
-const COLUMNS: &str = "shape,server,threads,round,rate,cpu_us,p50_us,p99_us,echoes,seconds,calls_per_echo,\
+const COLUMNS: &str = "shape,server,threads,round,rate,cpu_us,p50_us,p99_us,p99_9_us,fairness,echoes,seconds,calls_per_echo,\
      connections,idle_bytes,used_bytes,problem";
 
 impl Measurement {
-    fn figures(&self) -> [Option<f64>; 10] {
+    fn figures(&self) -> [Option<f64>; 12] {
         [
             self.rate,
             self.cpu,
             self.p50,
             self.p99,
+            self.p999,
+            self.fairness,
             self.echoes,
             self.seconds,
             self.calls,

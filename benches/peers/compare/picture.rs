@@ -58,7 +58,10 @@ impl Pictures<'_> {
     /// A panel for each shape that has this figure.
     fn panels(&self, digits: usize, figure: Figure<'_>) -> Vec<Panel> {
         let shapes = self.of_group(|group| !["threads", "memory", "hop"].contains(&group));
-        let panels = shapes.into_iter().map(|shape| {
+        // With other numbers of threads few servers are measured: see the lines.
+        let shapes =
+            shapes.into_iter().filter(|it| it.group != "seed" || [2, 32].contains(&it.threads));
+        let panels = shapes.map(|shape| {
             self.panel(&shape.name, format!("{}: {}", shape.name, shape.title), digits, figure)
         });
         panels.filter(|panel| !panel.bars.is_empty()).collect()

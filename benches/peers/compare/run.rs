@@ -35,10 +35,9 @@ pub(crate) struct Run<'a> {
     began: Instant,
 }
 
-/// Returns whether system calls are counted under a shape: the tables of threads and of memory
-/// have no column for them.
+/// Returns whether system calls are counted under a shape.
 fn is_counted(shape: &Shape) -> bool {
-    shape.is_pinned || ["hop", "seed"].contains(&shape.group)
+    shape.work != Work::Memory
 }
 
 impl<'a> Run<'a> {
@@ -92,7 +91,7 @@ impl<'a> Run<'a> {
     fn pairs(&self, is_wanted: impl Fn(&Shape) -> bool) -> Vec<(Shape, Contender)> {
         let shapes = self.shapes.iter().filter(|shape| is_wanted(shape));
         let pairs = shapes.flat_map(|shape| {
-            let servers = self.contenders.iter().filter(|it| it.runs_in(shape.group));
+            let servers = self.contenders.iter().filter(|it| it.runs_in(shape));
             servers.map(|contender| (shape.clone(), contender.clone()))
         });
         pairs.collect()

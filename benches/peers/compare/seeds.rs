@@ -1,5 +1,6 @@
 //! The original's workload: thirty processes of its client at once.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,10 +11,41 @@ use crate::measurement::Measurement;
 use crate::server::Server;
 use crate::shape::Shape;
 use crate::sys;
+use crate::target;
 use crate::trouble::{Result, failed};
 
-const PROCESSES: u64 = 30;
+const PROCESSES: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long each message of each process took, in nanoseconds.
+#[derive(Debug)]
+pub(crate) struct Times(Vec<Vec<u32>>);
+
+impl Times {
+    pub(crate) fn echoes(&self) -> f64 {
+        self.0.iter().map(Vec::len).sum::<usize>() as f64
+    }
+
+    /// The rate of the slowest process over that of the fastest.
+    fn fairness(&self) -> Option<f64> {
+        let rate = |times: &Vec<u32>| {
+            times.len() as f64 / times.iter().map(|&time| f64::from(time)).sum::<f64>()
+        };
+        let mut rates: Vec<f64> = self.0.iter().map(rate).collect();
+        rates.sort_by(f64::total_cmp);
+        Some(rates.first()? / rates.last()?)
+    }
+
+    /// Percentiles of all messages, in microseconds.
+    fn percentiles<const N: usize>(&self, percents: [f64; N]) -> [Option<f64>; N] {
+        let mut all = self.0.concat();
+        all.sort_unstable();
+        percents.map(|percent| {
+            let rank = (percent / 100.0 * all.len() as f64).ceil() as usize;
+            all.get(rank.saturating_sub(1)).map(|&time| f64::from(time) / 1000.0)
+        })
+    }
+}
 
 /// Measures a server once, with `messages` of each process.
 ///
@@ -31,24 +63,31 @@ pub(crate) fn measure(
     if let Some(death) = server.death() {
         return failed(death);
     }
-    let echoes = outcome?;
     let used = sys::processor_time(server.id())?.saturating_sub(before);
     server.stop();
+    let times = outcome?;
+    let echoes = times.echoes();
+    let [p50, p99, p999] = times.percentiles([50.0, 99.0, 99.9]);
     Ok(Measurement {
         rate: Some(echoes / seconds),
         cpu: Some(used.as_secs_f64() * 1e6 / echoes),
+        fairness: times.fairness(),
         echoes: Some(echoes),
         seconds: Some(seconds),
+        p50,
+        p99,
+        p999,
         ..Measurement::default()
     })
 }
 
-/// Runs the processes, and returns the number of echoes.
-pub(crate) fn run(folder: &Path, port: u16, messages: u64) -> Result<f64> {
+/// Runs the processes to their end.
+pub(crate) fn run(folder: &Path, port: u16, messages: u64) -> Result<Times> {
+    let file = |number| target::output(&format!("seed-{number}.times"));
     let mut seeds = Vec::new();
-    for _ in 0..PROCESSES {
+    for number in 0..PROCESSES {
         let mut command = Command::new(folder.join("seed"));
-        command.args(["127.0.0.1", &port.to_string(), &messages.to_string()]);
+        command.args(["127.0.0.1", &port.to_string(), &messages.to_string(), &file(number)]);
         seeds.push(Process::start(command.stderr(Stdio::null()), None)?);
     }
     for seed in &mut seeds {
@@ -56,5 +95,27 @@ pub(crate) fn run(folder: &Path, port: u16, messages: u64) -> Result<f64> {
             return failed("a seed client had an error or a wrong reply");
         }
     }
-    Ok((PROCESSES * messages) as f64)
+    let mut all = Vec::new();
+    for number in 0..PROCESSES {
+        all.push(numbers(&fs::read(file(number))?));
+        fs::remove_file(file(number))?;
+    }
+    Ok(Times(all))
+}
+
+fn numbers(bytes: &[u8]) -> Vec<u32> {
+    bytes.as_chunks().0.iter().map(|&number| u32::from_le_bytes(number)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_process_is_compared_with_the_fastest() {
+        let times = Times(vec![vec![1000; 4], vec![2000; 4], vec![4000; 4]]);
+        assert_eq!(times.echoes(), 12.0);
+        assert_eq!(times.fairness(), Some(0.25));
+        assert_eq!(times.percentiles([50.0, 100.0]), [Some(2.0), Some(4.0)]);
+    }
 }

@@ -1,5 +1,7 @@
 //! The kinds of load that servers are measured under.
 
+use std::thread;
+
 /// One kind of load on a server with a number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
@@ -11,6 +13,8 @@ pub(crate) struct Shape {
     pub(crate) threads: usize,
     /// Whether the server is pinned to core 0 and the client to core 1.
     pub(crate) is_pinned: bool,
+    /// Whether a quick run measures it without being asked by name.
+    pub(crate) is_quick: bool,
     pub(crate) work: Work,
 }
 
@@ -39,8 +43,9 @@ const PINNED: [(&str, &str, &str); 6] = [
 ];
 
 /// Server thread counts that are compared; twice the CPUs is added to them.
-const THREADS: [usize; 5] = [1, 2, 8, 32, 64];
-const SEED_THREADS: [usize; 2] = [2, 32];
+const THREADS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// Those of a quick run.
+const QUICK_THREADS: [usize; 4] = [1, 2, 4, 32];
 
 impl Shape {
     fn pinned((name, title, flags): (&'static str, &str, &'static str)) -> Shape {
@@ -50,6 +55,7 @@ impl Shape {
             title: title.to_owned(),
             threads: 1,
             is_pinned: true,
+            is_quick: true,
             work: Work::Client(flags),
         }
     }
@@ -61,7 +67,8 @@ impl Shape {
         };
         let title =
             format!("{title}, {threads} server thread{}", if threads > 1 { "s" } else { "" });
-        Shape { name, group, title, threads, is_pinned: false, work }
+        let is_quick = QUICK_THREADS.contains(&threads);
+        Shape { name, group, title, threads, is_pinned: false, is_quick, work }
     }
 
     /// The flags of the client, if the client makes the load.
@@ -73,24 +80,33 @@ impl Shape {
     }
 }
 
+pub(crate) fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, Into::into)
+}
+
 /// Twice the CPUs: more threads can be of no use.
 pub(crate) fn threads_enough(cpus: usize) -> usize {
     2 * cpus
 }
 
+/// Returns whether a shape or a group has this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    all(cpus()).iter().any(|shape| shape.name == name || shape.group == name)
+}
+
 /// All of them.
 pub(crate) fn all(cpus: usize) -> Vec<Shape> {
     let mut shapes: Vec<Shape> = PINNED.into_iter().map(Shape::pinned).collect();
-    shapes.push(Shape::free("hop", "30 connections, 24 B, unpinned", 1, Work::Client(MANY)));
-    for threads in SEED_THREADS {
-        shapes.push(Shape::free("seed", "30 seed processes, unpinned", threads, Work::Seeds));
-    }
+    let free = "30 connections, 24 B, unpinned";
+    shapes.push(Shape::free("hop", free, 1, Work::Client(MANY)));
     let mut counts = [&THREADS[..], &[threads_enough(cpus)]].concat();
     counts.sort_unstable();
     counts.dedup();
-    for threads in counts {
-        let title = "30 connections, 24 B, unpinned";
-        shapes.push(Shape::free("threads", title, threads, Work::Client(MANY)));
+    for &threads in &counts {
+        shapes.push(Shape::free("seed", "30 seed processes, unpinned", threads, Work::Seeds));
+    }
+    for &threads in &counts {
+        shapes.push(Shape::free("threads", free, threads, Work::Client(MANY)));
     }
     shapes.push(Shape::free("memory", "bytes of RSS per connection", 1, Work::Memory));
     shapes
@@ -99,15 +115,22 @@ pub(crate) fn all(cpus: usize) -> Vec<Shape> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::GROUPS;
+    use crate::cli::USAGE;
 
     #[test]
     fn every_group_that_can_be_asked_for_has_a_shape() {
+        let groups: Vec<_> = USAGE
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("--shapes LIST"))
+            .and_then(|line| line.trim().split(';').next())
+            .into_iter()
+            .flat_map(|list| list.split(','))
+            .collect();
         let shapes = all(2);
-        for group in GROUPS {
-            assert!(shapes.iter().any(|shape| shape.group == group), "{group}");
+        for group in &groups {
+            assert!(shapes.iter().any(|shape| shape.group == *group), "{group}");
         }
-        assert!(shapes.iter().all(|shape| GROUPS.contains(&shape.group)));
+        assert!(shapes.iter().all(|shape| groups.contains(&shape.group)));
     }
 
     #[test]

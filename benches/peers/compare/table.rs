@@ -16,13 +16,14 @@ pub(crate) fn print(shapes: &[&Shape], servers: &[&'static str], all: &[Measurem
     for shape in shapes {
         match shape.group {
             "memory" => print_memory(shape, servers, all),
-            "threads" => {}
             _ => print_shape(shape, servers, all),
         }
     }
-    let threads: Vec<_> = shapes.iter().copied().filter(|it| it.group == "threads").collect();
-    if !threads.is_empty() {
-        print_threads(&threads, servers, all);
+    for group in ["seed", "threads"] {
+        let shapes: Vec<_> = shapes.iter().copied().filter(|it| it.group == group).collect();
+        if shapes.len() > 1 {
+            print_threads(group, &shapes, servers, all);
+        }
     }
     print_problems(all);
 }
@@ -49,28 +50,34 @@ fn rows<'a>(
 fn print_shape(shape: &Shape, servers: &[&'static str], all: &[Measurement]) {
     println!("\n## {}: {}\n", shape.name, shape.title);
     println!(
-        "| server | thousands/s median/max | server CPU us per echo median/**min** | \
-         p50 us | p99 us | system calls per echo |"
+        "| server | thousands/s median/worst/best | server CPU us per echo median/**min** | \
+         p50 us | p99 us | p99.9 us | slowest/fastest client | system calls per echo |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for (server, series) in rows(shape, servers, all) {
         println!(
-            "| {server} ({}) | {}/{} | {}/**{}** | {} | {} | {} |",
+            "| {server} ({}) | {}/{}/{} | {}/**{}** | {} | {} | {} | {} | {} |",
             kind(server),
             thousands(series.median(|it| it.rate)),
+            thousands(series.least(|it| it.rate)),
             thousands(series.most(|it| it.rate)),
             figure(series.median(|it| it.cpu), 2),
             figure(series.least(|it| it.cpu), 2),
             figure(series.median(|it| it.p50), 1),
             figure(series.median(|it| it.p99), 0),
+            figure(series.median(|it| it.p999), 0),
+            figure(series.median(|it| it.fairness), 2),
             figure(series.median(|it| it.calls), 2),
         );
     }
 }
 
-fn print_threads(shapes: &[&Shape], servers: &[&'static str], all: &[Measurement]) {
+/// One table over the numbers of threads of a group, with a row for each server.
+fn print_threads(group: &str, shapes: &[&Shape], servers: &[&'static str], all: &[Measurement]) {
+    let (title, _) = shapes[0].title.rsplit_once(',').unwrap_or((&shapes[0].title, ""));
+    println!("\n## {group}: {title}, over server threads\n");
     println!(
-        "\n## threads: 30 connections, 24 B, unpinned; thousands/s median (CPU us per echo, min)\n"
+        "Thousands/s median/worst; CPU us per echo, median; p99 us; slowest/fastest client.\n"
     );
     let counts: Vec<String> = shapes.iter().map(|shape| shape.threads.to_string()).collect();
     println!("| server | {} |", counts.join(" | "));
@@ -78,12 +85,22 @@ fn print_threads(shapes: &[&Shape], servers: &[&'static str], all: &[Measurement
     for server in servers {
         let all: Vec<_> =
             shapes.iter().map(|shape| Series::new(all, &shape.name, server)).collect();
-        if all.iter().all(Series::is_empty) {
+        // A server that ran with a few of these numbers only has tables of its own above.
+        if all.iter().any(Series::is_empty) {
             continue;
         }
         let cells = all.iter().map(|series| {
-            let rate = thousands(series.median(|it| it.rate));
-            format!("{rate} ({})", figure(series.least(|it| it.cpu), 2))
+            [
+                format!(
+                    "{}/{}",
+                    thousands(series.median(|it| it.rate)),
+                    thousands(series.least(|it| it.rate))
+                ),
+                figure(series.median(|it| it.cpu), 1),
+                figure(series.median(|it| it.p99), 0),
+                figure(series.median(|it| it.fairness), 2),
+            ]
+            .join("; ")
         });
         println!("| {server} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
