@@ -206,6 +206,7 @@ impl<S> Acceptor<S> {
         self.log.accepted(socket.as_raw_fd(), address);
         let opened = self.server.stats().nanoseconds();
         self.server.stats().count_accept(opened);
+        self.server.stats().acceptor.waited.add(u64::from(self.catching_up.is_some()));
         match self.catching_up {
             Some(Pause::Full) => self.full.count_accepted(),
             Some(Pause::Exhausted(_)) => self.exhausted.count_accepted(),

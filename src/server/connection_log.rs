@@ -24,6 +24,8 @@ pub enum LogConnections {
     /// Those that sent something, the first line when its first bytes are read. A probe that
     /// connects and closes leaves no line.
     Used,
+    /// None of them.
+    None,
 }
 
 /// What the close line of a connection says.
@@ -74,8 +76,10 @@ impl ConnectionLog {
     pub(crate) fn closed(self, closed: &Closed) {
         let Closed { fd, peer, thread, messages, .. } = closed;
         let Tally { received, sent } = closed.tally;
-        if self.which == LogConnections::Used && received == 0 {
-            return;
+        match self.which {
+            LogConnections::All => {}
+            LogConnections::Used if received > 0 => {}
+            LogConnections::Used | LogConnections::None => return,
         }
         log::info!(
             target: TARGET,

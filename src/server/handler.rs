@@ -89,6 +89,12 @@ impl<'a> Reply<'a> {
         self.server.codec().encode(parts, self.replies.made());
     }
 
+    /// Sends bytes as they are, without framing, for a protocol whose replies end in another way
+    /// than the messages that it answers.
+    pub fn send_unframed(&mut self, parts: &[&[u8]]) {
+        parts.iter().for_each(|part| self.replies.made().extend_from_slice(part));
+    }
+
     /// Sends the message back as it arrived. It is sent from where it was read, without a
     /// copy, if there are no workers and every message of that read is answered by one call
     /// of this. In [`Handler::opened`] there is no message, and nothing is sent.

@@ -16,6 +16,8 @@ pub struct AcceptorStats {
     pub exhausted: Counter,
     /// How often accepting was paused because `max_connections` were open.
     pub full: Counter,
+    /// Connections that had to wait to be accepted, because of one of these pauses.
+    pub waited: Counter,
     /// When the first connection was accepted, in nanoseconds since the server was made.
     pub(crate) first_opened: Counter,
 }
@@ -116,7 +118,10 @@ impl Stats {
     }
 
     /// How many connections of that reactor are open.
-    pub(crate) fn open(&self, reactor: usize) -> u64 {
+    ///
+    /// # Panics
+    /// There is no reactor of that number.
+    pub fn open(&self, reactor: usize) -> u64 {
         let ReactorStats { opened, closed, .. } = &self.reactors[reactor];
         // The closed ones first, or one could be counted that was not when it was opened.
         let closed: u64 = closed.iter().map(Counter::get).sum();

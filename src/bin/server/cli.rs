@@ -19,6 +19,7 @@ use reactor_server::{Config, Echo, LogConnections, Timeouts};
 const THREADS: &str = "Threads";
 const MESSAGES: &str = "Messages";
 const LIMITS: &str = "Limits";
+const WATCHING: &str = "Watching";
 
 /// A multi-reactor TCP echo server.
 ///
@@ -115,14 +116,26 @@ pub(crate) struct Cli {
     /// also where they are pipes or sockets.
     ///
     /// The environment variable RUST_LOG selects what is logged.
-    #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE")]
+    #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE", help_heading = WATCHING)]
     pub(crate) log_file: Option<PathBuf>,
     /// Connections to log
     ///
     /// A probe that connects and closes leaves no line with "used". The counters count it.
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = LogConnections::All)]
-    #[arg(env = "SERVER_LOG_CONNECTIONS")]
+    #[arg(env = "SERVER_LOG_CONNECTIONS", help_heading = WATCHING)]
     log_connections: LogConnections,
+    /// Log a line of figures this often
+    ///
+    /// It has the open connections, what was accepted, answered and transferred per second, the
+    /// least and the most of it by I/O thread, and what had to wait or was dropped.
+    #[arg(long, value_name = "DUR", value_parser = stats_interval, default_value = "off")]
+    #[arg(env = "SERVER_STATS_INTERVAL", help_heading = WATCHING)]
+    pub(crate) stats_interval: Timeout,
+    /// Serve a live page, metrics and probes over HTTP
+    #[arg(long_help = ADMIN)]
+    #[arg(long, value_name = "ADDR", value_parser = admin_address, default_value = "off")]
+    #[arg(env = "SERVER_ADMIN", help_heading = WATCHING)]
+    pub(crate) admin: AdminAddress,
 
     /// What to know of variables that are ignored.
     #[arg(skip)]
@@ -134,6 +147,13 @@ Address to listen on, with or without the port
 
 It is an IPv4 or IPv6 address or a name: 0.0.0.0, [::1]:9009, fe80::1%eth0, localhost:9009. On :: \
 the server accepts IPv6 and IPv4.";
+
+const ADMIN: &str = "\
+Serve a live page, metrics and probes over HTTP
+
+ADDR is an address with a port, such as 127.0.0.1:9100. There are / (a live page), /metrics (for \
+Prometheus), /livez (200 while the process runs) and /readyz (503 while it starts or drains). All \
+who reach the address can read them.";
 
 const BUSY_POLL: &str = "\
 Busy-poll this long before blocking, while it pays and a CPU is free
@@ -219,6 +239,30 @@ impl Cli {
     /// The name of the framing.
     pub(crate) fn framing(&self) -> &'static str {
         self.framing.name()
+    }
+}
+
+/// More lines than ten per second could not be read, and would fill a disk.
+fn stats_interval(text: &str) -> Result<Timeout, String> {
+    match units::timeout(text)? {
+        Timeout(Some(interval)) if interval < Duration::from_millis(100) => {
+            Err("must be at least 100ms".to_owned())
+        }
+        interval => Ok(interval),
+    }
+}
+
+/// Where the admin server listens, if it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AdminAddress(pub(crate) Option<Target>);
+
+fn admin_address(text: &str) -> Result<AdminAddress, String> {
+    if text == "off" {
+        return Ok(AdminAddress(None));
+    }
+    match target::host_and_port(text)? {
+        (host, Some(port)) => Ok(AdminAddress(Some(Target { host, port }))),
+        (host, None) => Err(format!("the port is missing, as in {host}:9100")),
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
     log::info!(
         "counters accepted={accepted} open={} messages={} in={}B out={}B{reasons} discarded={}B resets={} \
          stale={} panics={} unwatched={} job-waits={} slim-reads={} accept-retries={} accept-exhausted={} \
-         accept-full={} dropped={dropped}",
+         accept-full={} accept-waited={} pushed={} pushes-dropped={} pushes-late={} dropped={dropped}",
         accepted.saturating_sub(closed),
         stats.sum(|reactor| &reactor.messages),
         stats.sum(|reactor| &reactor.received),
@@ -42,5 +42,9 @@ pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
         acceptor.retries.get(),
         acceptor.exhausted.get(),
         acceptor.full.get(),
+        acceptor.waited.get(),
+        stats.sum(|reactor| &reactor.pushed),
+        stats.sum(|reactor| &reactor.pushes_dropped),
+        stats.sum(|reactor| &reactor.pushes_late),
     );
 }

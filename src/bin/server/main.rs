@@ -1,14 +1,18 @@
 //! `server`: the multi-reactor echo server.
 
+mod admin;
 mod cli;
 mod counters;
+mod interval;
+mod status;
 
 use std::io::{self, Write};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use admin::Admin;
 use anyhow::{Context, anyhow};
 use cli::Cli;
 use reactor_server::program::cause::with_limits;
@@ -16,8 +20,10 @@ use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_l
 use reactor_server::program::logger::Logger;
 use reactor_server::program::signals::{Signal, Signals, survive_file_size_limit};
 use reactor_server::program::stream::print_error_within;
+use reactor_server::program::target::Target;
 use reactor_server::program::thread::{self, NotStarted};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
+use status::Status;
 
 /// How long the end of the program waits for those that read its log and its errors.
 const END: Duration = Duration::from_secs(1);
@@ -67,24 +73,53 @@ fn serve(
         log::warn!("cannot raise the limit of open descriptors: {error}");
     }
     let (to_signals, handles) = mpsc::channel();
-    handle_signals(signals, handles, logger.clone()).map_err(with_limits)?;
+    let status = Arc::new(Status::new());
+    handle_signals(signals, handles, Arc::clone(&status), logger.clone()).map_err(with_limits)?;
+    let admin = start_admin(cli, &status, logger)?;
     // Last of all: the kernel queues connections once it listens.
     let server = bind(cli, addresses)?;
     let handle = server.handle();
     to_signals.send(handle.clone()).context("the thread signals has ended")?;
+    if let Some(interval) = cli.stats_interval.0 {
+        interval::log_every(interval, handle.clone(), logger.clone()).map_err(with_limits)?;
+    }
+    status.serve(handle.clone(), server.max_connections());
     announce(&server, cli);
+    if let Some(admin) = &admin {
+        announce_admin(admin, cli);
+    }
     let ending = server.run();
     counters::log_summary(handle.stats(), logger.dropped());
+    if let Some(admin) = admin {
+        admin.end();
+    }
     Ok(ending?)
+}
+
+/// Starts the admin server, if one is wanted.
+fn start_admin(cli: &Cli, status: &Arc<Status>, logger: &Logger) -> anyhow::Result<Option<Admin>> {
+    let Some(target) = &cli.admin.0 else { return Ok(None) };
+    let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
+    let start = |address| Admin::start(address, Arc::clone(status), logger.clone());
+    first_bound(target, &addresses, start).context("--admin").map(Some)
+}
+
+fn bind(cli: &Cli, addresses: &[SocketAddr]) -> anyhow::Result<Server<Echo>> {
+    let bind = |address| Server::bind(cli.config(address), cli.handler());
+    first_bound(&cli.target(), addresses, bind)
 }
 
 /// Binds to the first address of the host that this machine has. (That a port is in use is
 /// an error: the next address of `localhost` would be another server's.)
-fn bind(cli: &Cli, addresses: &[SocketAddr]) -> anyhow::Result<Server<Echo>> {
-    let mut result = Err(anyhow!("{} has no address", cli.target().host));
+fn first_bound<T>(
+    target: &Target,
+    addresses: &[SocketAddr],
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> anyhow::Result<T> {
+    let mut result = Err(anyhow!("{} has no address", target.host));
     for &address in addresses {
-        match Server::bind(cli.config(address), cli.handler()) {
-            Ok(server) => return Ok(server),
+        match bind(address) {
+            Ok(bound) => return Ok(bound),
             Err(error) => {
                 let code = error.raw_os_error();
                 result = Err(cannot_bind(address, error));
@@ -136,6 +171,14 @@ fn announce(server: &Server<Echo>, cli: &Cli) {
     }
 }
 
+fn announce_admin(admin: &Admin, cli: &Cli) {
+    let line = format!("live page on http://{}/", admin.address);
+    log::info!("{line}");
+    if cli.admin.0.as_ref().is_some_and(|target| target.port == 0) {
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+}
+
 /// A warning if there are more I/O threads than the CPUs can use.
 fn too_many_threads(io_threads: usize, cpus: usize) -> Option<String> {
     let (most, noun) = (2 * cpus, if cpus == 1 { "CPU" } else { "CPUs" });
@@ -152,6 +195,7 @@ fn too_many_threads(io_threads: usize, cpus: usize) -> Option<String> {
 fn handle_signals(
     signals: Signals,
     handles: mpsc::Receiver<Handle>,
+    status: Arc<Status>,
     logger: Logger,
 ) -> io::Result<()> {
     let run = move || {
@@ -164,6 +208,7 @@ fn handle_signals(
                 Signal::Terminate if is_draining => server.stop(),
                 Signal::Terminate => {
                     is_draining = true;
+                    status.begin_draining();
                     log::info!(
                         "draining: what has arrived is answered, a second signal stops at once"
                     );

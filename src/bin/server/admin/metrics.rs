@@ -1,0 +1,153 @@
+//! What the server counts, as metrics.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use procfs::process::Process;
+use procfs::{ProcResult, WithCurrentSystemInfo};
+use reactor_server::program::cpu::time_of_process;
+use reactor_server::{Reason, Stats};
+
+use super::exposition::Exposition;
+use crate::status::{Serving, Status};
+
+/// All metrics of a server that listens. `dropped` is the number of log lines that were not
+/// written.
+pub(super) fn render(status: &Status, serving: &Serving, dropped: u64) -> String {
+    let (stats, mut text) = (serving.server.stats(), Exposition::default());
+    let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
+    text.family("reactor_build_info", "gauge", "The version of the server.").sample(
+        "reactor_build_info",
+        version,
+        1,
+    );
+    let is_draining = u8::from(status.is_draining());
+    text.gauge("reactor_draining", "Whether the server drains.", is_draining);
+    connections(&mut text, stats, serving.max_connections);
+    traffic(&mut text, stats);
+    trouble(&mut text, stats, dropped);
+    loops(&mut text, stats);
+    process(&mut text, status);
+    text.into_text()
+}
+
+fn connections(text: &mut Exposition, stats: &Stats, most: usize) {
+    let acceptor = &stats.acceptor;
+    // The closed ones first, or one could be counted that was not when it was accepted.
+    let closed = stats.closed();
+    let accepted = acceptor.accepted.get();
+    text.gauge("reactor_connections", "Open connections.", accepted.saturating_sub(closed));
+    text.gauge("reactor_max_connections", "Connections that may be open at once.", most);
+    text.counter("reactor_accepted_total", "Connections accepted.", accepted);
+    const CLOSED: &str = "reactor_closed_total";
+    text.family(CLOSED, "counter", "Connections closed, by reason.");
+    for reason in Reason::ALL {
+        let label = format!("reason=\"{}\"", reason.as_str());
+        text.sample(CLOSED, &label, stats.closed_for(*reason));
+    }
+    let resets = stats.sum(|reactor| &reactor.resets);
+    text.counter("reactor_resets_total", "Connections reset on purpose.", resets);
+}
+
+fn traffic(text: &mut Exposition, stats: &Stats) {
+    let messages = stats.sum(|reactor| &reactor.messages);
+    text.counter("reactor_messages_total", "Messages handled.", messages);
+    let received = stats.sum(|reactor| &reactor.received);
+    text.counter("reactor_received_bytes_total", "Bytes received.", received);
+    let sent = stats.sum(|reactor| &reactor.sent);
+    text.counter("reactor_sent_bytes_total", "Bytes sent.", sent);
+    let discarded = stats.sum(|reactor| &reactor.discarded);
+    const DISCARDED: &str = "Bytes that arrived after the last one that is answered.";
+    text.counter("reactor_discarded_bytes_total", DISCARDED, discarded);
+    let pushed = stats.sum(|reactor| &reactor.pushed);
+    text.counter("reactor_pushed_total", "Messages pushed to connections.", pushed);
+}
+
+/// What was refused, dropped, or had to wait.
+fn trouble(text: &mut Exposition, stats: &Stats, dropped: u64) {
+    let acceptor = &stats.acceptor;
+    const PAUSES: &str = "reactor_accept_pauses_total";
+    text.family(PAUSES, "counter", "How often accepting was paused, by what was short.");
+    text.sample(PAUSES, "short=\"connections\"", acceptor.full.get());
+    text.sample(PAUSES, "short=\"descriptors\"", acceptor.exhausted.get());
+    let waited = acceptor.waited.get();
+    const WAITED: &str = "Connections that had to wait to be accepted.";
+    text.counter("reactor_accept_waited_total", WAITED, waited);
+    let retries = acceptor.retries.get();
+    const RETRIES: &str = "Attempts to accept that failed and were repeated at once.";
+    text.counter("reactor_accept_retries_total", RETRIES, retries);
+    let waits = stats.sum(|reactor| &reactor.waits);
+    const WAITS: &str = "How often a connection had to wait for a worker.";
+    text.counter("reactor_worker_waits_total", WAITS, waits);
+    let reduced = stats.sum(|reactor| &reactor.reduced_reads);
+    const REDUCED: &str = "Reads that were reduced because the connections held too much.";
+    text.counter("reactor_reduced_reads_total", REDUCED, reduced);
+    const PUSHES: &str = "reactor_pushes_dropped_total";
+    text.family(PUSHES, "counter", "Messages not pushed, by cause.");
+    text.sample(PUSHES, "cause=\"full\"", stats.sum(|reactor| &reactor.pushes_dropped));
+    text.sample(PUSHES, "cause=\"closed\"", stats.sum(|reactor| &reactor.pushes_late));
+    let panics = stats.sum(|reactor| &reactor.panics);
+    text.counter("reactor_panics_total", "Panics of the handler.", panics);
+    let unwatched = stats.sum(|reactor| &reactor.unwatched);
+    const UNWATCHED: &str = "Connections lost because epoll did not watch them.";
+    text.counter("reactor_unwatched_total", UNWATCHED, unwatched);
+    let stale = stats.sum(|reactor| &reactor.stale);
+    const STALE: &str = "Events and replies for a connection that was closed already.";
+    text.counter("reactor_stale_total", STALE, stale);
+    const DROPPED: &str = "Log lines that were not written.";
+    text.counter("reactor_log_lines_dropped_total", DROPPED, dropped);
+}
+
+/// The balance of the reactors, each of which runs an event loop.
+fn loops(text: &mut Exposition, stats: &Stats) {
+    const OPEN: &str = "reactor_loop_connections";
+    text.family(OPEN, "gauge", "Open connections, by event loop.");
+    for number in 0..stats.reactors.len() {
+        text.sample(OPEN, &format!("loop=\"{number}\""), stats.open(number));
+    }
+    const MESSAGES: &str = "reactor_loop_messages_total";
+    text.family(MESSAGES, "counter", "Messages handled, by event loop.");
+    for (number, reactor) in stats.reactors.iter().enumerate() {
+        text.sample(MESSAGES, &format!("loop=\"{number}\""), reactor.messages.get());
+    }
+}
+
+/// What the process uses. What cannot be read, as without `/proc`, is left out.
+fn process(text: &mut Exposition, status: &Status) {
+    let started = status.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    const STARTED: &str = "Start time of the process since the Unix epoch in seconds.";
+    text.gauge("process_start_time_seconds", STARTED, started.as_secs_f64());
+    if let Ok(total) = time_of_process(std::process::id() as i32) {
+        let used = total.as_secs_f64();
+        text.counter("process_cpu_seconds_total", "CPU time used in seconds.", used);
+        if let Ok(stat) = Process::myself().and_then(|process| process.stat()) {
+            cpu_by_mode(text, total, stat.utime as f64, stat.stime as f64);
+            let resident = stat.rss_bytes().get();
+            text.gauge("process_resident_memory_bytes", "Resident memory in bytes.", resident);
+        }
+    }
+    if let Ok((open, most)) = descriptors() {
+        text.gauge("process_open_fds", "Open file descriptors.", open);
+        text.gauge("process_max_fds", "Most file descriptors that may be open.", most);
+    }
+}
+
+/// The kernel counts user and system time in hundredths of a second, but their sum in
+/// nanoseconds.
+fn cpu_by_mode(text: &mut Exposition, total: Duration, user: f64, system: f64) {
+    const CPU: &str = "reactor_cpu_seconds_total";
+    let share = if user + system > 0.0 { user / (user + system) } else { 0.0 };
+    let total = total.as_secs_f64();
+    text.family(CPU, "counter", "CPU time of the process in seconds, by mode.");
+    text.sample(CPU, "mode=\"user\"", total * share);
+    text.sample(CPU, "mode=\"system\"", total * (1.0 - share));
+}
+
+/// How many descriptors are open, and how many may be.
+fn descriptors() -> ProcResult<(usize, String)> {
+    let process = Process::myself()?;
+    let most = match process.limits()?.max_open_files.soft_limit {
+        procfs::process::LimitValue::Value(most) => most.to_string(),
+        procfs::process::LimitValue::Unlimited => "+Inf".to_owned(),
+    };
+    Ok((process.fd_count()?, most))
+}
