@@ -1,6 +1,7 @@
 //! The server: the library in this process, and the program `server`.
 
 mod addresses;
+mod admin;
 mod busy_poll;
 mod codec;
 mod drain;

@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod fake_server;
+pub(crate) mod http;
 pub(crate) mod members;
 pub(crate) mod namespace;
 pub(crate) mod pipes;
