@@ -29,6 +29,16 @@ fn memory_left_in(folder: &Path) -> Option<u64> {
     Some(limit.saturating_sub(used.saturating_sub(cache)))
 }
 
+/// Returns how many more threads and processes the control groups of this process let it start.
+/// `None` if none has a limit, or none can be read.
+pub fn pids_left() -> Option<u64> {
+    let left = |folder: &PathBuf| {
+        let (most, used) = (number(folder.join("pids.max"))?, number(folder.join("pids.current"))?);
+        Some(most.saturating_sub(used))
+    };
+    folders(Path::new("/"), "pids").iter().filter_map(left).min()
+}
+
 /// Returns the folders of the control groups by which a controller limits this process: of its
 /// own and of those around it.
 pub(crate) fn folders(root: &Path, controller: &str) -> Vec<PathBuf> {

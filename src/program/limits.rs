@@ -4,6 +4,16 @@ use std::io;
 
 use crate::net::sys;
 
+/// Returns the soft and the hard limit of open descriptors. Where there is none, it is
+/// [`u64::MAX`].
+///
+/// # Errors
+/// The kernel refuses to read the limit, as it may in a sandbox.
+pub fn descriptor_limits() -> io::Result<(u64, u64)> {
+    let limit = sys::descriptor_limit()?;
+    Ok((sys::wide(limit.rlim_cur), sys::wide(limit.rlim_max)))
+}
+
 /// Raises the soft limit of open descriptors to the hard limit, and returns it.
 ///
 /// # Errors

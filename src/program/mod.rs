@@ -1,7 +1,7 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
 //! streams that are written whole, signals as values, units, targets and variables of the command
-//! line, text of others made printable, limits, control groups and CPU time of a process, numbers
-//! of `/proc`, threads by name.
+//! line, text of others made printable, limits, needs, control groups, memory and CPU time of a
+//! process, numbers of `/proc`, threads by name.
 
 pub mod cause;
 pub mod cgroup;
@@ -17,6 +17,8 @@ mod log_batch;
 mod log_filter;
 #[cfg(feature = "program")]
 pub mod logger;
+pub mod memory;
+pub mod need;
 pub mod printable;
 pub mod proc_file;
 pub mod signals;

@@ -8,7 +8,6 @@ mod exports;
 mod interrupts;
 mod limit;
 mod local;
-mod memory;
 mod meter;
 mod output;
 mod page;

@@ -4,8 +4,8 @@ use anyhow::{Context, ensure};
 use procfs::WithCurrentSystemInfo;
 use procfs::process::Process;
 use reactor_server::program::cpu::time_of_process;
+use reactor_server::program::memory;
 
-use crate::memory;
 use crate::report::{BytesPerConnection, Cpu};
 
 /// Reads what a process uses.

@@ -4,30 +4,16 @@ use std::process::ExitCode;
 
 use reactor_server::load::{Close, MAX_CONNECTING, Plan, port_range};
 use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
-use reactor_server::program::proc_file::{number, numbers};
+use reactor_server::program::memory;
+use reactor_server::program::need::Need;
+use reactor_server::program::proc_file::number;
 use reactor_server::program::target::Target;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::LoadArgs;
 use crate::local::is_local;
-use crate::memory;
 use crate::output::Output;
 use crate::resolve::plan_for_first;
-
-/// A resource that the connections need.
-#[derive(Debug, Default, Serialize)]
-struct Need {
-    what: &'static str,
-    needed: u64,
-    /// `None` if it cannot be read.
-    available: Option<u64>,
-    /// What to do if there is too little of it.
-    fix: String,
-    /// On which condition it suffices, if on any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    provided: Option<String>,
-}
 
 /// Bytes per connection: the client's own, and the kernel's for one end. Measured with
 /// `scripts/million.sh`.
@@ -44,7 +30,7 @@ pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode
     let needs = needs(&plan);
     let fits = needs.iter().all(Need::is_met);
     let text = if args.results.json {
-        let needs: Vec<_> = needs.iter().map(Need::json).collect();
+        let needs: Vec<_> = needs.iter().map(json_of).collect();
         format!("{:#}\n", json!({ "fits": fits, "needs": needs }))
     } else {
         let lines: String = needs.iter().map(Need::line).collect();
@@ -54,43 +40,28 @@ pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl Need {
-    /// What is unknown is no reason to warn.
-    fn is_met(&self) -> bool {
-        self.available.is_none_or(|available| self.needed <= available)
+/// A program that applied the fix of what fits could lower a limit, so it has none.
+fn json_of(need: &Need) -> Value {
+    let Need { what, needed, available, fix, provided } = need;
+    let fix = (!need.is_met()).then_some(fix);
+    let mut json = json!({ "what": what, "needed": needed, "available": available, "fix": fix });
+    if let Some(provided) = provided {
+        json["provided"] = json!(provided);
     }
-
-    /// A program that applied the fix of what fits could lower a limit, so it has none.
-    fn json(&self) -> Value {
-        let mut json = json!(self);
-        if self.is_met() {
-            json["fix"] = Value::Null;
-        }
-        json
-    }
-
-    fn line(&self) -> String {
-        let Need { what, needed, available, fix, provided } = self;
-        let result = match available {
-            None => "cannot be read here".to_owned(),
-            Some(_) if self.is_met() => match provided {
-                Some(provided) => format!("fits, provided that {provided}"),
-                None => "fits".to_owned(),
-            },
-            Some(_) => format!("short: {fix}"),
-        };
-        let available = available.map_or("unknown".to_owned(), |available| available.to_string());
-        format!("{what:<28} {needed:>12} of {available:>12}  {result}\n")
-    }
+    json
 }
 
 fn needs(plan: &Plan) -> Vec<Need> {
     // A server on this machine has the other end of each connection.
     let ends = if is_local(plan.target) { 2 } else { 1 };
     let connections = plan.connections as u64;
-    let mut needs =
-        vec![descriptors(plan), open_files(connections * ends), ports(plan), memory(plan, ends)];
-    needs.extend(conntrack(connections));
+    let mut needs = vec![
+        descriptors(plan),
+        Need::open_files(connections * ends),
+        ports(plan),
+        memory(plan, ends),
+    ];
+    needs.extend(Need::conntrack(connections));
     needs.extend((ends == 2).then(|| accept_queue(plan)));
     needs
 }
@@ -105,20 +76,6 @@ fn descriptors(plan: &Plan) -> Need {
             "raise the hard limit (ulimit -Hn {needed}; LimitNOFILE= in systemd; not beyond \
              fs.nr_open), or share the connections among several clients"
         ),
-        ..Need::default()
-    }
-}
-
-fn open_files(needed: u64) -> Need {
-    let (used, most) = match numbers("/proc/sys/fs/file-nr")[..] {
-        [used, _, most, ..] => (used, Some(most)),
-        _ => (0, None),
-    };
-    Need {
-        what: "open files of the machine",
-        needed,
-        available: most.map(|most| most.saturating_sub(used)),
-        fix: format!("sysctl fs.file-max={}", used.saturating_add(needed)),
         ..Need::default()
     }
 }
@@ -192,18 +149,4 @@ fn accept_queue(plan: &Plan) -> Need {
         fix: format!("sysctl net.core.somaxconn={needed}, or a slower --connect-rate"),
         ..Need::default()
     }
-}
-
-/// Only if the kernel tracks connections, as it does for some firewalls.
-fn conntrack(needed: u64) -> Option<Need> {
-    let folder = "/proc/sys/net/netfilter/nf_conntrack";
-    let most = number(format!("{folder}_max"))?;
-    let used = number(format!("{folder}_count")).filter(|&used| used > 0)?;
-    Some(Need {
-        what: "tracked connections",
-        needed,
-        available: Some(most.saturating_sub(used)),
-        fix: format!("sysctl net.netfilter.nf_conntrack_max={}", used.saturating_add(needed)),
-        ..Need::default()
-    })
 }

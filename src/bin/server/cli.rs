@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::error::{Error, ErrorKind};
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use reactor_server::program::command_line::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
 use reactor_server::program::framing::FramingFlag;
+use reactor_server::program::limits::cpus;
 use reactor_server::program::target::{self, Host, Target};
 use reactor_server::program::units::{self, Timeout};
 use reactor_server::program::variables::{self, Parsed};
@@ -53,7 +54,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "N", default_value_t = 0, env = "SERVER_WORKERS")]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=4096))]
     #[arg(help_heading = THREADS)]
-    workers: usize,
+    pub(crate) workers: usize,
     /// Busy-poll this long before blocking
     #[arg(long_help = BUSY_POLL)]
     #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "off")]
@@ -90,7 +91,7 @@ pub(crate) struct Cli {
     /// of open descriptors allows.
     #[arg(long, value_name = "N", value_parser = units::positive, env = "SERVER_MAX_CONNECTIONS")]
     #[arg(help_heading = LIMITS)]
-    max_connections: Option<u64>,
+    pub(crate) max_connections: Option<u64>,
     /// Close connections that are idle for this long
     #[arg(long, value_name = "DUR", value_parser = units::timeout, default_value = "off")]
     #[arg(env = "SERVER_IDLE_TIMEOUT", help_heading = LIMITS)]
@@ -136,6 +137,13 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "ADDR", value_parser = admin_address, default_value = "off")]
     #[arg(env = "SERVER_ADMIN", help_heading = WATCHING)]
     pub(crate) admin: AdminAddress,
+
+    /// Print how many connections this machine can hold and what limits it, and exit
+    ///
+    /// It changes nothing. With --max-connections it names each limit that is too low for that many,
+    /// and how to raise it; the exit code is then 1.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "SERVER_CHECK")]
+    pub(crate) check: bool,
 
     /// What to know of variables that are ignored.
     #[arg(skip)]
@@ -202,11 +210,14 @@ impl Cli {
         Target { host: host.clone(), port: port.unwrap_or(self.port) }
     }
 
+    pub(crate) fn io_threads(&self) -> usize {
+        self.io_threads.unwrap_or_else(cpus)
+    }
+
     pub(crate) fn config(&self, address: SocketAddr) -> Config {
-        let default = Config::default();
         Config {
             address,
-            io_threads: self.io_threads.unwrap_or(default.io_threads),
+            io_threads: self.io_threads(),
             workers: self.workers,
             framing: self.framing.framing(),
             max_message: self.max_message,

@@ -4,6 +4,7 @@ mod admin;
 mod cli;
 mod counters;
 mod interval;
+mod preflight;
 mod status;
 
 use std::io::{self, Write};
@@ -16,7 +17,9 @@ use admin::Admin;
 use anyhow::{Context, anyhow};
 use cli::Cli;
 use reactor_server::program::cause::with_limits;
-use reactor_server::program::limits::{cpus, give_memory_back, raise_descriptor_limit};
+use reactor_server::program::limits::{
+    cpus, descriptor_limits, give_memory_back, raise_descriptor_limit,
+};
 use reactor_server::program::logger::Logger;
 use reactor_server::program::signals::{Signal, Signals, survive_file_size_limit};
 use reactor_server::program::stream::print_error_within;
@@ -30,14 +33,18 @@ const END: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     survive_file_size_limit();
-    match run(&Cli::parse_or_exit()) {
-        Ok(Ending::Drained) => ExitCode::SUCCESS,
-        Ok(Ending::Forced) => ExitCode::FAILURE,
-        Err(error) => {
-            print_error_within(&format!("error: {error:#}"), END);
-            ExitCode::FAILURE
-        }
-    }
+    let cli = Cli::parse_or_exit();
+    let code = match cli.check {
+        true => preflight::check(&cli),
+        false => run(&cli).map(|ending| match ending {
+            Ending::Drained => ExitCode::SUCCESS,
+            Ending::Forced => ExitCode::FAILURE,
+        }),
+    };
+    code.unwrap_or_else(|error| {
+        print_error_within(&format!("error: {error:#}"), END);
+        ExitCode::FAILURE
+    })
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Ending> {
@@ -69,8 +76,12 @@ fn serve(
     logger: &Logger,
 ) -> anyhow::Result<Ending> {
     cli.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    if let Err(error) = raise_descriptor_limit() {
-        log::warn!("cannot raise the limit of open descriptors: {error}");
+    match descriptor_limits().and_then(|(soft, _)| Ok((soft, raise_descriptor_limit()?))) {
+        Ok((soft, raised)) if soft < raised => {
+            log::info!("raised the limit of open descriptors (ulimit -n) from {soft} to {raised}");
+        }
+        Ok(_) => {}
+        Err(error) => log::warn!("cannot raise the limit of open descriptors: {error}"),
     }
     let (to_signals, handles) = mpsc::channel();
     let status = Arc::new(Status::new());

@@ -10,6 +10,7 @@ mod full;
 mod greeting;
 mod handler;
 mod log;
+mod preflight;
 mod program;
 mod push;
 mod push_bounds;
