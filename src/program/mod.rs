@@ -1,6 +1,6 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
 //! streams that are written whole, signals as values, units, targets and variables of the command
-//! line, text of others made printable, limits, needs, control groups, memory and CPU time of a
+//! line, completions and manual pages, text of others made printable, limits, needs, control groups, memory and CPU time of a
 //! process, numbers of `/proc`, threads by name.
 
 pub mod cause;
@@ -10,6 +10,8 @@ pub mod command_line;
 pub mod cpu;
 #[cfg(feature = "program")]
 pub mod framing;
+#[cfg(feature = "program")]
+pub mod generate;
 pub mod limits;
 #[cfg(feature = "program")]
 mod log_batch;

@@ -13,6 +13,7 @@ mod strace;
 
 mod client;
 mod examples;
+mod generate;
 mod server;
 mod support;
 mod unsafe_code;

@@ -26,7 +26,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use cli::{CompareArgs, ExportArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
 use compare::{Comparison, Contender, Contest, Ending};
 use exports::{Exports, RESULTS, SameOutput, refuse_same};
@@ -51,6 +51,10 @@ fn main() -> ExitCode {
     survive_file_size_limit();
     let result = match Task::parse_or_exit() {
         Task::Load(args, exports, target) => load(&args, &exports, &target),
+        Task::Generate(args, command) => match args.run(*command) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(anyhow!(error)),
+        },
         Task::Check(args, target) => preflight::check(&args, &target),
         Task::Report(args) => report(&args),
         Task::Compare(args) => compare(&args),

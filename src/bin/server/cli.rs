@@ -11,6 +11,7 @@ use reactor_server::program::command_line::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
 use reactor_server::program::framing::FramingFlag;
+use reactor_server::program::generate::GenerateArgs;
 use reactor_server::program::limits::cpus;
 use reactor_server::program::target::{self, Host, Target};
 use reactor_server::program::units::{self, Timeout};
@@ -145,6 +146,9 @@ pub(crate) struct Cli {
     #[arg(long, value_parser = BoolishValueParser::new(), env = "SERVER_CHECK")]
     pub(crate) check: bool,
 
+    #[command(flatten)]
+    generate: GenerateArgs,
+
     /// What to know of variables that are ignored.
     #[arg(skip)]
     pub(crate) warnings: Vec<String>,
@@ -208,6 +212,11 @@ impl Cli {
     pub(crate) fn target(&self) -> Target {
         let (host, port) = &self.ip;
         Target { host: host.clone(), port: port.unwrap_or(self.port) }
+    }
+
+    /// The files that packages need, if they are asked for.
+    pub(crate) fn generate(&self) -> Option<Result<(), String>> {
+        self.generate.is_asked_for().then(|| self.generate.run(command()))
     }
 
     pub(crate) fn io_threads(&self) -> usize {

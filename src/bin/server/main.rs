@@ -34,9 +34,10 @@ const END: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     survive_file_size_limit();
     let cli = Cli::parse_or_exit();
-    let code = match cli.check {
-        true => preflight::check(&cli),
-        false => run(&cli).map(|ending| match ending {
+    let code = match cli.generate() {
+        Some(generated) => generated.map(|()| ExitCode::SUCCESS).map_err(|error| anyhow!(error)),
+        None if cli.check => preflight::check(&cli),
+        None => run(&cli).map(|ending| match ending {
             Ending::Drained => ExitCode::SUCCESS,
             Ending::Forced => ExitCode::FAILURE,
         }),

@@ -23,6 +23,7 @@ use clap::{Command, CommandFactory, Error, FromArgMatches};
 use reactor_server::program::command_line::{
     env_in_long_help_only, negative_numbers_are_values, print_and_exit,
 };
+use reactor_server::program::generate::GenerateArgs;
 use reactor_server::program::stream::print_error;
 use reactor_server::program::target::Target;
 use reactor_server::program::variables::{self, Parsed};
@@ -45,6 +46,8 @@ pub(crate) enum Task {
     Load(Box<LoadArgs>, ExportArgs, Target),
     /// Whether such a load fits.
     Check(Box<LoadArgs>, Target),
+    /// To generate files for packages.
+    Generate(GenerateArgs, Box<Command>),
     Report(ReportArgs),
     Compare(Box<CompareArgs>),
     /// Loads on this server at several rates.
@@ -102,6 +105,9 @@ impl Task {
         let words: Vec<_> = env::args_os().collect();
         let Parsed { matches, warnings } = variables::parse(command, &words)?;
         let args = SingleArgs::from_arg_matches(&matches)?;
+        if args.generate.is_asked_for() {
+            return Ok(Task::Generate(args.generate, Box::new(command.clone())));
+        }
         print_warnings(&warnings, &args.load);
         let is_check = args.check;
         let (load, exports, target) = args.checked(command, &matches)?;

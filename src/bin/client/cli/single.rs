@@ -3,6 +3,7 @@
 use clap::builder::BoolishValueParser;
 use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
+use reactor_server::program::generate::GenerateArgs;
 use reactor_server::program::target::Target;
 use reactor_server::program::variables;
 
@@ -32,6 +33,8 @@ pub(super) struct SingleArgs {
     /// The client connects nowhere. It names each limit that is too low, and how to raise it.
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CLIENT_CHECK")]
     pub(super) check: bool,
+    #[command(flatten)]
+    pub(super) generate: GenerateArgs,
     #[command(flatten)]
     pub(super) load: LoadArgs,
     #[command(flatten)]
