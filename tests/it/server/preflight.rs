@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use crate::support::namespace::in_namespace;
 use crate::support::server::SERVER;
+use crate::support::temporary;
 
 /// Runs it with this soft and hard limit of descriptors.
 fn check(limits: &str, flags: &[&str]) -> (Option<i32>, String) {
@@ -68,4 +69,42 @@ fn check_knows_the_limits_of_the_control_group() {
 fn check_changes_nothing() {
     let (code, _) = check("1000:1000", &["192.0.2.1", "9", "--log-file", "/no/such/folder/log"]);
     assert_eq!(code, Some(0));
+}
+
+#[test]
+fn tune_raises_what_is_too_low_and_puts_it_back() {
+    let folder = temporary("tune");
+    let settings = [
+        ("fs/file-nr", "100\t0\t500000\n"),
+        ("fs/file-max", "500000\n"),
+        ("fs/nr_open", "1000\n"),
+        ("net/core/somaxconn", "128\n"),
+        ("net/ipv4/ip_local_port_range", "32768\t60999\n"),
+    ];
+    for (name, value) in settings {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, value).expect("a setting");
+    }
+    let value = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a setting");
+    let tune = |flags: &[&str]| {
+        let mut command = Command::new("scripts/tune.sh");
+        command.args(flags).env("SYSCTL", &folder).env("STATE", folder.join("state"));
+        let output = command.output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, printed) = tune(&["40000"]);
+    assert_eq!((code, value("fs/nr_open").as_str()), (Some(0), "1000\n"), "{printed}");
+    assert!(printed.contains("fs.nr_open = 50000\nnet.core.somaxconn = 40000\n"), "{printed}");
+    assert_eq!(tune(&["40000", "--apply"]).0, Some(0));
+    assert_eq!((value("fs/nr_open"), value("fs/file-max")), ("50000\n".into(), "500000\n".into()));
+    assert_eq!(value("net/ipv4/ip_local_port_range"), "1024 65535\n");
+    assert_eq!(tune(&["40000", "--apply"]).0, Some(1), "it would forget the old values");
+    assert_eq!(tune(&["--undo"]).0, Some(0));
+    assert_eq!(
+        (value("fs/nr_open"), value("net/core/somaxconn")),
+        ("1000\n".into(), "128\n".into())
+    );
+    assert_eq!(value("net/ipv4/ip_local_port_range"), "32768 60999\n");
+    assert_eq!((tune(&["--undo"]).0, tune(&[]).0, tune(&["many"]).0), (Some(1), Some(2), Some(2)));
 }
