@@ -1,5 +1,5 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! streams that are written whole, signals as values, units, targets and variables of the command
+//! streams that are written whole, files known by their numbers, signals as values, units, targets and variables of the command
 //! line, text of others made printable, limits, control groups and CPU time of a process, numbers
 //! of `/proc`, threads by name.
 
@@ -8,6 +8,8 @@ pub mod cgroup;
 #[cfg(feature = "program")]
 pub mod command_line;
 pub mod cpu;
+#[cfg(feature = "program")]
+pub mod file_id;
 #[cfg(feature = "program")]
 pub mod framing;
 pub mod limits;

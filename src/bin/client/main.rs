@@ -2,6 +2,7 @@
 
 mod cli;
 mod compare;
+mod compressed;
 mod curve;
 mod exit;
 mod exports;
@@ -96,7 +97,7 @@ fn load(args: &LoadArgs, exports: &ExportArgs, target: &Target) -> anyhow::Resul
 fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let mut merged: Option<Report> = None;
     for path in &args.files {
-        let report = read(path)?;
+        let report = read(path, "client report -")?;
         merged = Some(match merged {
             None => report,
             Some(merged) => merged.merge(report).with_context(|| path.display().to_string())?,
@@ -164,14 +165,17 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
 
 /// Reads the results of the runs of a server.
 fn read_runs(files: &NamedFiles) -> anyhow::Result<Contender> {
-    let runs = files.paths.iter().map(|path| read(path)).collect::<anyhow::Result<_>>()?;
+    let command = format!("client compare {}=- ...", files.name);
+    let runs = files.paths.iter().map(|path| read(path, &command));
+    let runs = runs.collect::<anyhow::Result<_>>()?;
     Contender::of_results(files.name.clone(), runs)
 }
 
 /// Results are up to a megabyte, so that what is longer, and perhaps never ends, is something else.
 const LONGEST: u64 = 256 * 1024 * 1024;
 
-fn read(path: &Path) -> anyhow::Result<Report> {
+/// Reads results. The command is one that reads them from standard input.
+fn read(path: &Path, command: &str) -> anyhow::Result<Report> {
     let mut text = Vec::new();
     let length = Stream::open(path)
         .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text))
@@ -179,6 +183,7 @@ fn read(path: &Path) -> anyhow::Result<Report> {
     if length as u64 > LONGEST {
         anyhow::bail!("{} is too long for results of client --json", path.display());
     }
+    compressed::refuse(path, &text, command)?;
     serde_json::from_slice(&text)
         .map_err(anyhow::Error::from)
         .and_then(Report::checked)

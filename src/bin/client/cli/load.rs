@@ -11,6 +11,7 @@ use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::{units, variables};
 
 use super::body::BodyArgs;
+use super::inputs::refuse_overwriting;
 use super::results::ResultArgs;
 use super::values;
 use super::words::Meaning;
@@ -192,6 +193,7 @@ impl LoadArgs {
         if let Some(conflict) = self.conflict(meaning, given) {
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, conflict));
         }
+        refuse_overwriting(self.body.file(), command, matches)?;
         self.body.read(self.framing).map_err(|problem| {
             variables::error(command, matches, ErrorKind::ValueValidation, &problem)
         })?;
