@@ -22,6 +22,9 @@ impl FileId {
             Some(fd) => File::from(sys::duplicate(fd).ok()?).metadata(),
             None => fs::metadata(path),
         };
-        metadata.ok().filter(Metadata::is_file).map(|it| FileId { device: it.dev(), inode: it.ino() })
+        metadata
+            .ok()
+            .filter(Metadata::is_file)
+            .map(|it| FileId { device: it.dev(), inode: it.ino() })
     }
 }

@@ -29,13 +29,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cli::{CompareArgs, ExportArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
+use cli::{
+    CompareArgs, ExportArgs, LoadArgs, NamedFiles, NamedServer, ReportArgs, ResultArgs, Subjects,
+    Task,
+};
 use compare::{Comparison, Contender, Contest, Ending};
 use exports::{Exports, RESULTS, SameOutput, refuse_same};
 use interrupts::Interrupts;
 use limit::within_limits;
+use meter::Meter;
 use output::{Output, json_text};
-use reactor_server::load::option_warnings;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
@@ -77,9 +80,6 @@ fn load(args: &LoadArgs, exports: &ExportArgs, target: &Target) -> anyhow::Resul
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
-    if !args.is_quiet() {
-        option_warnings(&plan).iter().for_each(|warning| print_error(warning));
-    }
     let mut interrupts = Interrupts::handle(signals).map_err(with_limits)?;
     let mut report = Run::start(args, &plan, "", &mut interrupts)?.finish()?;
     report.connections.requested = requested;
@@ -127,6 +127,7 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     // they are opened before signals are blocked.
     let (plans, read) = match &args.subjects {
         Subjects::Servers(servers) => {
+            servers.iter().try_for_each(check_process)?;
             let plans = servers.iter().map(|it| plan_for_answering(&args.load, &it.target));
             (plans.collect::<anyhow::Result<Vec<_>>>()?, Vec::new())
         }
@@ -143,11 +144,10 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         Subjects::Files(_) => Contest::of_results(read),
     };
     let comparison = Comparison::new(contest, &results.percentiles);
-    let text = match results.json {
-        true => json_text(&comparison.to_json(&results.percentiles)?),
-        false => compare::text::render(&comparison),
-    };
-    output.write_results(&text)?;
+    match results.json {
+        true => output.write_results(&json_text(&comparison.to_json(&results.percentiles)?)),
+        false => output.write_text(&compare::text::render(&comparison)),
+    }?;
     if let Some(mut page) = page {
         let html = page::render_comparison(&comparison, &results.percentiles);
         page.write_all(html.as_bytes()).context("cannot write the page")?;
@@ -161,6 +161,13 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     }
     let has_failed = matches!(comparison.ending, Ending::Failed(_));
     Ok(exit::code(comparison.ending == Ending::Interrupted, has_failed, !met.is_empty()))
+}
+
+/// Checks that the process of a server is there, so that a wrong number is no failure of its first
+/// run.
+fn check_process(server: &NamedServer) -> anyhow::Result<()> {
+    let Some(pid) = server.pid else { return Ok(()) };
+    Meter::of(pid).map(drop).with_context(|| format!("--server-pid {}={pid}", server.name))
 }
 
 /// Reads the results of the runs of a server.

@@ -178,8 +178,8 @@ impl<'a> Run<'a> {
                 self.cpu_span.pause();
                 let hold = self.plan.hold.unwrap_or_default();
                 self.display.set_goal(Goal::Hold(hold));
-                let open = readable::count(open);
-                self.print(&format!("holding {open} connections for {hold:?}"));
+                let open = readable::counted(open, "connection", "connections");
+                self.print(&format!("holding {open} for {hold:?}"));
             }
             Stage::LastEcho => self.cpu_span.go_on(),
             Stage::Opening | Stage::TimeUp | Stage::Over => {}
@@ -193,7 +193,8 @@ impl<'a> Run<'a> {
             Ok(left) => {
                 self.display.set_goal(Goal::Start(left));
                 let left = left.as_secs_f64();
-                self.print(&format!("{open} connections are open: messages begin in {left:.1} s"));
+                let open = readable::counted(open, "connection is", "connections are");
+                self.print(&format!("{open} open: messages begin in {left:.1} s"));
             }
             Err(late) => {
                 let late = late.duration().as_secs_f64();

@@ -95,7 +95,10 @@ fn an_output_that_is_read_as_well_is_refused_by_every_path_and_nothing_is_touche
     let mut command = client_in(&folder, "report a.json");
     command.env("CLIENT_OUTPUT", "a.json");
     let output = ClientProcess::start(command).output();
-    assert!(stderr(&output).contains("(CLIENT_OUTPUT=\"a.json\" in the environment)"), "{output:?}");
+    assert!(
+        stderr(&output).contains("(CLIENT_OUTPUT=\"a.json\" in the environment)"),
+        "{output:?}"
+    );
     assert!(files_in(&folder) == before, "a file has changed");
     assert!(listener.accept().is_err(), "it has connected");
 }
@@ -151,7 +154,10 @@ fn a_compressed_file_is_refused_with_the_command_that_reads_it() {
         ("log a.zst", "a.zst is compressed with zstd: try `zstdcat a.zst | client log -`"),
         ("report a.xz", "a.xz is compressed with xz: try `xzcat a.xz | client report -`"),
         ("report b.json a.bz2", "a.bz2 is compressed with bzip2: try `bzcat a.bz2 | client rep"),
-        ("compare x=a.gz b.json", "a.gz is compressed with gzip: try `zcat a.gz | client compare x=- "),
+        (
+            "compare x=a.gz b.json",
+            "a.gz is compressed with gzip: try `zcat a.gz | client compare x=- ",
+        ),
         ("log a.gz -o new", "a.gz is compressed with gzip"),
     ] {
         let output = ClientProcess::start(client_in(&folder, words)).output();

@@ -163,7 +163,7 @@ fn the_descriptor_limit_lowers_connections_with_a_warning() {
         ClientProcess::start(limited_client(server.address, &["5000", "-n", "2", "--json"]))
             .report();
     assert_eq!(code, 0);
-    assert!(stderr.contains("allows 66 connections, not 5000"), "{stderr}");
+    assert!(stderr.contains("allows 66 connections, not 5,000"), "{stderr}");
     assert_eq!(result["connections"]["opened"], 66);
 }
 

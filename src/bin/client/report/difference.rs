@@ -3,16 +3,8 @@
 use serde_json::{Map, Value};
 
 /// The fields that matter most, in this order. The others follow.
-const FIRST: [&str; 8] = [
-    "loop",
-    "stream",
-    "rate",
-    "connections",
-    "size",
-    "pipeline",
-    "duration_seconds",
-    "messages",
-];
+const FIRST: [&str; 8] =
+    ["loop", "stream", "rate", "connections", "size", "pipeline", "duration_seconds", "messages"];
 
 /// All fields that differ, with both of their values, or `None` if there are none.
 pub(super) fn difference(ours: &Map<String, Value>, theirs: &Map<String, Value>) -> Option<String> {

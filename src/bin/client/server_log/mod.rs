@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use crate::cli::LogArgs;
 use crate::compressed;
 use crate::output::Output;
+use crate::readable;
 use figures::Figures;
 use line::Line;
 use lines::Lines;
@@ -45,7 +46,8 @@ pub(crate) fn run(args: &LogArgs) -> anyhow::Result<ExitCode> {
         file.add_to(&mut figures).with_context(|| format!("cannot read {path}"))?;
     }
     if figures.is_empty() {
-        bail!("no line is a connect or close line of a server's log ({} lines)", figures.lines);
+        let lines = readable::counted(figures.lines, "line", "lines");
+        bail!("no line is a connect or close line of a server's log ({lines})");
     }
     let mut output = Output::open(args.output.as_deref())?;
     match args.json {
