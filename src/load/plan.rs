@@ -102,7 +102,7 @@ pub enum Verify {
     Full,
     /// Compare the length.
     Length,
-    /// Only count replies.
+    /// Only count replies, whatever their bytes and lengths. What is no reply is dropped.
     Off,
 }
 

@@ -153,7 +153,8 @@ fn a_browser_renders_the_page_of_a_comparison_wide_and_narrow() {
     let Some(browser) = Browser::find() else {
         return eprintln!("skipped: no browser is installed (Debian's chromium)");
     };
-    let page = page("shown", &["reactor-server", "another-server", "others"]);
+    let names = ["the-server-of-the-main-branch", "the-server-of-another-branch", "others"];
+    let page = page("shown", &names);
     let sizes =
         [("wide", 1000, Scheme::Dark), ("half", 760, Scheme::Dark), ("slim", 360, Scheme::Light)];
     for (name, width, scheme) in sizes {

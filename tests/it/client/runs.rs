@@ -9,8 +9,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::client::{ClientProcess, JsonReport, client, limited_client, run, run_json};
-use crate::support::fake_server::{responding, send};
+use crate::support::fake_server::{Wire, answering, responding, send};
 use crate::support::running::{Running, config};
+use crate::support::streams::frame;
 use crate::support::{temporary, unused_address};
 
 #[test]
@@ -88,6 +89,36 @@ fn verify_length_and_off_accept_other_bytes() {
         assert_eq!(run(wrong, &flags).status.code(), Some(0), "{verify}");
     }
     assert_eq!(run(wrong, &["-c", "1", "-n", "5"]).status.code(), Some(1));
+}
+
+#[test]
+fn verify_off_counts_replies_whatever_their_lengths() {
+    let other: fn(Vec<u8>) -> Vec<u8> = |mut message| {
+        message.splice(..4, []);
+        match message[0] % 3 {
+            0 => b"x".to_vec(),
+            1 => message,
+            _ => vec![b'x'; 100_000],
+        }
+    };
+    let line =
+        answering(Wire::Line, move |_, message| [&other(message)[..], b"\nno reply\n"].concat());
+    let len32 = answering(Wire::Len32, move |_, message| {
+        [frame(&other(message)), frame(b"no reply")].concat()
+    });
+    let raw = answering(Wire::Raw(24), |_, message| [&message[..], b"and more"].concat());
+    for (server, flags) in [
+        (line, &["--framing", "line"][..]),
+        (len32, &["--framing", "len32"]),
+        (raw, &[]),
+        (raw, &["--stream", "-s", "24", "--pipeline", "1"]),
+    ] {
+        let flags = [flags, &["-c", "3", "-n", "50"]].concat();
+        let off = run_json(server, &[&flags[..], &["--verify", "off"]].concat());
+        assert_eq!((off.code, off.number("messages")), (0, 150), "{flags:?}: {off:?}");
+        let full = run_json(server, &flags);
+        assert_eq!((full.code, full.number("mismatches")), (1, 3), "{flags:?}: {full:?}");
+    }
 }
 
 #[test]
