@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         }
         let client = readings(args, "client", Meter::of_this_process());
         let shares_cpus = share_cpus(plan, client.as_ref(), server.as_ref());
-        let environment = Environment::now(shares_cpus);
+        let environment = Environment::now(shares_cpus, plan);
         let load = Load::start(plan).map_err(with_limits).context("cannot start the load")?;
         let goal = Goal::Connections(plan.connections as u64);
         Ok(Run {

@@ -203,6 +203,10 @@ fn a_sweep_ends_where_no_message_is_answered_and_says_so_even_if_it_is_quiet() {
             let report = sweep_json(unused_address(), flags);
             assert_eq!((report.code, steps(&report).len()), (1, 1), "{report:?}");
             assert!(report.stderr.contains(error), "{}", report.stderr);
+            // It was due, and the client had nothing to do.
+            let step = &steps(&report)[0];
+            assert_eq!(step["unsent"].as_f64(), step["rate"].as_f64().map(|it| it / 5.0));
+            assert!(step["client_busy"].as_f64() < Some(0.9), "{step}");
             let errors = report.stderr.matches("30 x cannot connect: Connection refused").count();
             assert_eq!(errors, 1, "{report:?}");
         }

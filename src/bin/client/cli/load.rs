@@ -1,5 +1,6 @@
 //! The flags of a load, and the plan that they describe.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -269,6 +270,8 @@ impl LoadArgs {
             warmup: self.warmup.unwrap_or_default(),
             rate: self.rate,
             arrival: self.arrival.unwrap_or(Arrival::Uniform),
+            // Other clients begin at that moment, too.
+            arrival_seed: self.start_at.map_or(0, |_| RandomState::new().hash_one(0) as u32),
             think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,
