@@ -130,11 +130,14 @@ fn the_wait_ends_with_the_last_connection() {
 #[test]
 fn clients_of_one_moment_have_poisson_arrivals_of_their_own() {
     let server = Running::echo(config(Framing::Raw));
-    let moment = seconds(in_(Duration::from_millis(700))).to_string();
+    let moment = seconds(in_(Duration::from_millis(1500))).to_string();
     let flags = ["-c", "2", "-d", "500ms", "--rate", "2k", "--arrival", "poisson"];
-    let with = [&flags[..], &["--json", "--start-at", &moment]].concat();
-    let processes: Vec<_> =
-        (0..4).map(|_| ClientProcess::start(client(server.address, &with))).collect();
+    let start = |flags: &[&str]| {
+        let flags = [flags, &["--json", "--start-at", &moment]].concat();
+        ClientProcess::start(client(server.address, &flags))
+    };
+    let processes: Vec<_> = (0..4).map(|_| start(&flags)).collect();
+    let uniform = start(&["-c", "2", "-n", "5", "--rate", "2k"]);
     let reports: Vec<_> = processes.into_iter().map(ClientProcess::report).collect();
     // How many were due in this time, which differs by 32 on average.
     let due: HashSet<_> =
@@ -144,7 +147,5 @@ fn clients_of_one_moment_have_poisson_arrivals_of_their_own() {
     assert!(due.len() > 1 && seeds.len() == 4, "{due:?} {seeds:?}");
     // A run of its own has the arrivals of every other.
     assert_eq!(seed(&run_json(server.address, &flags)), None);
-    let uniform = ["-c", "2", "-n", "5", "--rate", "2k", "--start-at"];
-    let moment = seconds(in_(Duration::from_millis(500))).to_string();
-    assert_eq!(seed(&run_json(server.address, &[&uniform[..], &[&moment]].concat())), None);
+    assert_eq!(seed(&uniform.report()), None);
 }
