@@ -36,6 +36,14 @@ static TIMES: LazyLock<Box<[f64]>> = LazyLock::new(|| {
 });
 
 impl Arrival {
+    /// How many messages are skipped with this seed.
+    pub(crate) fn skipped(self, seed: u32) -> f64 {
+        match self {
+            Arrival::Uniform => 0.0,
+            Arrival::Poisson => f64::from(seed) % COUNT,
+        }
+    }
+
     /// When this message is due, in mean times between messages. The first one is due at 0.
     pub(crate) fn time(self, message: f64) -> f64 {
         match self {

@@ -75,6 +75,10 @@ impl<'a> Generator<'a> {
             }
             self.lanes.check_timeouts();
         }
+        // All connections have failed before messages count: what is due then is not sent.
+        if self.stage == Stage::WarmingUp && !self.lanes.exchange.outcome.interrupted {
+            self.enter(Stage::Counting);
+        }
         if self.stage == Stage::Counting && !self.lanes.exchange.outcome.interrupted {
             self.count_unsent(self.lanes.exchange.until);
             self.fill_duration();
@@ -112,10 +116,12 @@ impl<'a> Generator<'a> {
             sys::wake_on_time();
         }
         if let Some(rate) = self.plan.rate {
-            self.lanes.exchange.schedule = Some(Schedule::new(start, rate, self.plan.arrival));
+            let Plan { arrival, arrival_seed, .. } = self.plan;
+            let schedule = Schedule::new(start, rate, arrival, arrival_seed);
+            self.lanes.exchange.schedule = Some(schedule);
         }
         self.lanes.exchange.warm_until = Some(start.at + self.plan.warmup);
-        self.lanes.activate();
+        self.lanes.activate(start.own);
         let has_warmup = !self.plan.warmup.is_zero();
         self.enter(if has_warmup { Stage::WarmingUp } else { Stage::Counting });
     }

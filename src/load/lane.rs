@@ -177,8 +177,15 @@ impl Lane {
             self.inbound = inbound;
         }
         let rest = self.inbound.as_slice();
-        let is_surplus = self.sent_at.is_empty() && !rest.is_empty();
-        if is_surplus { Err(self.surplus(rest)) } else { Ok(()) }
+        match self.sent_at.is_empty() && !rest.is_empty() {
+            true if payload.refuses_surplus() => Err(self.surplus(rest)),
+            // Without framing the next reply begins behind them.
+            true if payload.is_raw => {
+                self.inbound.clear();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Half-closes, which tells the server that no more messages follow.
@@ -213,7 +220,14 @@ impl Lane {
             let Some(Frame { body, length }) = frame else {
                 return Ok(consumed);
             };
-            let sent = self.sent_at.pop_front().ok_or_else(|| self.surplus(rest))?;
+            let Some(sent) = self.sent_at.pop_front() else {
+                if payload.refuses_surplus() {
+                    return Err(self.surplus(rest));
+                }
+                consumed += length;
+                searched = 0;
+                continue;
+            };
             payload.verify(connection, number, body).map_err(Failure::Mismatch)?;
             on_reply(self.answer(sent, length));
             consumed += length;
@@ -229,7 +243,9 @@ impl Lane {
         mut on_reply: impl FnMut(Verified),
     ) -> Result<(), Failure> {
         while !bytes.is_empty() {
-            let sent = *self.sent_at.front().ok_or_else(|| self.surplus(bytes))?;
+            let Some(&sent) = self.sent_at.front() else {
+                return if payload.refuses_surplus() { Err(self.surplus(bytes)) } else { Ok(()) };
+            };
             let (connection, number) = (self.sequence.connection, self.sequence.answered());
             let size = payload.size(connection, number);
             let (part, rest) = bytes.split_at(bytes.len().min(size - self.verified));

@@ -136,12 +136,14 @@ impl Lanes {
         }
     }
 
-    /// Makes the connections active, in the order in which they will send. Those that are lost
-    /// come last, and have no token before they are opened again.
-    pub(crate) fn activate(&mut self) {
+    /// Makes the connections active, in the order in which they will send, at this number of places.
+    /// Those that are lost come last, and have no token before they are opened again. What is due at
+    /// the place of one that has failed for good is not sent.
+    pub(crate) fn activate(&mut self, places: u64) {
         self.is_active = true;
-        let lost = std::iter::repeat_n(Token::WAKE, self.opener.queue().count());
-        self.order = SendOrder::new(self.lanes.tokens().chain(lost).collect());
+        let lost = std::iter::repeat(Token::WAKE);
+        let places = (places as usize).max(self.len());
+        self.order = SendOrder::new(self.lanes.tokens().chain(lost).take(places).collect());
         for (place, &token) in self.order.tokens().iter().enumerate() {
             if let Some(lane) = self.lanes.get_mut(token) {
                 lane.sequence.place = place as u32;

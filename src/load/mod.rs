@@ -91,6 +91,8 @@ pub struct Load {
     stage: Stage,
     /// How many connections each generator has opened.
     lanes: Vec<u64>,
+    /// How many it was to open.
+    shares: Vec<u64>,
     hold: Duration,
     /// When the hold ends, while connections are held.
     held_until: Option<Instant>,
@@ -141,6 +143,7 @@ impl Load {
             stages: vec![Stage::Opening; plan.threads],
             stage: Stage::Opening,
             lanes: vec![0; plan.threads],
+            shares: (0..plan.threads).map(|it| plan.share(it).connections as u64).collect(),
             hold: plan.hold.unwrap_or_default(),
             held_until: None,
             collector: Collector::new(clock, records),
@@ -195,9 +198,12 @@ impl Load {
 
     /// Starts to send messages. Call it once, at [`Stage::Opened`] or later.
     pub fn start_sending(&self) {
-        let (at, lanes, mut first) = (Instant::now(), self.lanes.iter().sum(), 0);
-        for (generator, own) in self.generators.iter().zip(&self.lanes) {
-            generator.send(Order::Start(Start { at, lanes, first }));
+        // If none is open, the messages of a rate are due all the same, and nobody sends them.
+        let is_any_open = self.lanes.iter().any(|&lanes| lanes > 0);
+        let all = if is_any_open { &self.lanes } else { &self.shares };
+        let (at, lanes, mut first) = (Instant::now(), all.iter().sum(), 0);
+        for (generator, &own) in self.generators.iter().zip(all) {
+            generator.send(Order::Start(Start { at, lanes, first, own }));
             first += own;
         }
     }

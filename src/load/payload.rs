@@ -22,7 +22,7 @@ use crate::wire::codec::{Codec, Frame, Framing, TooLong};
 pub(crate) struct Payload {
     codec: Codec,
     /// Whether replies are told apart by their lengths alone, which are those of the messages.
-    is_raw: bool,
+    pub(crate) is_raw: bool,
     /// Whether replies are verified part by part.
     pub(crate) is_stream: bool,
     body: Body,
@@ -35,6 +35,9 @@ pub(crate) struct Payload {
 }
 
 const HEAD: usize = 16;
+/// By how much a reply that is not verified may be longer than one that is: the client holds no
+/// more of it.
+const LOOSE: usize = 16 * 1024 * 1024;
 /// How many offsets the noise of a message may have.
 const OFFSETS: usize = 4096;
 /// Chooses the sizes of messages.
@@ -47,9 +50,11 @@ impl Payload {
             Framing::Delimited(delimiter) => !delimiter.contains(byte),
             _ => true,
         };
+        let longest_reply = plan.reply_prefix.len() + longest;
+        let loose = if plan.verify == Verify::Off { LOOSE } else { 0 };
         let noise = (0..).flat_map(|index| mix(index).to_le_bytes()).filter(is_allowed);
         Payload {
-            codec: Codec::new(plan.framing.clone(), plan.reply_prefix.len() + longest),
+            codec: Codec::new(plan.framing.clone(), longest_reply + loose),
             is_raw: plan.framing == Framing::Raw,
             is_stream: plan.stream,
             body: plan.body.clone(),
@@ -84,6 +89,11 @@ impl Payload {
         }
         let body = bytes.get(..self.size(connection, number));
         Ok(body.map(|body| Frame { body, length: body.len() }))
+    }
+
+    /// Returns whether bytes that belong to no reply are wrong.
+    pub(crate) fn refuses_surplus(&self) -> bool {
+        self.verify != Verify::Off
     }
 
     /// Compares `reply` with the reply expected to message `number`.

@@ -35,6 +35,10 @@ pub struct Plan {
     pub rate: Option<u64>,
     /// How messages are spread over time, in an open loop.
     pub arrival: Arrival,
+    /// Where [`Arrival::Poisson`] begins among its times. With the same number the arrivals are the
+    /// same, as those of runs should be that are compared. Clients that begin at one moment need
+    /// different ones, or their messages are due together.
+    pub arrival_seed: u32,
     /// How long a connection waits between a reply and its next message. It is for a closed
     /// loop without pipelining.
     pub think: Option<Think>,
@@ -102,7 +106,7 @@ pub enum Verify {
     Full,
     /// Compare the length.
     Length,
-    /// Only count replies.
+    /// Only count replies, whatever their bytes and lengths. What is no reply is dropped.
     Off,
 }
 

@@ -1,13 +1,16 @@
 //! What both programs share, for use in other programs too: a log that never blocks,
-//! streams that are written whole, signals as values, units, targets and variables of the command
-//! line, completions and manual pages, text of others made printable, limits, needs, control groups, memory and CPU time of a
-//! process, numbers of `/proc`, threads by name.
+//! streams that are written whole, files known by their numbers, signals as values, units, targets
+//! and variables of the command line, completions and manual pages, text of others made printable,
+//! limits, needs, control groups, memory and CPU time of a process, numbers of `/proc`, threads by
+//! name.
 
 pub mod cause;
 pub mod cgroup;
 #[cfg(feature = "program")]
 pub mod command_line;
 pub mod cpu;
+#[cfg(feature = "program")]
+pub mod file_id;
 #[cfg(feature = "program")]
 pub mod framing;
 #[cfg(feature = "program")]

@@ -20,6 +20,15 @@ const STDIN: RawFd = 0;
 const STDOUT: RawFd = 1;
 const STDERR: RawFd = 2;
 
+/// What the path `-` stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dash {
+    /// Standard input, where a file is read.
+    Input,
+    /// Standard output, where a file is written.
+    Output,
+}
+
 /// A pipe that can be written to has room for this many bytes, so that a write of no more
 /// never blocks.
 const PIPE_BUF: usize = 4096;
@@ -44,7 +53,7 @@ impl Stream {
     /// # Errors
     /// It cannot be opened.
     pub fn open(path: &Path) -> io::Result<Stream> {
-        Stream::named(path, STDIN, |path| File::open(path))
+        Stream::named(path, Dash::Input, |path| File::open(path))
     }
 
     /// Creates the file of this path, or opens it, and replaces what is in it at the first write;
@@ -55,7 +64,7 @@ impl Stream {
     pub fn create(path: &Path) -> io::Result<Stream> {
         let mut options = OpenOptions::new();
         options.create(true).write(true).truncate(false);
-        let mut stream = Stream::named(path, STDOUT, |path| options.open(path))?;
+        let mut stream = Stream::named(path, Dash::Output, |path| options.open(path))?;
         stream.replaces = stream.is_regular && !is_descriptor(path);
         Ok(stream)
     }
@@ -67,7 +76,7 @@ impl Stream {
     pub fn append(path: &Path) -> io::Result<Stream> {
         let mut options = OpenOptions::new();
         options.create(true).append(true).custom_flags(libc::O_NONBLOCK);
-        Stream::named(path, STDOUT, |path| options.open(path))
+        Stream::named(path, Dash::Output, |path| options.open(path))
     }
 
     /// Duplicates standard output.
@@ -88,7 +97,7 @@ impl Stream {
 
     fn named(
         path: &Path,
-        dash: RawFd,
+        dash: Dash,
         open: impl FnOnce(&Path) -> io::Result<File>,
     ) -> io::Result<Stream> {
         match descriptor_named(path, dash) {
@@ -194,18 +203,19 @@ impl Read for Stream {
 
 /// Returns whether a path names a descriptor of this process.
 pub fn is_descriptor(path: &Path) -> bool {
-    descriptor_named(path, STDOUT).is_some()
+    descriptor_named(path, Dash::Output).is_some()
 }
 
 /// Returns the descriptor that a path names, if need be through links, as where a log file is
 /// a link to `/dev/stdout`.
-fn descriptor_named(path: &Path, dash: RawFd) -> Option<RawFd> {
+pub(super) fn descriptor_named(path: &Path, dash: Dash) -> Option<RawFd> {
     /// The kernel follows no more.
     const LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         match &*path.to_string_lossy() {
-            "-" => return Some(dash),
+            "-" if dash == Dash::Input => return Some(STDIN),
+            "-" => return Some(STDOUT),
             "/dev/stdin" => return Some(STDIN),
             "/dev/stdout" => return Some(STDOUT),
             "/dev/stderr" => return Some(STDERR),

@@ -1,12 +1,15 @@
-//! The limit of descriptors, which a plan must keep to.
+//! What this machine allows of a plan.
 
-use reactor_server::load::Plan;
+use reactor_server::load::{Plan, option_warnings};
 use reactor_server::program::limits::{
     connections_possible, descriptors_needed, raise_descriptor_limit,
 };
 use reactor_server::program::stream::print_error;
 
-/// Lowers the number of connections to what the limit of descriptors allows, and prints that.
+use crate::readable::{count, counted};
+
+/// Lowers the number of connections to what the limit of descriptors allows. Prints that, and which
+/// socket options the kernel refuses.
 ///
 /// # Errors
 /// It allows none.
@@ -23,12 +26,15 @@ pub(crate) fn within_limits(mut plan: Plan, is_quiet: bool) -> anyhow::Result<Pl
     }
     if plan.connections > possible && !is_quiet {
         print_error(&format!(
-            "the limit of open descriptors (ulimit -n) allows {possible} connections, not {}: \
-             going on with that",
-            plan.connections
+            "the limit of open descriptors (ulimit -n) allows {}, not {}: going on with that",
+            counted(possible as u64, "connection", "connections"),
+            count(plan.connections as u64)
         ));
     }
     plan.connections = plan.connections.min(possible);
     plan.threads = plan.threads.min(plan.connections);
+    if !is_quiet {
+        option_warnings(&plan).iter().for_each(|warning| print_error(warning));
+    }
     Ok(plan)
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod compare;
+mod compressed;
 mod curve;
 mod exit;
 mod exports;
@@ -27,13 +28,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use cli::{CompareArgs, ExportArgs, LoadArgs, NamedFiles, ReportArgs, ResultArgs, Subjects, Task};
+use cli::{
+    CompareArgs, ExportArgs, LoadArgs, NamedFiles, NamedServer, ReportArgs, ResultArgs, Subjects,
+    Task,
+};
 use compare::{Comparison, Contender, Contest, Ending};
 use exports::{Exports, RESULTS, SameOutput, refuse_same};
 use interrupts::Interrupts;
 use limit::within_limits;
+use meter::Meter;
 use output::{Output, json_text};
-use reactor_server::load::option_warnings;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
 use reactor_server::program::stream::{Stream, print_error};
@@ -79,9 +83,6 @@ fn load(args: &LoadArgs, exports: &ExportArgs, target: &Target) -> anyhow::Resul
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, args.is_quiet())?;
-    if !args.is_quiet() {
-        option_warnings(&plan).iter().for_each(|warning| print_error(warning));
-    }
     let mut interrupts = Interrupts::handle(signals).map_err(with_limits)?;
     let mut report = Run::start(args, &plan, "", &mut interrupts)?.finish()?;
     report.connections.requested = requested;
@@ -99,7 +100,7 @@ fn load(args: &LoadArgs, exports: &ExportArgs, target: &Target) -> anyhow::Resul
 fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let mut merged: Option<Report> = None;
     for path in &args.files {
-        let report = read(path)?;
+        let report = read(path, "client report -")?;
         merged = Some(match merged {
             None => report,
             Some(merged) => merged.merge(report).with_context(|| path.display().to_string())?,
@@ -129,6 +130,7 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     // they are opened before signals are blocked.
     let (plans, read) = match &args.subjects {
         Subjects::Servers(servers) => {
+            servers.iter().try_for_each(check_process)?;
             let plans = servers.iter().map(|it| plan_for_answering(&args.load, &it.target));
             (plans.collect::<anyhow::Result<Vec<_>>>()?, Vec::new())
         }
@@ -145,11 +147,10 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         Subjects::Files(_) => Contest::of_results(read),
     };
     let comparison = Comparison::new(contest, &results.percentiles);
-    let text = match results.json {
-        true => json_text(&comparison.to_json(&results.percentiles)?),
-        false => compare::text::render(&comparison),
-    };
-    output.write_results(&text)?;
+    match results.json {
+        true => output.write_results(&json_text(&comparison.to_json(&results.percentiles)?)),
+        false => output.write_text(&compare::text::render(&comparison)),
+    }?;
     if let Some(mut page) = page {
         let html = page::render_comparison(&comparison, &results.percentiles);
         page.write_all(html.as_bytes()).context("cannot write the page")?;
@@ -165,16 +166,26 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     Ok(exit::code(comparison.ending == Ending::Interrupted, has_failed, !met.is_empty()))
 }
 
+/// Checks that the process of a server is there, so that a wrong number is no failure of its first
+/// run.
+fn check_process(server: &NamedServer) -> anyhow::Result<()> {
+    let Some(pid) = server.pid else { return Ok(()) };
+    Meter::of(pid).map(drop).with_context(|| format!("--server-pid {}={pid}", server.name))
+}
+
 /// Reads the results of the runs of a server.
 fn read_runs(files: &NamedFiles) -> anyhow::Result<Contender> {
-    let runs = files.paths.iter().map(|path| read(path)).collect::<anyhow::Result<_>>()?;
+    let command = format!("client compare {}=- ...", files.name);
+    let runs = files.paths.iter().map(|path| read(path, &command));
+    let runs = runs.collect::<anyhow::Result<_>>()?;
     Contender::of_results(files.name.clone(), runs)
 }
 
 /// Results are up to a megabyte, so that what is longer, and perhaps never ends, is something else.
 const LONGEST: u64 = 256 * 1024 * 1024;
 
-fn read(path: &Path) -> anyhow::Result<Report> {
+/// Reads results. The command is one that reads them from standard input.
+fn read(path: &Path, command: &str) -> anyhow::Result<Report> {
     let mut text = Vec::new();
     let length = Stream::open(path)
         .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text))
@@ -182,6 +193,7 @@ fn read(path: &Path) -> anyhow::Result<Report> {
     if length as u64 > LONGEST {
         anyhow::bail!("{} is too long for results of client --json", path.display());
     }
+    compressed::refuse(path, &text, command)?;
     serde_json::from_slice(&text)
         .map_err(anyhow::Error::from)
         .and_then(Report::checked)

@@ -34,7 +34,8 @@ pub(crate) fn check(args: &LoadArgs, target: &Target) -> anyhow::Result<ExitCode
         format!("{:#}\n", json!({ "fits": fits, "needs": needs }))
     } else {
         let lines: String = needs.iter().map(Need::line).collect();
-        format!("{} connections to {}\n{lines}", plan.connections, plan.target)
+        let connections = if plan.connections == 1 { "connection" } else { "connections" };
+        format!("{} {connections} to {}\n{lines}", plan.connections, plan.target)
     };
     output.write_results(&text)?;
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -130,9 +130,9 @@ impl ProgressDisplay {
             let seconds = step.ended.saturating_duration_since(self.began).as_secs_f64();
             let what = self.what(&figures);
             self.print(&format!(
-                "{}{seconds:>7.1} s  {} connections  {what}",
+                "{}{seconds:>7.1} s  {}  {what}",
                 self.title,
-                readable::count(step.open)
+                readable::counted(step.open, "connection", "connections")
             ));
         }
     }
@@ -162,7 +162,7 @@ impl ProgressDisplay {
                 let seconds = self.since.elapsed().as_secs_f64().max(0.001);
                 format!("{} per second", readable::number(progress.opened as f64 / seconds))
             }
-            Goal::Start(_) => format!("{} connections", readable::count(progress.open)),
+            Goal::Start(_) => readable::counted(progress.open, "connection", "connections"),
             _ => self.what(self.figures.as_ref().unwrap_or(self.short.so_far())),
         }
     }
@@ -171,7 +171,7 @@ impl ProgressDisplay {
     fn what(&self, figures: &Figures) -> String {
         match self.goal.without_messages() {
             Some(what) if !figures.has_replies() => {
-                format!("{what}  {} errors", readable::count(figures.errors))
+                format!("{what}  {}", readable::counted(figures.errors, "error", "errors"))
             }
             _ => figures.to_string(),
         }

@@ -7,6 +7,11 @@ pub(crate) fn count(count: u64) -> String {
     HumanCount(count).to_string()
 }
 
+/// A count with its word, and perhaps with its verb: `1 line is`, `2,000 lines are`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
 /// A number per second, or any other that is not whole: three significant digits, or all in front
 /// of the point.
 pub(crate) fn number(number: f64) -> String {
@@ -78,6 +83,12 @@ mod tests {
             assert_eq!(number(rate), text);
         }
         assert_eq!((number(4_997.734_2), count(1_304_300)), ("4,998".into(), "1,304,300".into()));
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let shown = [0, 1, 2, 1000].map(|it| counted(it, "line is", "lines are"));
+        assert_eq!(shown, ["0 lines are", "1 line is", "2 lines are", "1,000 lines are"]);
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         }
         let client = readings(args, "client", Meter::of_this_process());
         let shares_cpus = share_cpus(plan, client.as_ref(), server.as_ref());
-        let environment = Environment::now(shares_cpus);
+        let environment = Environment::now(shares_cpus, plan);
         let load = Load::start(plan).map_err(with_limits).context("cannot start the load")?;
         let goal = Goal::Connections(plan.connections as u64);
         Ok(Run {
@@ -178,8 +178,8 @@ impl<'a> Run<'a> {
                 self.cpu_span.pause();
                 let hold = self.plan.hold.unwrap_or_default();
                 self.display.set_goal(Goal::Hold(hold));
-                let open = readable::count(open);
-                self.print(&format!("holding {open} connections for {hold:?}"));
+                let open = readable::counted(open, "connection", "connections");
+                self.print(&format!("holding {open} for {hold:?}"));
             }
             Stage::LastEcho => self.cpu_span.go_on(),
             Stage::Opening | Stage::TimeUp | Stage::Over => {}
@@ -193,7 +193,8 @@ impl<'a> Run<'a> {
             Ok(left) => {
                 self.display.set_goal(Goal::Start(left));
                 let left = left.as_secs_f64();
-                self.print(&format!("{open} connections are open: messages begin in {left:.1} s"));
+                let open = readable::counted(open, "connection is", "connections are");
+                self.print(&format!("{open} open: messages begin in {left:.1} s"));
             }
             Err(late) => {
                 let late = late.duration().as_secs_f64();

@@ -4,20 +4,21 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use reactor_server::load::{Plan, option_warnings};
+use reactor_server::load::Plan;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::Signals;
 use reactor_server::program::stream::print_error;
 use reactor_server::program::target::Target;
 
 use crate::cli::{RateChoice, SweepArgs};
-use crate::curve::{Curve, Next, RateStep, csv, next, text};
+use crate::curve::{Curve, Next, RateStep, csv, ends_with, next, text};
 use crate::exit;
 use crate::exports::{RESULTS, refuse_same};
 use crate::interrupts::Interrupts;
 use crate::limit::within_limits;
 use crate::output::{self, Output};
 use crate::page;
+use crate::readable;
 use crate::resolve::plan_for_answering;
 use crate::run::Run;
 
@@ -43,12 +44,10 @@ pub(crate) fn sweep(
     let signals = Signals::block().context("cannot block signals")?;
     let requested = wanted.connections as u64;
     let plan = within_limits(wanted, is_quiet)?;
-    if !is_quiet {
-        option_warnings(&plan).iter().for_each(|warning| print_error(warning));
-    }
     let mut interrupts = Interrupts::handle(signals).map_err(with_limits)?;
     let curve = run(args, &plan, requested, rates, &mut interrupts)?;
-    if results.json && !is_quiet {
+    // Also if it is quiet: they say why the exit code is 1. Results as text include them.
+    if results.json {
         text::errors(&curve).iter().for_each(|error| print_error(error));
     }
     output.write_results(&match results.json {
@@ -66,7 +65,7 @@ pub(crate) fn sweep(
     Ok(conclude(&curve, args))
 }
 
-/// Runs the steps until there is no other rate, a signal ends the sweep, or no message is answered.
+/// Runs the steps until there is no other rate, a signal ends the sweep, or the server is gone.
 /// More connections may have been requested than the plan has.
 fn run(
     args: &SweepArgs,
@@ -80,7 +79,7 @@ fn run(
     let mut next = next_rate(rates, &steps);
     loop {
         let rate = next.context("a sweep has a first rate")?;
-        let title = format!("step {}, {rate} per second", steps.len() + 1);
+        let title = format!("step {}, {} per second", steps.len() + 1, readable::count(rate));
         let plan = Plan { rate: Some(rate), ..plan.clone() };
         let mut last = Run::start(args, &plan, &title, interrupts)?.finish()?;
         last.connections.requested = requested;
@@ -92,10 +91,11 @@ fn run(
             steps.push(step);
         }
         next = next_rate(rates, &steps);
-        if next.is_some() && last.messages > 0 {
+        let is_over = next.is_none() || ends_with(&last, limit.is_some());
+        if !is_over {
             interrupts.rest(plan.warmup / REST);
         }
-        if next.is_none() || last.messages == 0 || interrupts.have_ended() {
+        if is_over || interrupts.have_ended() {
             return Ok(Curve::new(limit, steps, last, interrupts.have_ended()));
         }
     }
@@ -117,11 +117,11 @@ fn conclude(curve: &Curve, args: &SweepArgs) -> ExitCode {
     let (conditions, is_quiet) = (&args.load.results.fail_if, args.load.is_quiet());
     let met = curve.results().flat_map(|step| {
         let met = conditions.iter().filter_map(|condition| condition.met_by(&step.report));
-        met.map(|condition| format!("at {} per second: {condition}", step.rate))
+        met.map(|condition| format!("at {} per second: {condition}", readable::count(step.rate)))
     });
     let met: Vec<_> = met.collect();
+    curve.failure().iter().for_each(|failure| print_error(&format!("error: {failure}")));
     if !is_quiet {
-        curve.failure().iter().for_each(|failure| print_error(&format!("error: {failure}")));
         met.iter().for_each(|condition| print_error(condition));
     }
     let has_failed = !curve.is_clean() || curve.failure().is_some();

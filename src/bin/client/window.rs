@@ -86,7 +86,7 @@ impl fmt::Display for Figures {
             let [p50, p99] = [50.0, 99.0].map(|it| readable::micros(self.latency.percentile(it)));
             write!(f, "p50 {p50}  p99 {p99}  ")?;
         }
-        write!(f, "{} errors", readable::count(self.errors))
+        f.write_str(&readable::counted(self.errors, "error", "errors"))
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         }
         // 45 replies in 350 ms; then none, within 300 ms.
         let expected =
-            ["129 per second  p50 20.0 us  p99 30.0 us  0 errors", "0 per second  1 errors"];
+            ["129 per second  p50 20.0 us  p99 30.0 us  0 errors", "0 per second  1 error"];
         assert_eq!(lines, expected);
     }
 }

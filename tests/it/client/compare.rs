@@ -96,11 +96,11 @@ fn servers_take_turns_and_every_second_round_is_backwards() {
 fn the_text_has_a_line_for_each_server_and_a_sentence_for_each_but_the_first() {
     let server = Running::echo(config(Framing::Raw));
     let words = words(&[("ours", server.address), ("again", server.address)]);
-    let flags = ["-c", "2", "-n", "50", "--runs", "3", "-q", "--percentiles", "50,90"];
+    let flags = ["-c", "2", "-n", "50", "--runs", "4", "-q", "--percentiles", "50,90"];
     let output = ClientProcess::start(compare(&words, &flags)).output();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{output:?}");
-    assert!(text.starts_with("2 servers, 3 runs each with 2 connections: closed loop"), "{text}");
+    assert!(text.starts_with("2 servers, 4 runs each with 2 connections: closed loop"), "{text}");
     for metric in ["\nrate\n", "\np50\n", "\np90\n"] {
         let (_, block) = text.split_once(metric).expect(metric);
         let lines: Vec<_> = block.lines().take(2).collect();
@@ -110,18 +110,30 @@ fn the_text_has_a_line_for_each_server_and_a_sentence_for_each_but_the_first() {
     assert!(!text.contains("CPU per message"), "no process was named: {text}");
     let sentences = text.lines().filter(|line| line.starts_with("again "));
     assert_eq!(sentences.count(), 1, "{text}");
-    assert!(text.contains("note: all 3 intervals together hold with 95 % confidence"), "{text}");
+    assert!(
+        text.contains("note      all 3 intervals together hold with 95 % confidence"),
+        "{text}"
+    );
 }
 
 #[test]
-fn fewer_than_three_runs_claim_nothing() {
+fn fewer_than_four_runs_claim_nothing_and_say_why() {
     let quick = Running::echo(config(Framing::Raw));
     let slow = Running::start(config(Framing::Raw), Burning(Duration::from_millis(2)));
     let servers = [("quick", quick.address), ("slow", slow.address)];
-    let report = compared(&servers, &["-c", "1", "-n", "20", "--runs", "2", "-q"]);
+    let flags = ["-c", "1", "-n", "20", "--runs", "3", "-q"];
+    let report = compared(&servers, &flags);
     assert_eq!((report.code, ratio(&report, "rate")), (0, Value::Null), "{report:?}");
-    let sentence = &report.json["sentences"][0];
-    assert_eq!(sentence, "slow and quick are not compared: it takes 3 runs of each");
+    let sentence =
+        "slow and quick are not compared: too few runs for an interval, which takes 4 of each";
+    assert_eq!(report.json["sentences"][0], sentence);
+    let output = ClientProcess::start(compare(&words(&servers), &flags)).output();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (_, block) = text.split_once("\nrate\n").expect("a block");
+    let ends: Vec<_> = block.lines().take(2).map(|line| line.ends_with("/s)")).collect();
+    assert_eq!(ends, [true, false], "{text}");
+    assert!(block.lines().nth(1).is_some_and(|it| it.ends_with("  too few runs for an interval")));
+    assert!(text.contains(sentence) && !text.contains(" confidence"), "{text}");
 }
 
 #[test]
@@ -178,7 +190,7 @@ fn a_server_that_fails_ends_the_comparison() {
     let output = ClientProcess::start(compare(&words(&refused), &["-n", "5", "-q"])).output();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0), "{output:?}");
-    assert!(text.contains("\nerror: run 2 of 10, none: "), "{text}");
+    assert!(text.contains("\nerror     run 2 of 10, none: "), "{text}");
 }
 
 #[test]
@@ -221,7 +233,7 @@ fn an_interrupt_between_two_runs_ends_the_comparison() {
     let output = process.output();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{output:?}");
-    assert!(text.contains("\nnote: interrupted: these are the runs until then\n"), "{text}");
+    assert!(text.contains("\nnote      interrupted: these are the runs until then\n"), "{text}");
     assert!(stderr(&output).lines().count() < 10, "{output:?}");
 }
 

@@ -44,8 +44,8 @@ fn files_of_one_name_are_runs_in_pairs() {
     let server = Running::echo(config(Framing::Raw));
     let one = results(&server, &[]);
     let words = [
-        files("old", &one, &[1000.0, 2000.0, 4000.0]),
-        files("new", &one, &[1100.0, 2400.0, 5200.0]),
+        files("old", &one, &[1000.0, 2000.0, 4000.0, 3000.0]),
+        files("new", &one, &[1100.0, 2400.0, 5200.0, 3600.0]),
     ]
     .concat();
     let json = JsonReport::of(&compared(&words, &["--json"]));
@@ -53,11 +53,11 @@ fn files_of_one_name_are_runs_in_pairs() {
     let (servers, number) = (&json.json["servers"], |it: &Value| it.as_f64().expect("a number"));
     let old = &servers[0]["figures"]["rate"];
     let spread = ["least", "median", "most"].map(|key| number(&old[key]).round());
-    assert_eq!(spread, [1000.0, 2000.0, 4000.0]);
-    // Of 1.1, 1.2 and 1.3, as one of four intervals. With two degrees of freedom the quantile of
-    // Student's t has a closed form, a * sqrt(2 / (1 - a^2)) with a = 1 - 0.05 / 4.
+    assert_eq!(spread, [1000.0, 2500.0, 4000.0]);
+    // Of 1.1, 1.2, 1.3 and 1.2, as one of four intervals. With three degrees of freedom the
+    // quantile of 1 - 0.05 / 8 is 5.3919.
     let ratio = &servers[1]["ratios"]["rate"];
-    for (key, truth) in [("ratio", 1.1972), ("low", 0.7800), ("high", 1.8375)] {
+    for (key, truth) in [("ratio", 1.1979), ("low", 0.9956), ("high", 1.4413)] {
         assert!((number(&ratio[key]) - truth).abs() < 1e-3, "{key}: {ratio}");
     }
     // They are the same messages.
@@ -68,7 +68,10 @@ fn files_of_one_name_are_runs_in_pairs() {
         text.contains("\nnew and old do not differ by more than these runs do: rate, "),
         "{text}"
     );
-    assert!(text.contains("  new       2,400/s  (1,100/s to 5,200/s)"), "{text}");
+    assert!(
+        text.contains("\n  new  3,000/s  (1,100/s to 5,200/s)  1.198 (0.996 to 1.441)\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn different_loads_are_compared_with_a_note_and_never_as_one_server() {
     let (small, large) = (results(&server, &[]), results(&server, &["-s", "48"]));
     let [a, b] = [files("a", &small, &[1e3]), files("b", &large, &[1e3])];
     let text = String::from_utf8(compared(&[a, b].concat(), &[]).stdout).expect("a text");
-    let note = "note: a and b had different loads: size is 24 in one and 48 in the other";
+    let note = "note      a and b had different loads: size is 24 in one and 48 in the other";
     assert!(text.contains(note), "{text}");
     let other = results(&Running::echo(config(Framing::Raw)), &[]);
     let connections = results(&server, &["-c", "3"]);
@@ -109,7 +112,7 @@ fn results_with_errors_are_compared_and_fail() {
     let output = compared(&words, &[]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(text.contains("\nerror: bad, run 1: 1 x it broke\n"), "{text}");
+    assert!(text.contains("\nerror     bad, run 1: 1 x it broke\n"), "{text}");
     bad["interrupted"] = json!(true);
     let words = [files("good", &good, &[1e3]), files("bad", &bad, &[2e3])].concat();
     assert_eq!(compared(&words, &[]).status.code(), Some(130));
@@ -125,7 +128,8 @@ fn page(name: &str, names: &[&str]) -> String {
         latencies.record(latency as u64).expect("it fits");
     }
     one["histogram"] = encoded(&latencies);
-    let words: Vec<_> = names.iter().flat_map(|it| files(it, &one, &[1e3, 2e3, 3e3])).collect();
+    let words: Vec<_> =
+        names.iter().flat_map(|it| files(it, &one, &[1e3, 2e4, 3e5, 4e5])).collect();
     let page = temporary(&format!("compare-{name}.html")).display().to_string();
     let output = compared(&words, &["--html", &page]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -149,8 +153,11 @@ fn a_browser_renders_the_page_of_a_comparison_wide_and_narrow() {
     let Some(browser) = Browser::find() else {
         return eprintln!("skipped: no browser is installed (Debian's chromium)");
     };
-    let page = page("shown", &["ours", "theirs", "others"]);
-    for (name, width, scheme) in [("wide", 1000, Scheme::Dark), ("slim", 360, Scheme::Light)] {
+    let names = ["the-server-of-the-main-branch", "the-server-of-another-branch", "others"];
+    let page = page("shown", &names);
+    let sizes =
+        [("wide", 1000, Scheme::Dark), ("half", 760, Scheme::Dark), ("slim", 360, Scheme::Light)];
+    for (name, width, scheme) in sizes {
         let seen = browser.show(&format!("compare-{name}"), &page, width, scheme);
         let lines = seen["lines"].as_array().expect("a list");
         assert_eq!(lines.len(), 3, "{seen}");
@@ -159,6 +166,8 @@ fn a_browser_renders_the_page_of_a_comparison_wide_and_narrow() {
         }
         assert!(seen["scroll"].as_f64() <= seen["width"].as_f64(), "{seen}");
         assert_eq!((&seen["fetched"], &seen["overlaps"]), (&json!(0), &json!([])), "{seen}");
+        // A phone scrolls a table; a window shows all of it.
+        assert!(width < 760 || seen["cut"] == 0, "{seen}");
     }
 }
 
@@ -203,11 +212,13 @@ fn outputs_are_opened_before_the_load_and_an_unknown_process_ends_it() {
         assert_eq!((output.status.code(), accepted()), (Some(1), 0), "{output:?}");
         assert!(stderr(&output).starts_with(&error), "{output:?}");
     }
-    let pid = ["-n", "1", "--server-pid", "a=2147483647"];
+    // The second is checked before the first runs, too.
+    let pid = ["-n", "1", "--server-pid", &format!("b={},a=2147483647", std::process::id())];
     let output = compared(&words(server.address), &pid);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!((output.status.code(), accepted()), (Some(1), 0), "{output:?}");
-    assert!(text.contains("error: run 1 of 10, a: there is no process 2147483647"), "{text}");
+    assert_eq!((output.status.code(), accepted(), &*text), (Some(1), 0, ""), "{output:?}");
+    let error = "error: --server-pid a=2147483647: there is no process 2147483647\n";
+    assert_eq!(stderr(&output), error);
 }
 
 #[test]

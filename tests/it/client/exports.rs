@@ -47,6 +47,7 @@ fn the_summary_has_the_figures_of_the_json_in_one_row() {
         for (name, place) in [
             ("messages", "/messages"),
             ("rate", "/rate"),
+            ("bytes_per_second", "/bytes_per_second"),
             ("connections_opened", "/connections/opened"),
             ("latency_us_p95", "/latency_us/p95"),
             ("latency_us_p99_9", "/latency_us/p99_9"),
@@ -57,7 +58,7 @@ fn the_summary_has_the_figures_of_the_json_in_one_row() {
             let error = number(&rows[0], name) / expected - 1.0;
             assert!(error.abs() < 1e-12, "{name}: {rows:?} {json}");
         }
-        for name in ["loop", "plan_framing", "environment_started"] {
+        for name in ["loop", "plan_framing", "plan_arrival", "environment_started"] {
             assert_eq!(
                 json.pointer(&format!("/{}", name.replace('_', "/"))),
                 Some(&rows[0][name].clone().into())
@@ -66,6 +67,20 @@ fn the_summary_has_the_figures_of_the_json_in_one_row() {
         let raw = json["latency_raw_us"]["max"].to_string();
         assert_eq!(rows[0]["latency_raw_us_max"], if raw == "null" { "" } else { &raw });
         assert_eq!(rows[0]["server_cpu_us_per_message_total"], "");
+        let [messages, duration] = match json["plan"]["rate"].is_null() {
+            true => ["50", ""],
+            false => ["", "0.2"],
+        };
+        assert_eq!(rows[0]["plan_stream"], "false");
+        for (name, value) in [
+            ("plan_messages", messages),
+            ("plan_duration_seconds", duration),
+            ("plan_payload", ""),
+            ("plan_think_seconds", ""),
+            ("plan_warmup_seconds", "0.0"),
+        ] {
+            assert_eq!(rows[0][name], value, "{name}: {rows:?}");
+        }
     }
 }
 

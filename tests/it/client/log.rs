@@ -171,7 +171,7 @@ fn a_log_that_begins_late_or_ends_early_says_so() {
         (&"2026-11-26 23:00:00.250".into(), &json!(50.0))
     );
     let text = String::from_utf8(log(&[&file], &[]).stdout).expect("a text");
-    for part in ["2 opened, 2 closed, 1 still open", "1 connections have no connect line"] {
+    for part in ["2 opened, 2 closed, 1 still open", "1 connection has no connect line"] {
         assert!(text.contains(part), "{part} in {text}");
     }
     // A server that is started again has none of the connections of one that was killed.
@@ -210,7 +210,7 @@ fn logs_of_several_servers_are_noted() {
 fn a_log_without_connections_is_an_error() {
     let other = written("none", "2026-11-26 23:01:00.000 listening on 127.0.0.1:9009\n");
     for (file, reason) in [
-        (&other[..], "no line is a connect or close line of a server's log (1 lines)"),
+        (&other[..], "no line is a connect or close line of a server's log (1 line)"),
         ("/dev/null", "no line is a connect or close line of a server's log (0 lines)"),
         ("/no/such/file", "cannot read /no/such/file: No such file"),
         ("/", "cannot read /: Is a directory"),

@@ -193,7 +193,7 @@ fn merge_error(files: &[String]) -> String {
 }
 
 #[test]
-fn different_plans_are_refused_with_their_difference() {
+fn different_plans_are_refused_with_all_their_differences() {
     let mut files = clients(
         "plans",
         &[
@@ -204,16 +204,19 @@ fn different_plans_are_refused_with_their_difference() {
             &["-n", "5", "--verify", "length"],
             &["-n", "5", "--reconnect-every", "2"],
             &["-n", "5", "--close", "rst"],
+            &["-n", "6", "--close", "rst", "-s", "48", "--pipeline", "2", "--rate", "10k"],
         ],
     );
     let first = files.remove(0);
     let differences = [
         "size is 24 in one and 48 in the other",
-        "messages is 5 in one and 6 in the other",
-        "rate is null in one and 10000 in the other",
+        "messages are 5 in one and 6 in the other",
+        "loop is \"closed\" in one and \"open\" in the other, rate none and 10000 (",
         "verify is \"full\" in one and \"length\" in the other",
-        "reconnect_every is null in one and 2 in the other",
+        "reconnect_every is none in one and 2 in the other",
         "close is \"fin\" in one and \"rst\" in the other",
+        "loop is \"closed\" in one and \"open\" in the other, rate none and 10000, size 24 and 48, \
+         pipeline 1 and 2, messages 5 and 6, close \"fin\" and \"rst\" (`client compare`",
     ];
     for (other, difference) in files.into_iter().zip(differences) {
         let error = merge_error(&[first.clone(), other.clone()]);

@@ -11,6 +11,7 @@ mod connect_times;
 mod exports;
 mod foreign_results;
 mod full_sources;
+mod inputs;
 mod latency;
 mod local_ports;
 mod log;

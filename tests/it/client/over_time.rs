@@ -216,7 +216,8 @@ fn lines_show_the_interval_before_them_and_a_stopped_server_has_no_rate() {
     assert!((1.0..1500.0).contains(&before(first[2], " per second")), "{first:?}");
     assert!(first[3].starts_with("p50 ") && first[4].starts_with("p99 "), "{first:?}");
     assert_eq!(last[2..], ["0 per second", "0 errors"]);
-    let errors: Vec<_> = lines.iter().map(|it| before(it[it.len() - 1], " errors")).collect();
+    let last_field = |line: &[&str]| line[line.len() - 1].trim_end_matches('s').to_owned();
+    let errors: Vec<_> = lines.iter().map(|it| before(&last_field(it), " error")).collect();
     assert_eq!(errors.iter().sum::<f64>(), 1.0, "{errors:?}");
 }
 

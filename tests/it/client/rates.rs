@@ -4,8 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::client::{ClientProcess, client, run, run_json};
-use crate::support::fake_server::{Wire, answering};
+use crate::support::fake_server::{Wire, answering, echo, server};
 use crate::support::running::{Running, config};
+use crate::support::unused_address;
 use reactor_server::Framing;
 use rustix::process::Signal;
 
@@ -78,6 +79,30 @@ fn unsent_messages_are_counted_and_reported() {
     let text = String::from_utf8(run(server(), &flags).stdout).expect("a text");
     assert!(text.contains("of the messages that were due were not sent in time"), "{text}");
     assert!(text.contains(" not sent in time"), "{text}");
+}
+
+#[test]
+fn what_is_due_after_all_connections_have_failed_is_unsent() {
+    // It closes each connection during the warm-up.
+    let closing = server(|_, stream| drop(echo(stream, 3)));
+    for (address, flags, due, seconds) in [
+        (unused_address(), &["-d", "300ms"][..], 300, 0.3),
+        (unused_address(), &["-d", "300ms", "--warmup", "200ms"], 300, 0.3),
+        (unused_address(), &["-d", "300ms", "--warmup", "1ms", "--threads", "3"], 300, 0.3),
+        (unused_address(), &["-d", "300ms", "-n", "9", "--warmup", "1ms"], 45, 0.0),
+        (unused_address(), &["-n", "4", "--threads", "2"], 20, 0.0),
+        (closing, &["-d", "300ms", "--warmup", "2s"], 300, 0.3),
+        (closing, &["-d", "300ms", "--warmup", "2s", "--threads", "2"], 300, 0.3),
+    ] {
+        let report = run_json(address, &[&["-c", "5", "--rate", "1k"], flags].concat());
+        let counts = ["errors", "messages", "unsent"].map(|key| report.number(key));
+        assert_eq!((report.code, counts), (1, [5, 0, due]), "{flags:?}: {report:?}");
+        assert_eq!(report.json["seconds"], seconds, "{flags:?}: {report:?}");
+    }
+    // Without a rate nothing is due, and the time is the duration all the same.
+    let flags = ["-c", "5", "-d", "300ms", "--warmup", "1ms"];
+    let report = run_json(unused_address(), &flags);
+    assert_eq!((report.number("unsent"), &report.json["seconds"]), (0, &0.3.into()), "{report:?}");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::client::{ClientProcess, JsonReport, client, limited_client, run, run_json};
-use crate::support::fake_server::{responding, send};
+use crate::support::fake_server::{Wire, answering, responding, send};
 use crate::support::running::{Running, config};
+use crate::support::streams::frame;
 use crate::support::{temporary, unused_address};
 
 #[test]
@@ -91,6 +92,37 @@ fn verify_length_and_off_accept_other_bytes() {
 }
 
 #[test]
+fn verify_off_counts_replies_whatever_their_lengths() {
+    let other: fn(Vec<u8>) -> Vec<u8> = |mut message| {
+        message.splice(..4, []);
+        // They have the number of the message.
+        match message.iter().take(16).map(|it| u32::from(*it)).sum::<u32>() % 3 {
+            0 => b"x".to_vec(),
+            1 => message,
+            _ => vec![b'x'; 100_000],
+        }
+    };
+    let line =
+        answering(Wire::Line, move |_, message| [&other(message)[..], b"\nno reply\n"].concat());
+    let len32 = answering(Wire::Len32, move |_, message| {
+        [frame(&other(message)), frame(b"no reply")].concat()
+    });
+    let raw = answering(Wire::Raw(24), |_, message| [&message[..], b"and more"].concat());
+    for (server, flags) in [
+        (line, &["--framing", "line"][..]),
+        (len32, &["--framing", "len32"]),
+        (raw, &[]),
+        (raw, &["--stream", "-s", "24", "--pipeline", "1"]),
+    ] {
+        let flags = [flags, &["-c", "3", "-n", "50"]].concat();
+        let off = run_json(server, &[&flags[..], &["--verify", "off"]].concat());
+        assert_eq!((off.code, off.number("messages")), (0, 150), "{flags:?}: {off:?}");
+        let full = run_json(server, &flags);
+        assert_eq!((full.code, full.number("mismatches")), (1, 3), "{flags:?}: {full:?}");
+    }
+}
+
+#[test]
 fn a_duration_ends_the_run_after_all_replies() {
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "5", "-d", "300ms", "--pipeline", "4"];
@@ -163,7 +195,7 @@ fn the_descriptor_limit_lowers_connections_with_a_warning() {
         ClientProcess::start(limited_client(server.address, &["5000", "-n", "2", "--json"]))
             .report();
     assert_eq!(code, 0);
-    assert!(stderr.contains("allows 66 connections, not 5000"), "{stderr}");
+    assert!(stderr.contains("allows 66 connections, not 5,000"), "{stderr}");
     assert_eq!(result["connections"]["opened"], 66);
 }
 

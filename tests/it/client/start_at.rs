@@ -1,5 +1,6 @@
 //! `--start-at`: clients that are ready begin at one moment.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Barrier, Mutex};
@@ -9,7 +10,7 @@ use chrono::{DateTime, Utc};
 use reactor_server::Framing;
 use rustix::process::Signal;
 
-use crate::support::client::{ClientProcess, client, run_json};
+use crate::support::client::{ClientProcess, JsonReport, client, run_json};
 use crate::support::fake_server::{send, server};
 use crate::support::running::{Running, config};
 use crate::support::unused_address;
@@ -124,4 +125,27 @@ fn the_wait_ends_with_the_last_connection() {
     all_wait.wait();
     let closed = process.report();
     closed.assert_complaints(&[("the server closed a connection that was idle", 3)]);
+}
+
+#[test]
+fn clients_of_one_moment_have_poisson_arrivals_of_their_own() {
+    let server = Running::echo(config(Framing::Raw));
+    let moment = seconds(in_(Duration::from_millis(1500))).to_string();
+    let flags = ["-c", "2", "-d", "500ms", "--rate", "2k", "--arrival", "poisson"];
+    let start = |flags: &[&str]| {
+        let flags = [flags, &["--json", "--start-at", &moment]].concat();
+        ClientProcess::start(client(server.address, &flags))
+    };
+    let processes: Vec<_> = (0..4).map(|_| start(&flags)).collect();
+    let uniform = start(&["-c", "2", "-n", "5", "--rate", "2k"]);
+    let reports: Vec<_> = processes.into_iter().map(ClientProcess::report).collect();
+    // How many were due in this time, which differs by 32 on average.
+    let due: HashSet<_> =
+        reports.iter().map(|it| it.number("messages") + it.number("unsent")).collect();
+    let seed = |report: &JsonReport| report.json["environment"]["arrival_seed"].as_u64();
+    let seeds: HashSet<_> = reports.iter().map(|it| seed(it).expect("a number")).collect();
+    assert!(due.len() > 1 && seeds.len() == 4, "{due:?} {seeds:?}");
+    // A run of its own has the arrivals of every other.
+    assert_eq!(seed(&run_json(server.address, &flags)), None);
+    assert_eq!(seed(&uniform.report()), None);
 }

@@ -192,15 +192,53 @@ fn an_interrupt_ends_a_sweep_whose_steps_so_far_are_printed() {
 }
 
 #[test]
-fn a_sweep_ends_where_no_message_is_answered() {
-    for goal in [&["--rates", "100,200,300"][..], &["--limit", "p99<1s"]] {
-        let report = sweep_json(unused_address(), &[&SHORT[..], goal].concat());
-        assert_eq!((report.code, steps(&report).len()), (1, 1), "{report:?}");
-        let rate = rates(&report)[0];
-        let error = format!("error: the sweep ended at {rate} per second: no message was answered");
-        assert!(report.stderr.contains(&error), "{}", report.stderr);
-        assert!(report.stderr.contains("30 x cannot connect: Connection refused"), "{report:?}");
+fn a_sweep_ends_where_no_message_is_answered_and_says_so_even_if_it_is_quiet() {
+    for (goal, error) in [
+        (&["--rates", "100,200,300"][..], "error: the sweep ended: at 100 per second no message"),
+        (&["--limit", "p99<1s"], "error: the limit was not found: at 1,000 per second no message"),
+    ] {
+        let flags = [&SHORT[..], goal].concat();
+        let quiet = [&flags[..], &["-q"]].concat();
+        for flags in [&flags, &quiet] {
+            let report = sweep_json(unused_address(), flags);
+            assert_eq!((report.code, steps(&report).len()), (1, 1), "{report:?}");
+            assert!(report.stderr.contains(error), "{}", report.stderr);
+            // It was due, and the client had nothing to do.
+            let step = &steps(&report)[0];
+            assert_eq!(step["unsent"].as_f64(), step["rate"].as_f64().map(|it| it / 5.0));
+            assert!(step["client_busy"].as_f64() < Some(0.9), "{step}");
+            let errors = report.stderr.matches("30 x cannot connect: Connection refused").count();
+            assert_eq!(errors, 1, "{report:?}");
+        }
+        let output = sweep(unused_address(), &quiet);
+        let stderr = stderr(&output);
+        assert!(stderr.starts_with(error) && stderr.lines().count() == 1, "{stderr}");
     }
+}
+
+#[test]
+fn a_limit_that_is_not_found_has_its_reason() {
+    let server = Running::echo(config(Framing::Raw));
+    let short = ["-q", "-d", "50ms", "--warmup", "20ms", "-c", "2", "--limit"];
+    // No reply over TCP takes less than that. In the end the steps are too short for the rate.
+    let report = sweep_json(server.address, &[&short[..], &["max<1us"]].concat());
+    let rate = rates(&report).pop().expect("a step");
+    let outcome = format!(
+        "not found: none of the rates above holds max<1us, and at {rate} per second no message is \
+         due within 0.05 s; give a longer --duration"
+    );
+    assert_eq!((report.code, &report.json["outcome"]), (1, &json!(outcome)), "{report:?}");
+    assert_eq!(report.stderr, format!("error: the limit was {outcome}\n"));
+    assert!(rate < 20 && report.json["limit_rate"].is_null(), "{report:?}");
+
+    let flags = ["-d", "200ms", "--warmup", "50ms", "--json", "--limit", "max<1us"];
+    let process = ClientProcess::start(command(server.address, &flags));
+    process.wait_for_stderr("step 2, 1,000 per second: failed: max is ");
+    process.signal(Signal::INT);
+    let report = process.report();
+    let outcome =
+        format!("not found: the sweep was interrupted in step {}", steps(&report).len() + 1);
+    assert_eq!((report.code, &report.json["outcome"]), (130, &json!(outcome)), "{report:?}");
 }
 
 #[test]
@@ -244,6 +282,8 @@ fn invalid_flags_of_a_sweep_are_refused_with_a_reason() {
         (&["--rates", "1k,x"], "invalid value '1k,x' for '--rates <LIST>'"),
         (&["--limit", "p99>1ms"], "expected an upper limit of a percentile or of max"),
         (&["--limit", "rate<1k"], "expected an upper limit of a percentile or of max"),
+        (&["--limit", "p99<0"], "no latency is 0: expected more, such as p99<1ms"),
+        (&["--rates", "10..12/9"], "10..12 has only 3 rates: write 10..12/3"),
         (&["--limit", "p99<1"], "invalid value 'p99<1' for '--limit <LIMIT>'"),
         (&["--rates", "1k", "--rate", "5"], "--rate is one rate"),
         (&["--rates", "1k", "-n", "5"], "--messages gives each rate another duration"),

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use reactor_server::Framing;
 use serde_json::{Value, json};
 
-use crate::support::client::{CLIENT, client, encoded, report, run, run_json, written};
+use crate::support::client::{CLIENT, client, compare, encoded, report, run, run_json, written};
 use crate::support::running::{Running, config};
 use crate::support::screen::shown;
 use crate::support::unused_address;
@@ -111,6 +111,35 @@ fn a_condition_shows_what_it_compared() {
     let stderr = String::from_utf8(output.stderr).expect("a text");
     assert!(stderr.contains("p95>1084us came true: it is 1.0844"), "{stderr}");
     assert!(stderr.contains("messages>=10k came true: it is 10,000\n"), "{stderr}");
+}
+
+#[test]
+fn a_terminal_shows_a_comparison_in_80_columns() {
+    let one = results(&[]);
+    let file = |number: u32| {
+        let mut run = one.clone();
+        run["environment"]["pid"] = number.into();
+        (run["plan"]["payload"], run["seconds"]) =
+            (json!("word ".repeat(12).trim()), json!(0.5 / f64::from(number)));
+        written(&format!("text-compared-{number}.json"), &run)
+    };
+    let names = ["reactor-server", "another-server"];
+    let words: Vec<_> = (1..9)
+        .map(|number: u32| format!("{}={}", names[number as usize % 2], file(number)))
+        .collect();
+    let plain = compare(&words, &[]).output().expect("it runs");
+    let plain = String::from_utf8(plain.stdout).expect("a text");
+    assert!(plain.lines().any(|line| line.chars().count() > 80), "{plain}");
+    let mut command = compare(&words, &[]);
+    command.env("TERM", "xterm").env("NO_COLOR", "1");
+    let shown = shown(command);
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&shown), words(&plain));
+    // Its tables are as they are elsewhere.
+    let rows = |text: &str| text.lines().filter(|it| it.contains("-server  ")).count();
+    assert_eq!((rows(&shown), shown.contains("\nnote      all ")), (8, true), "{shown}");
+    assert!(shown.contains(" 100,000/s  (40,000/s to 160,000/s)  1."), "{shown}");
 }
 
 /// A `client report` that runs as on a terminal of an interactive shell.

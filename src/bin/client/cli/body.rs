@@ -1,6 +1,7 @@
 //! Flags for the bytes of messages.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -39,6 +40,11 @@ impl BodyArgs {
     pub(super) fn conflict(&self) -> Option<&'static str> {
         let is_both = self.size.is_some() && self.payload.is_some();
         is_both.then_some("--payload has a size of its own: give no --size")
+    }
+
+    /// The file of the payload, if it has one.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        self.payload.as_ref().and_then(Payload::file)
     }
 
     /// Reads the payload, unless it has been read, or returns what is wrong with it.

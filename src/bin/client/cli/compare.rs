@@ -7,6 +7,7 @@ use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
 use reactor_server::program::variables;
 
+use super::inputs::refuse_overwriting;
 use super::load::{LoadArgs, RESULTS};
 use super::subjects::{Subjects, parse_pid, subjects};
 
@@ -93,7 +94,8 @@ impl CompareFlags {
                     load = load.checked(&server.target.clone().into(), command, matches)?;
                 }
             }
-            Subjects::Files(_) => {
+            Subjects::Files(files) => {
+                refuse_overwriting(files.iter().flat_map(|it| &it.paths), command, matches)?;
                 if let Some(flag) = flag_of_a_load(command, matches) {
                     let text = format!("{flag} is for running servers, and these are files");
                     let kind = ErrorKind::ArgumentConflict;

@@ -1,5 +1,6 @@
 //! The flags of a load, and the plan that they describe.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::{units, variables};
 
 use super::body::BodyArgs;
+use super::inputs::refuse_overwriting;
 use super::results::ResultArgs;
 use super::values;
 use super::words::Meaning;
@@ -192,6 +194,7 @@ impl LoadArgs {
         if let Some(conflict) = self.conflict(meaning, given) {
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, conflict));
         }
+        refuse_overwriting(self.body.file(), command, matches)?;
         self.body.read(self.framing).map_err(|problem| {
             variables::error(command, matches, ErrorKind::ValueValidation, &problem)
         })?;
@@ -267,6 +270,8 @@ impl LoadArgs {
             warmup: self.warmup.unwrap_or_default(),
             rate: self.rate,
             arrival: self.arrival.unwrap_or(Arrival::Uniform),
+            // Other clients begin at that moment, too.
+            arrival_seed: self.start_at.map_or(0, |_| RandomState::new().hash_one(0) as u32),
             think: self.think,
             reconnect_every: self.reconnect_every,
             hold: self.hold,

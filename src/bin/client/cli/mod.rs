@@ -3,6 +3,7 @@
 mod body;
 mod compare;
 mod exports;
+mod inputs;
 mod load;
 mod log;
 mod payload;
@@ -31,6 +32,7 @@ use reactor_server::program::variables::{self, Parsed};
 pub(crate) use compare::CompareArgs;
 use compare::CompareFlags;
 pub(crate) use exports::ExportArgs;
+use inputs::refuse_overwriting;
 pub(crate) use load::LoadArgs;
 pub(crate) use log::LogArgs;
 pub(crate) use report::ReportArgs;
@@ -76,7 +78,9 @@ impl Task {
     fn parse_report(command: &mut Command) -> Result<Task, Error> {
         let words: Vec<_> = env::args_os().skip(1).collect();
         let matches = variables::parse(command, &words)?.matches;
-        ReportArgs::from_arg_matches(&matches).map(Task::Report)
+        let args = ReportArgs::from_arg_matches(&matches)?;
+        refuse_overwriting(&args.files, command, &matches)?;
+        Ok(Task::Report(args))
     }
 
     fn parse_compare(command: &mut Command) -> Result<Task, Error> {
@@ -98,7 +102,9 @@ impl Task {
     fn parse_log(command: &mut Command) -> Result<Task, Error> {
         let words: Vec<_> = env::args_os().skip(1).collect();
         let matches = variables::parse(command, &words)?.matches;
-        LogArgs::from_arg_matches(&matches).map(Task::Log)
+        let args = LogArgs::from_arg_matches(&matches)?;
+        refuse_overwriting(&args.files, command, &matches)?;
+        Ok(Task::Log(args))
     }
 
     fn parse_load(command: &mut Command) -> Result<Task, Error> {

@@ -21,8 +21,17 @@ impl Payload {
     /// Parses a text with escapes, or `@FILE`.
     pub(super) fn parse(text: &str) -> Result<Payload, String> {
         match text.strip_prefix('@') {
+            Some("") => Err("@ needs a file: @FILE, or @- for standard input".to_owned()),
             Some(path) => Ok(Payload::File(path.into())),
             None => unescaped(text).map(Payload::Text),
+        }
+    }
+
+    /// The file that the bytes are in, if they are in one.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Payload::Text(_) => None,
+            Payload::File(path) => Some(path),
         }
     }
 

@@ -41,6 +41,10 @@ fn range(first: &str, rest: &str) -> Result<Vec<u64>, String> {
         return Err(format!("{last} is not above {first}: a range begins with the lower rate"));
     }
     let gaps = steps - 1;
+    if last - first < gaps {
+        let most = last - first + 1;
+        return Err(format!("{first}..{last} has only {most} rates: write {first}..{last}/{most}"));
+    }
     Ok((0..steps).map(|step| first + ((last - first) * step + gaps / 2) / gaps).collect())
 }
 
@@ -76,6 +80,8 @@ mod tests {
             ("10k..200k/1", "from 2 to 200 steps"),
             ("10k..200k/-5", "from 2 to 200 steps"),
             ("10k..200k/201", "from 2 to 200 steps"),
+            ("10..12/9", "10..12 has only 3 rates: write 10..12/3"),
+            ("1..2/3", "1..2 has only 2 rates"),
             ("5k..5k/2", "5000 is not above 5000"),
             ("5k..1k/2", "1000 is not above 5000"),
             ("..5k/2", "expected a number"),
@@ -92,12 +98,14 @@ mod tests {
     proptest! {
         #[test]
         fn the_rates_of_a_range_are_evenly_spaced(first in 1..1_000_000_u64, more in 1..1_000_000_u64, steps in 2..=200_u64) {
+            let more = more.max(steps - 1);
             let last = first + more;
             let rates = parsed(&format!("{first}..{last}/{steps}"));
             prop_assert_eq!((rates.len() as u64, rates[0], rates[rates.len() - 1]), (steps, first, last));
             let even = more as f64 / (steps - 1) as f64;
             for pair in rates.windows(2) {
                 prop_assert!((pair[1] as f64 - pair[0] as f64 - even).abs() <= 1.0, "{:?}", pair);
+                prop_assert!(pair[0] < pair[1], "{:?}", pair);
             }
         }
     }

@@ -35,4 +35,4 @@ Examples:
   Draw charts of one result:
     client report a.json --html a.html
   Keep the merged result, and fail if it is too slow:
-    client report *.json --json -o all.json --fail-if 'p99>5ms'";
+    client report run-*.json --json -o all.json --fail-if 'p99>5ms'";

@@ -48,7 +48,7 @@ pub(super) fn subjects(
     let (mut servers, mut files) = (Vec::<NamedServer>::new(), Vec::<NamedFiles>::new());
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let (name, text) = named(word)?;
+        let (name, text) = named(word, &is_file)?;
         match subject(text, &mut words, &is_file)? {
             Subject::Server(target) => {
                 let name = name.map_or_else(|| target.to_string(), str::to_owned);
@@ -117,11 +117,15 @@ pub(super) fn parse_pid(text: &str) -> Result<(String, i32), String> {
     Ok((name.to_owned(), pid))
 }
 
-/// A word without its name. The name has no `/`: a path may have a `=`.
-fn named(word: &str) -> Result<(Option<&str>, &str), String> {
+/// A word without its name. A path may have a `=`, so that only the name of a server has a `/`.
+fn named(word: &str, is_file: impl Fn(&Path) -> bool) -> Result<(Option<&str>, &str), String> {
+    let is_server = |text| matches!(target::host_and_port(text), Ok((_, Some(_))));
     match word.split_once('=') {
         Some(("", _)) => Err(format!("the name is missing in {word:?}")),
         Some((name, text)) if !name.contains('/') => Ok((Some(name), text)),
+        Some((name, text)) if is_server(text) && !is_file(Path::new(word)) => {
+            Ok((Some(name), text))
+        }
         _ => Ok((None, word)),
     }
 }
@@ -162,7 +166,7 @@ mod tests {
 
     fn parsed(words: &[&str], pids: &[(String, i32)]) -> Result<Subjects, String> {
         let words: Vec<_> = words.iter().map(|&it| it.to_owned()).collect();
-        subjects(&words, pids, |path| path == Path::new("results"))
+        subjects(&words, pids, |path| ["results", "file/x=h:1"].map(Path::new).contains(&path))
     }
 
     fn named(words: &[&str]) -> Vec<(String, String)> {
@@ -191,6 +195,14 @@ mod tests {
                 pair("[::1]:3", "[::1]:3"),
                 pair("[::1]:4", "[::1]:4"),
             ]
+        );
+        assert_eq!(
+            named(&["a/b=127.0.0.1:9009", "./c=localhost:1"]),
+            [pair("a/b", "127.0.0.1:9009"), pair("./c", "localhost:1")]
+        );
+        assert_eq!(
+            named(&["file/x=h:1", "x=results"]),
+            [pair("file/x=h:1", "[\"file/x=h:1\"]"), pair("x", "[\"results\"]")]
         );
         assert_eq!(
             named(&[

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::contest::{Contender, Contest, Ending};
 use super::metric::Metric;
 use super::ratio::{CONFIDENCE, LEAST_PAIRS, Ratio};
-use super::sentence::sentence;
+use super::sentence::{sentence, shown};
 use crate::report::{Condition, Distribution, Report};
 
 /// What the runs of several servers say.
@@ -75,6 +75,18 @@ impl Comparison {
             sentence(first, &other.name, &known)
         };
         self.standings.iter().skip(1).map(sentence).collect()
+    }
+
+    /// The ratio of a server's figure to that of the first server, or why there is none.
+    pub(crate) fn ratio(&self, place: usize, index: usize) -> String {
+        let is_known = |place: usize| self.standings[place].spreads[index].is_some();
+        match self.standings[place].ratios[index] {
+            Some(ratio) => shown(&ratio),
+            None if place > 0 && is_known(place) && is_known(0) => {
+                "too few runs for an interval".to_owned()
+            }
+            None => String::new(),
+        }
     }
 
     /// The runs that meet a condition.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use reactor_server::load::{Plan, option_warnings};
+use reactor_server::load::Plan;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::Signals;
 use reactor_server::program::stream::print_error;
@@ -11,6 +11,7 @@ use reactor_server::program::stream::print_error;
 use crate::cli::{CompareArgs, LoadArgs, NamedServer};
 use crate::interrupts::Interrupts;
 use crate::limit::within_limits;
+use crate::readable;
 use crate::report::{Report, text};
 use crate::run::Run;
 
@@ -140,9 +141,6 @@ impl Entrant {
         let is_quiet = args.is_quiet() || !is_first;
         let requested = wanted.connections as u64;
         let plan = within_limits(wanted, is_quiet)?;
-        if !is_quiet {
-            option_warnings(&plan).iter().for_each(|warning| print_error(warning));
-        }
         let mut args = args.clone();
         args.server_pid = server.pid;
         Ok(Entrant { args, plan, requested })
@@ -164,7 +162,7 @@ impl Entrant {
             return Err(Ending::Failed(failures));
         }
         if self.args.wants_lines() {
-            print_error(&format!("{title}: {:.0} per second", report.rate()));
+            print_error(&format!("{title}: {} per second", readable::number(report.rate())));
         }
         Ok(report)
     }

@@ -56,18 +56,8 @@ impl Metric {
     /// A value with its unit.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
-            Metric::Rate => format!("{}/s", readable::count(value.round() as u64)),
-            Metric::Percentile(_) => duration(value, 1),
-            Metric::Cpu => duration(value, 2),
+            Metric::Rate => format!("{}/s", readable::number(value)),
+            Metric::Percentile(_) | Metric::Cpu => readable::micros(value),
         }
-    }
-}
-
-/// Microseconds in the unit that suits them best.
-fn duration(microseconds: f64, decimals: usize) -> String {
-    match microseconds {
-        it if it < 1e3 => format!("{it:.decimals$} us"),
-        it if it < 1e6 => format!("{:.2} ms", it / 1e3),
-        it => format!("{:.2} s", it / 1e6),
     }
 }

@@ -10,4 +10,4 @@ pub(crate) mod text;
 pub(crate) use comparison::Comparison;
 pub(crate) use contest::{Contender, Contest, Ending};
 pub(crate) use metric::Metric;
-pub(crate) use sentence::{enumerated, shown};
+pub(crate) use sentence::enumerated;

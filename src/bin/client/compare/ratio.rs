@@ -14,8 +14,9 @@ pub(crate) struct Ratio {
 
 /// The probability that no interval of a whole comparison misses its truth.
 pub(crate) const CONFIDENCE: f64 = 0.95;
-/// The fewest pairs: what two runs have in common may be chance.
-pub(crate) const LEAST_PAIRS: usize = 3;
+/// The fewest pairs. Of three, one of five intervals is the ratio ± 5.7 standard deviations of a
+/// pair, which claims next to nothing.
+pub(crate) const LEAST_PAIRS: usize = 4;
 /// The resolution of the histograms. Figures that differ by less may be equal.
 const RESOLUTION: f64 = 0.001;
 
@@ -56,13 +57,14 @@ mod tests {
 
     #[test]
     fn the_interval_is_students_of_the_logarithms() {
-        let ratio = Ratio::of(&[(10.0, 11.0), (1.0, 1.2), (100.0, 130.0)], 1).expect("a ratio");
-        // With two degrees of freedom the quantile has a closed form: a * sqrt(2 / (1 - a^2)).
-        for (figure, truth) in [(ratio.mean, 1.1972), (ratio.low, 0.9719), (ratio.high, 1.4748)] {
+        let pairs = [(10.0, 11.0), (1.0, 1.2), (100.0, 130.0), (5.0, 6.0)];
+        let ratio = Ratio::of(&pairs, 1).expect("a ratio");
+        // With three degrees of freedom the quantile of 0.975 is 3.1824, as every table has it.
+        for (figure, truth) in [(ratio.mean, 1.1979), (ratio.low, 1.0736), (ratio.high, 1.3366)] {
             assert!((figure - truth).abs() < 2e-4, "{ratio:?}");
         }
-        assert!(!ratio.differs());
-        let narrower = Ratio::of(&[(1.0, 1.2); 3], 1).expect("a ratio");
+        assert!(ratio.differs());
+        let narrower = Ratio::of(&[(1.0, 1.2); 4], 1).expect("a ratio");
         assert!(narrower.differs() && narrower.low > 1.19 && narrower.high < 1.21, "{narrower:?}");
     }
 
@@ -75,9 +77,11 @@ mod tests {
 
     #[test]
     fn too_few_pairs_and_figures_of_zero_have_no_ratio() {
-        assert_eq!(Ratio::of(&[(1.0, 2.0); 2], 1), None);
-        assert_eq!(Ratio::of(&[(1.0, 2.0), (0.0, 2.0), (1.0, 2.0)], 1), None);
-        assert_eq!(Ratio::of(&[(1.0, 2.0), (1.0, 0.0), (1.0, 2.0)], 1), None);
+        assert_eq!(Ratio::of(&[(1.0, 2.0); 3], 1), None);
+        assert!(Ratio::of(&[(1.0, 2.0); 4], 1).is_some());
+        for zero in [(0.0, 2.0), (1.0, 0.0)] {
+            assert_eq!(Ratio::of(&[(1.0, 2.0), zero, (1.0, 2.0), (1.0, 2.0)], 1), None);
+        }
     }
 
     /// Numbers between 0 and 1, the same in each test.

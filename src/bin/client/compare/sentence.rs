@@ -12,7 +12,10 @@ pub(super) fn sentence(first: &str, other: &str, ratios: &[(Metric, Ratio)]) -> 
     let same: Vec<_> = others.iter().map(|(metric, _)| metric.name()).collect();
     match (&claims[..], &same[..]) {
         ([], []) => {
-            format!("{other} and {first} are not compared: it takes {LEAST_PAIRS} runs of each")
+            format!(
+                "{other} and {first} are not compared: too few runs for an interval, which takes \
+                 {LEAST_PAIRS} of each"
+            )
         }
         ([], same) => {
             format!(
@@ -85,6 +88,9 @@ mod tests {
             sentence(&[(rate, same), (p99, same), (cpu, same)]),
             "tokio and ours do not differ by more than these runs do: rate, p99 and CPU per message"
         );
-        assert_eq!(sentence(&[]), "tokio and ours are not compared: it takes 3 runs of each");
+        assert_eq!(
+            sentence(&[]),
+            "tokio and ours are not compared: too few runs for an interval, which takes 4 of each"
+        );
     }
 }

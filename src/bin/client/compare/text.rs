@@ -2,29 +2,31 @@
 
 use reactor_server::program::printable::printable;
 
-use super::comparison::{Comparison, Standing};
+use super::comparison::Comparison;
 use super::contest::Ending;
-use super::metric::Metric;
-use super::sentence::shown;
 use crate::report::text::{heading, shape};
 
 /// The comparison as text: a block for each metric, in it a line for each server.
 pub(crate) fn render(comparison: &Comparison) -> String {
-    let mut lines = vec![load(comparison)];
-    let width = comparison.standings.iter().map(|it| it.name.chars().count()).max().unwrap_or(0);
     let ratio = format!("ratio to {}", comparison.standings[0].name);
-    for (index, metric) in comparison.metrics.iter().enumerate() {
+    let head = ["", "median", "range of the runs", &ratio].map(str::to_owned);
+    let places = 0..comparison.standings.len();
+    let block = |index| places.clone().map(|place| cells(comparison, place, index)).collect();
+    let blocks: Vec<Vec<Row>> = (0..comparison.metrics.len()).map(block).collect();
+    let rows = || [&head].into_iter().chain(blocks.iter().flatten());
+    let widths =
+        [0, 1, 2].map(|at| rows().map(|row| row[at].chars().count()).max().unwrap_or_default());
+    let mut lines = vec![load(comparison)];
+    for (index, (metric, block)) in comparison.metrics.iter().zip(&blocks).enumerate() {
         lines.push(String::new());
-        if index == 0 {
-            lines.push(row(width, ["", "median", "range of the runs", &ratio]));
-        }
+        lines.extend((index == 0).then(|| aligned(widths, &head)));
         lines.push(metric.name());
-        lines.extend(comparison.standings.iter().map(|it| line(*metric, index, it, width)));
+        lines.extend(block.iter().map(|row| aligned(widths, row)));
     }
     lines.push(String::new());
     lines.extend(comparison.sentences().iter().map(|sentence| format!("{sentence}.")));
-    lines.extend(comparison.failures().iter().map(|failure| format!("error: {failure}")));
-    lines.extend(notes(comparison).iter().map(|note| format!("note: {note}")));
+    lines.extend(comparison.failures().iter().map(|failure| format!("error     {failure}")));
+    lines.extend(notes(comparison).iter().map(|note| format!("note      {note}")));
     // A name may hold a line break.
     lines.iter().map(|line| printable(line) + "\n").collect()
 }
@@ -51,19 +53,21 @@ pub(crate) fn notes(comparison: &Comparison) -> Vec<String> {
     interrupted.into_iter().chain(differences).chain(comparison.method()).collect()
 }
 
-/// The median of a server, the range of its runs, and the ratio to the first server.
-fn line(metric: Metric, index: usize, standing: &Standing, width: usize) -> String {
-    let name = &standing.name;
+/// A name, a median, the range of the runs, and the ratio to the first server.
+type Row = [String; 4];
+
+fn cells(comparison: &Comparison, place: usize, index: usize) -> Row {
+    let (metric, standing) = (comparison.metrics[index], &comparison.standings[place]);
+    let name = standing.name.clone();
     let Some(spread) = standing.spreads[index] else {
-        return row(width, [name, "unknown", "", ""]);
+        return [name, "unknown".to_owned(), String::new(), String::new()];
     };
     let [median, least, most] =
         [spread.median, spread.least, spread.most].map(|value| metric.show(value));
-    let range = format!("({least} to {most})");
-    let ratio = standing.ratios[index].map_or(String::new(), |ratio| shown(&ratio));
-    row(width, [name, &median, &range, &ratio])
+    [name, median, format!("({least} to {most})"), comparison.ratio(place, index)]
 }
 
-fn row(width: usize, [name, median, range, ratio]: [&str; 4]) -> String {
-    format!("  {name:width$}  {median:>12}  {range:<28}  {ratio}").trim_end().to_owned()
+fn aligned(widths: [usize; 3], [name, median, range, ratio]: &Row) -> String {
+    let [first, second, third] = widths;
+    format!("  {name:first$}  {median:>second$}  {range:third$}  {ratio}").trim_end().to_owned()
 }

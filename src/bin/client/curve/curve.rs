@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::search::{Finding, Next, Try, next};
 use super::step::RateStep;
+use crate::readable::{count, counted};
 use crate::report::{Condition, Environment, Report, text as report_text};
 
 /// The results of a sweep.
@@ -19,6 +20,18 @@ pub(crate) struct Curve {
     pub(crate) last: Report,
     /// Whether a signal ended the sweep.
     pub(crate) interrupted: bool,
+}
+
+/// Returns whether a sweep ends with these results, because no reply was counted. In a search they
+/// are a rate that failed like another if the server was slow, and no more.
+pub(crate) fn ends_with(last: &Report, is_search: bool) -> bool {
+    let is_slow = last.is_clean() && !had_nothing_due(last);
+    last.messages == 0 && !(is_search && is_slow)
+}
+
+/// Returns whether no message was due while messages counted.
+fn had_nothing_due(report: &Report) -> bool {
+    report.is_empty() && report.unsent + report.unanswered == 0
 }
 
 impl Curve {
@@ -75,22 +88,29 @@ impl Curve {
         };
         match self.finding {
             Some(Finding::Limit { held, failed: Some(failed) }) => format!(
-                "{held} per second hold {limit} twice in a row, and {failed} do not; found in \
-                 {steps} steps"
+                "{} per second hold {limit} twice in a row, and {} do not; found in {}",
+                count(held),
+                count(failed),
+                counted(steps as u64, "step", "steps")
             ),
             Some(Finding::Limit { held, failed: None }) => {
-                format!("{held} per second, the highest possible rate, hold {limit}")
+                format!("{} per second, the highest possible rate, hold {limit}", count(held))
             }
             Some(Finding::ClientLimit { held, busy }) => format!(
-                "not found: {held} per second hold {limit}, and at {busy} the client is \
-                 the bottleneck; give it more --threads, or CPUs of its own"
+                "not found: {} per second hold {limit}, and at {} the client is the bottleneck; \
+                 give it more --threads, or CPUs of its own",
+                count(held),
+                count(busy)
             ),
             Some(Finding::NoRate) => format!("not found: not even 1 per second holds {limit}"),
             Some(Finding::Unsettled) => format!(
                 "not found: in {steps} steps the same rates held {limit} and did not; longer \
                  steps (--duration) or a quieter machine may help"
             ),
-            None => "not found: the sweep ended before".to_owned(),
+            None if self.interrupted => {
+                format!("not found: the sweep was interrupted in step {}", count(steps as u64 + 1))
+            }
+            None => format!("not found: {}", self.why_nothing()),
         }
     }
 
@@ -100,13 +120,26 @@ impl Curve {
         if self.interrupted {
             return None;
         }
-        if self.last.messages == 0 {
-            let rate = self.steps.last().map_or(0, |step| step.rate);
-            let reason = report_text::no_reply(&self.last);
-            return Some(format!("the sweep ended at {rate} per second: {reason}"));
+        if self.limit.is_some() && self.limit_rate().is_none() {
+            return Some(format!("the limit was {}", self.outcome()));
         }
-        let is_missing = self.limit.is_some() && self.limit_rate().is_none();
-        is_missing.then(|| format!("the limit was {}", self.outcome()))
+        (self.last.messages == 0).then(|| format!("the sweep ended: {}", self.why_nothing()))
+    }
+
+    /// Why the last step has no reply: the server sent none, or the step was too short for its
+    /// rate.
+    fn why_nothing(&self) -> String {
+        let (last, rate) = (&self.last, self.steps.last().map_or(0, |step| step.rate));
+        let at = format!("at {} per second", count(rate));
+        if !had_nothing_due(last) {
+            return format!("{at} {}", report_text::no_reply(last));
+        }
+        let duration = last.plan.shape.duration_seconds.unwrap_or_default();
+        let held = match self.limit.as_ref().filter(|_| self.steps.len() > 1) {
+            Some(limit) => format!("none of the rates above holds {limit}, and "),
+            None => String::new(),
+        };
+        format!("{held}{at} no message is due within {duration} s; give a longer --duration")
     }
 
     /// The JSON. With a limit it has the rate found.
@@ -141,6 +174,28 @@ impl Curve {
             Some(Finding::ClientLimit { held, .. }) => (Some(held), None),
             Some(Finding::NoRate) => (None, Some(1)),
             Some(Finding::Unsettled) | None => (None, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::{read, results};
+
+    #[test]
+    fn a_slow_server_ends_no_search_and_one_that_is_gone_does() {
+        let report = |messages, errors, unsent| {
+            let mut report = read(results(1)).expect("results");
+            (report.messages, report.errors, report.unsent) = (messages, errors, unsent);
+            report.unanswered = 0;
+            report
+        };
+        assert!(!ends_with(&report(0, 0, 5), true) && ends_with(&report(0, 0, 5), false));
+        assert!(!ends_with(&report(3, 1, 5), true) && !ends_with(&report(3, 1, 5), false));
+        for is_search in [true, false] {
+            assert!(ends_with(&report(0, 1, 5), is_search), "it is gone");
+            assert!(ends_with(&report(0, 0, 0), is_search), "nothing was due");
         }
     }
 }

@@ -8,6 +8,6 @@ mod step;
 pub(crate) mod text;
 
 pub(crate) use csv::csv;
-pub(crate) use curve::Curve;
+pub(crate) use curve::{Curve, ends_with};
 pub(crate) use search::{Next, next};
 pub(crate) use step::RateStep;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::search::Verdict;
+use crate::readable;
 use crate::report::{Condition, Report};
 
 /// A step of a sweep: a load at one rate.
@@ -44,10 +45,13 @@ impl RateStep {
         // In a short step the number of messages may be one less.
         let answered = report.messages as f64 + 1.0;
         if answered < KEPT_UP * due(rate, &report) {
-            add("rate", format!("{:.0} per second were answered", report.rate()));
+            let rate = readable::number(report.rate());
+            add("rate", format!("{rate} per second were answered"));
         }
         if !report.is_clean() {
-            add("errors", format!("{} errors, {} mismatches", report.errors, report.mismatches));
+            let errors = readable::counted(report.errors, "error", "errors");
+            let wrong = readable::counted(report.mismatches, "mismatch", "mismatches");
+            add("errors", format!("{errors}, {wrong}"));
         }
         let is_busy = client_share(&report).is_some_and(|share| share >= BUSY);
         let verdict = match reasons.is_empty() {
@@ -152,9 +156,9 @@ mod tests {
     #[test]
     fn the_reasons_name_each_figure() {
         let reasons = step(9, Some("p99<1ms"), 0.95, &[("unsent", 1)]).reasons;
-        let latency = "p99 is 5001.2 us without 1 unsent messages";
+        let latency = "p99 is 5.0012 ms without 1 unsent message";
         let reasons: Vec<_> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-        assert_eq!(reasons, [latency, "6 per second were answered", "the client was busy"]);
+        assert_eq!(reasons, [latency, "6.00 per second were answered", "the client was busy"]);
     }
 
     #[test]

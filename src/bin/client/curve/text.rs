@@ -6,6 +6,7 @@ use reactor_server::program::printable::printable;
 
 use super::curve::Curve;
 use super::step::RateStep;
+use crate::readable;
 use crate::report::{Condition, text as report_text};
 
 /// The results as text: what was run, a row per step, and the limit.
@@ -39,10 +40,10 @@ pub(crate) fn heading(curve: &Curve) -> String {
     let shape = &curve.last.plan.shape;
     let interrupted = if curve.interrupted { "interrupted: " } else { "" };
     format!(
-        "{interrupted}{} connections {}; {} steps of {} s after {} s of warm-up",
-        curve.last.connections.requested,
+        "{interrupted}{} {}; {} of {} s after {} s of warm-up",
+        readable::counted(curve.last.connections.requested, "connection", "connections"),
         report_text::plan_of(&curve.last, "open loop"),
-        curve.steps.len(),
+        readable::counted(curve.steps.len() as u64, "step", "steps"),
         shape.duration_seconds.unwrap_or_default(),
         shape.warmup_seconds
     )
@@ -50,9 +51,9 @@ pub(crate) fn heading(curve: &Curve) -> String {
 
 /// The names of the columns.
 pub(crate) fn head(percentiles: &[f64]) -> Vec<String> {
-    let latencies = percentiles.iter().map(|percentile| format!("p{percentile} us"));
+    let latencies = percentiles.iter().map(|percentile| format!("p{percentile}"));
     let before = ["rate", "answered"].map(str::to_owned).into_iter();
-    before.chain(latencies).chain(["max us", "unsent", "client"].map(str::to_owned)).collect()
+    before.chain(latencies).chain(["max", "unsent", "client"].map(str::to_owned)).collect()
 }
 
 /// The cells of a step's row.
@@ -60,14 +61,14 @@ pub(crate) fn cells(step: &RateStep, percentiles: &[f64]) -> Vec<String> {
     let latency = &step.report.histogram;
     let figure = |figure: f64| match latency.is_empty() {
         true => "-".to_owned(),
-        false => format!("{figure:.1}"),
+        false => readable::micros(figure),
     };
     let latencies = percentiles.iter().map(|&percentile| figure(latency.percentile(percentile)));
     let busy = step.client_share().map_or("-".to_owned(), |it| format!("{:.0} %", 100.0 * it));
-    [step.rate.to_string(), format!("{:.0}", step.report.rate())]
+    [readable::count(step.rate), readable::number(step.report.rate())]
         .into_iter()
         .chain(latencies)
-        .chain([figure(latency.max()), step.report.unsent.to_string(), busy])
+        .chain([figure(latency.max()), readable::count(step.report.unsent), busy])
         .collect()
 }
 
@@ -101,7 +102,7 @@ pub(crate) fn ending(step: &RateStep, limit: Option<&Condition>) -> String {
 pub(crate) fn errors(curve: &Curve) -> Vec<String> {
     let of_steps = curve.steps.iter().flat_map(|step| {
         let errors = report_text::errors(&step.report).into_iter();
-        errors.map(|error| format!("at {} per second: {error}", step.rate))
+        errors.map(|error| format!("at {} per second: {error}", readable::count(step.rate)))
     });
     of_steps.collect()
 }

@@ -1,9 +1,12 @@
 //! The page of a comparison.
 
 use super::chart;
-use super::html::{details, document, figure, legend, list, paragraph, section, table};
+use super::html::{
+    details, document, figure, kept, legend, list, paragraph, section, table, wrapping_table,
+};
 use super::page::{environment, latency_rows};
-use crate::compare::{Comparison, Metric, enumerated, shown, text};
+use crate::compare::{Comparison, Metric, enumerated, text};
+use crate::readable;
 use crate::report::Distribution;
 
 type Row = Vec<String>;
@@ -16,7 +19,7 @@ pub(crate) fn render_comparison(comparison: &Comparison, percentiles: &[f64]) ->
     let content = [
         paragraph(&text::load(comparison)),
         section("Result", &(list(&comparison.sentences()) + &notes(comparison))),
-        section("Figures", &table(&FIGURES, &figures(comparison))),
+        section("Figures", &wrapping_table(&FIGURES, &figures(comparison))),
         section("Latency", &latency(comparison, &names, percentiles)),
         section("Runs", &runs(comparison)),
         section("Environment", &environments(comparison)),
@@ -30,15 +33,20 @@ const FIGURES: [&str; 4] = ["", "median", "range of the runs", "ratio, and its i
 fn figures(comparison: &Comparison) -> Vec<Row> {
     let mut rows = Vec::new();
     for (index, metric) in comparison.metrics.iter().enumerate() {
-        for standing in &comparison.standings {
+        for (place, standing) in comparison.standings.iter().enumerate() {
             let Some(spread) = standing.spreads[index] else { continue };
             let [median, least, most] =
-                [spread.median, spread.least, spread.most].map(|it| metric.show(it));
+                [spread.median, spread.least, spread.most].map(|it| kept(&metric.show(it)));
+            let ratio = comparison.ratio(place, index);
+            // It may wrap in front of its interval alone.
+            let ratio = ratio.split_once(" (").map_or(ratio.clone(), |(mean, interval)| {
+                format!("{mean} {}", kept(&format!("({interval}")))
+            });
             rows.push(vec![
                 format!("{}, {}", metric.name(), standing.name),
                 median,
-                format!("{least} to {most}"),
-                standing.ratios[index].map_or(String::new(), |it| shown(&it)),
+                format!("{least}\u{a0}to {most}"),
+                ratio,
             ]);
         }
     }
@@ -60,7 +68,7 @@ fn latency(comparison: &Comparison, names: &[&str], percentiles: &[f64]) -> Stri
     let about = paragraph("All messages of all runs together.");
     let mut head = vec!["percentile"];
     head.extend(names);
-    let rows = latency_rows(&all, percentiles, |it| Metric::Percentile(0.0).show(it));
+    let rows = latency_rows(&all, percentiles, readable::micros);
     about + &legend(names) + &figure(&chart::latency(&all), &label) + &table(&head, &rows)
 }
 

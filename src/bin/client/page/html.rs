@@ -55,15 +55,30 @@ pub(crate) fn legend(lines: &[&str]) -> String {
     format!("<ul class=\"legend\">\n{items}</ul>\n")
 }
 
-/// A table. The first cell of a row is its heading.
+/// A table. The first cell of a row is its heading. Cells do not wrap: a table that is wider than
+/// the page scrolls.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    table_of("table", head, rows)
+}
+
+/// A table whose cells wrap, at spaces that are not [`kept`].
+pub(crate) fn wrapping_table(head: &[&str], rows: &[Vec<String>]) -> String {
+    table_of("table wrapping", head, rows)
+}
+
+/// Text that does not wrap at its spaces.
+pub(crate) fn kept(text: &str) -> String {
+    text.replace(' ', "\u{a0}")
+}
+
+fn table_of(class: &str, head: &[&str], rows: &[Vec<String>]) -> String {
     let head: String = head.iter().map(|cell| format!("<th>{}</th>", escape(cell))).collect();
     let head = match head.as_str() {
         "" => head,
         head => format!("<thead><tr>{head}</tr></thead>\n"),
     };
     let rows: String = rows.iter().map(|cells| row(cells)).collect();
-    format!("<div class=\"table\"><table>\n{head}<tbody>\n{rows}</tbody>\n</table></div>\n")
+    format!("<div class=\"{class}\"><table>\n{head}<tbody>\n{rows}</tbody>\n</table></div>\n")
 }
 
 fn row(cells: &[String]) -> String {

@@ -72,6 +72,9 @@ impl Condition {
         let condition = Condition::parse(text)?;
         let is_upper = matches!(condition.comparison, Comparison::Less | Comparison::AtMost);
         match condition.figure {
+            Figure::Percentile(_) | Figure::Max if is_upper && condition.limit == 0.0 => {
+                Err("no latency is 0: expected more, such as p99<1ms".to_owned())
+            }
             Figure::Percentile(_) | Figure::Max if is_upper => Ok(condition),
             _ => {
                 Err("expected an upper limit of a percentile or of max, such as p99<1ms".to_owned())
@@ -105,9 +108,13 @@ impl Condition {
         let latency = self.latency_of(report)?;
         let unsent = match report.unsent {
             0 => String::new(),
-            unsent => format!(" without {unsent} unsent messages"),
+            unsent => {
+                let count = readable::counted(unsent, "unsent message", "unsent messages");
+                format!(" without {count}")
+            }
         };
-        Some(format!("{} is {latency:.1} us{unsent}", self.name()))
+        let latency = readable::exact_micros(latency);
+        Some(format!("{} is {latency}{unsent}", self.name()))
     }
 
     /// The name of its figure.
@@ -248,6 +255,10 @@ mod tests {
         }
         for text in ["p99>1ms", "max>=1s", "mean<1ms", "rate<1k", "errors<1", "p99<1", "p99"] {
             assert!(Condition::parse_limit(text).is_err(), "{text}");
+        }
+        for text in ["p99<0", "p99<=0us", "max<0ms"] {
+            let error = Condition::parse_limit(text).expect_err(text);
+            assert!(error.starts_with("no latency is 0"), "{text}: {error}");
         }
     }
 

@@ -5,17 +5,30 @@ use serde_json::Value;
 use super::report::Report;
 
 /// What a summary has of the JSON. Each column is named for its place.
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 47] = [
     "/environment/started",
     "/environment/version",
     "/clients",
     "/plan/targets",
     "/loop",
+    "/plan/stream",
     "/plan/rate",
+    "/plan/arrival",
+    "/plan/think_seconds",
+    "/plan/think_spread",
+    "/plan/messages",
+    "/plan/duration_seconds",
+    "/plan/warmup_seconds",
+    "/plan/hold_seconds",
+    "/plan/reconnect_every",
     "/plan/size",
+    "/plan/payload",
     "/plan/pipeline",
     "/plan/framing",
+    "/plan/reply_prefix",
     "/plan/verify",
+    "/plan/close",
+    "/plan/on_error",
     "/plan/threads",
     "/connections/requested",
     "/connections/opened",
@@ -35,6 +48,7 @@ const COLUMNS: [&str; 33] = [
     "/not_closed",
     "/bytes_sent",
     "/bytes_received",
+    "/bytes_per_second",
     "/seconds",
     "/rate",
     "/client/cpu_us_per_message/total",
@@ -118,6 +132,14 @@ mod tests {
         let fields = ["a", "b,c", "say \"x\"", "two\nlines", ""];
         let expected = "a,\"b,c\",\"say \"\"x\"\"\",\"two\nlines\",\n";
         assert_eq!(row(fields.map(str::to_owned)), expected);
+    }
+
+    #[test]
+    fn every_field_of_a_plan_has_a_column() {
+        let json = read(results(1)).expect("results").to_json(&[]).expect("an object");
+        for key in json["plan"].as_object().expect("an object").keys() {
+            assert!(COLUMNS.contains(&&*format!("/plan/{key}")), "{key}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs;
 
 use chrono::{Local, SecondsFormat};
 use procfs::{CpuInfo, Current};
+use reactor_server::load::{Arrival, Plan};
 use reactor_server::program::limits::cpus;
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +28,13 @@ pub(crate) struct Environment {
     pub(crate) started: String,
     /// Whether client and server share CPUs, as far as known.
     pub(crate) shares_cpus: bool,
+    /// Where the client began among the Poisson arrivals, if that is of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) arrival_seed: Option<u32>,
 }
 
 impl Environment {
-    pub(crate) fn now(shares_cpus: bool) -> Environment {
+    pub(crate) fn now(shares_cpus: bool, plan: &Plan) -> Environment {
         let read = |path| Some(fs::read_to_string(path).ok()?.trim().to_owned());
         Environment {
             host: read("/proc/sys/kernel/hostname"),
@@ -45,6 +49,8 @@ impl Environment {
                 .join(" "),
             started: Local::now().to_rfc3339_opts(SecondsFormat::Millis, false),
             shares_cpus,
+            arrival_seed: Some(plan.arrival_seed)
+                .filter(|seed| *seed > 0 && plan.arrival == Arrival::Poisson),
         }
     }
 }

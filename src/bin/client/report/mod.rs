@@ -4,6 +4,7 @@ mod condition;
 mod connection_counts;
 mod cost;
 pub(crate) mod csv;
+mod difference;
 mod distribution;
 mod environment;
 pub(crate) mod hgrm;

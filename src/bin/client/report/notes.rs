@@ -40,24 +40,31 @@ pub(crate) fn notes(report: &Report) -> Vec<String> {
         ));
     }
     if report.unanswered > 0 {
-        notes.push(format!(
-            "{} messages had no verified reply, because their connection failed, and are in no \
+        notes.push(readable::counted(
+            report.unanswered,
+            "message had no verified reply, because its connection failed, and is in no percentile",
+            "messages had no verified reply, because their connection failed, and are in no \
              percentile",
-            readable::count(report.unanswered)
         ));
     }
     if report.unsent > 0 {
         notes.push(format!(
-            "{} of the messages that were due were not sent in time, and are in no percentile: \
-             the load was lower than planned",
-            readable::count(report.unsent)
+            "{}: the load was lower than planned",
+            readable::counted(
+                report.unsent,
+                "of the messages that were due was not sent in time, and is in no percentile",
+                "of the messages that were due were not sent in time, and are in no percentile",
+            )
         ));
     }
     if report.not_closed > 0 {
         notes.push(format!(
-            "{} connections were not closed by the server within a second after their last \
-             reply; --close strict makes that an error",
-            readable::count(report.not_closed)
+            "{}; --close strict makes that an error",
+            readable::counted(
+                report.not_closed,
+                "connection was not closed by the server within a second after its last reply",
+                "connections were not closed by the server within a second after their last reply",
+            )
         ));
     }
     notes

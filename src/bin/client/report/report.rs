@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::connection_counts::{ConnectionCounts, add};
 use super::cost::{Cpu, ServerCost};
+use super::difference::difference;
 use super::distribution::Distribution;
 use super::environment::Environment;
 use super::outages::Outages;
@@ -181,11 +182,12 @@ impl Report {
 
     /// How the load of another run differs from this one's, if it does.
     pub(crate) fn difference(&self, other: &Report) -> Option<String> {
-        self.plan.difference(&other.plan).or_else(|| {
-            let (ours, theirs) = (self.connections.requested, other.connections.requested);
-            (ours != theirs)
-                .then(|| format!("connections are {ours} in one and {theirs} in the other"))
-        })
+        let fields = |report: &Report| {
+            let mut fields = report.plan.fields();
+            fields.insert("connections".to_owned(), report.connections.requested.into());
+            fields
+        };
+        difference(&fields(self), &fields(other))
     }
 
     /// How the servers of another run differ from this one's, if they do. An address of loopback
@@ -209,7 +211,7 @@ impl Report {
     /// # Errors
     /// The plans or the servers differ, these results are included already, or a sum is too large.
     pub(crate) fn merge(mut self, other: Report) -> anyhow::Result<Report> {
-        if let Some(difference) = self.plan.difference(&other.plan) {
+        if let Some(difference) = difference(&self.plan.fields(), &other.plan.fields()) {
             bail!("they ran different plans: {difference} (`client compare` compares them)");
         }
         if let Some(difference) = self.other_servers(&other) {

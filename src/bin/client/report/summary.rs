@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use reactor_server::Framing;
 use reactor_server::load::{Arrival, Body, Close, OnError, Plan};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The plan, in words and numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -117,12 +118,12 @@ impl PlanSummary {
         if self.shape.rate.is_some() { "open" } else { "closed" }
     }
 
-    /// A difference that prevents merging, if there is one.
-    pub(crate) fn difference(&self, other: &PlanSummary) -> Option<String> {
-        let value = |shape: &Shape| serde_json::to_value(shape).unwrap_or_default();
-        let (ours, theirs) = (value(&self.shape), value(&other.shape));
-        let (key, ours) = ours.as_object()?.iter().find(|(key, ours)| theirs[*key] != **ours)?;
-        Some(format!("{key} is {ours} in one and {} in the other", theirs[key]))
+    /// What must be the same in results that are merged, by name.
+    pub(crate) fn fields(&self) -> Map<String, Value> {
+        let shape = serde_json::to_value(&self.shape).unwrap_or_default();
+        let mut fields = shape.as_object().cloned().unwrap_or_default();
+        fields.insert("loop".to_owned(), self.kind().into());
+        fields
     }
 
     /// A server's address that is of the client's own host, if there is one.

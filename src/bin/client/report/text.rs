@@ -8,7 +8,7 @@ use super::cost::{Cpu, ServerCost};
 use super::distribution::Distribution;
 pub(crate) use super::notes::notes;
 use super::report::Report;
-use crate::readable;
+use crate::readable::{self, counted};
 
 /// The fewest connections whose memory is reported. With fewer, the rounding to pages
 /// dominates.
@@ -77,8 +77,8 @@ pub(crate) fn heading(report: &Report) -> String {
         1 => String::new(),
         clients => format!("{clients} clients, "),
     };
-    let requested = readable::count(report.connections.requested);
-    format!("{interrupted}{clients}{requested} connections")
+    let requested = counted(report.connections.requested, "connection", "connections");
+    format!("{interrupted}{clients}{requested}")
 }
 
 fn target(report: &Report) -> String {
@@ -174,11 +174,11 @@ fn messages(report: &Report) -> String {
     }
     let _ = write!(
         text,
-        " in {:.3} s, {} per second, {} mismatches, {} errors",
+        " in {:.3} s, {} per second, {}, {}",
         report.seconds,
         readable::number(report.rate()),
-        readable::count(report.mismatches),
-        readable::count(report.errors)
+        counted(report.mismatches, "mismatch", "mismatches"),
+        counted(report.errors, "error", "errors")
     );
     if report.plan.shape.rate.is_some() {
         let _ = write!(text, ", {} not sent in time", readable::count(report.unsent));
@@ -220,20 +220,16 @@ pub(crate) fn outages(report: &Report) -> Vec<(&'static str, String)> {
     let [p50, max, total] = [p50, outages.max_seconds, outages.total_seconds]
         .map(|seconds| readable::micros(seconds * 1e6));
     let over = match outages.count - outages.reconnects {
+        0 if outages.count == 1 => "it is over".to_owned(),
         0 => "all are over".to_owned(),
         left => format!("{} not over at the end", readable::count(left)),
     };
     let count = readable::count(outages.count);
     let [began, ended] = [began, ended].map(|moment| moment - report.timeline.began);
-    let unanswered = readable::count(report.unanswered);
+    let unanswered = counted(report.unanswered, "message", "messages");
     let mut lines = vec![
         ("outages", format!("{count}, p50 {p50}, max {max}, total {total}, {over}")),
-        (
-            "",
-            format!(
-                "from {began:.3} s to {ended:.3} s after the start; {unanswered} messages unanswered"
-            ),
-        ),
+        ("", format!("from {began:.3} s to {ended:.3} s after the start; {unanswered} unanswered")),
     ];
     let reasons = outages.reasons.iter();
     lines.extend(

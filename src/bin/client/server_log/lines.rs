@@ -28,6 +28,14 @@ impl Lines {
         Ok(Lines { file, line: Vec::new() })
     }
 
+    /// The bytes that the file begins with, as long as no line was read.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn start(&mut self) -> io::Result<&[u8]> {
+        self.file.fill_buf()
+    }
+
     /// Reads the next line, and parses it. `None` is the end of the file, `Some(None)` a line
     /// that concerns no connection.
     ///

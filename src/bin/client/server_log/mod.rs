@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::cli::LogArgs;
+use crate::compressed;
 use crate::output::Output;
+use crate::readable;
 use figures::Figures;
 use line::Line;
 use lines::Lines;
@@ -32,9 +34,9 @@ struct File<'a> {
 pub(crate) fn run(args: &LogArgs) -> anyhow::Result<ExitCode> {
     let mut files = Vec::new();
     for path in &args.files {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        files.push(file);
+        files.push(File::open(path)?);
     }
+    refuse_twice(&files)?;
     // A shell lists `server.log` before `server.log.1`, which is older. A file without an event
     // adds nothing, wherever it is.
     files.sort_by_key(|file| file.first.map(|first| first.at));
@@ -44,7 +46,8 @@ pub(crate) fn run(args: &LogArgs) -> anyhow::Result<ExitCode> {
         file.add_to(&mut figures).with_context(|| format!("cannot read {path}"))?;
     }
     if figures.is_empty() {
-        bail!("no line is a connect or close line of a server's log ({} lines)", figures.lines);
+        let lines = readable::counted(figures.lines, "line", "lines");
+        bail!("no line is a connect or close line of a server's log ({lines})");
     }
     let mut output = Output::open(args.output.as_deref())?;
     match args.json {
@@ -54,11 +57,27 @@ pub(crate) fn run(args: &LogArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Checks that no log is there twice, by another path or as a copy: two logs of one server never
+/// begin with the same event.
+fn refuse_twice(files: &[File<'_>]) -> anyhow::Result<()> {
+    for (number, file) in files.iter().enumerate() {
+        let is_same = |other: &&File<'_>| file.first.is_some() && other.first == file.first;
+        if let Some(other) = files[..number].iter().find(is_same) {
+            let (file, other) = (file.path.display(), other.path.display());
+            bail!("{file} and {other} begin with the same event: one log would count twice");
+        }
+    }
+    Ok(())
+}
+
 impl<'a> File<'a> {
     /// Opens a file, and reads up to its first event.
-    fn open(path: &'a Path) -> io::Result<File<'a>> {
-        let mut file = File { path, lines: Lines::open(path)?, skipped: 0, first: None };
-        while let Some(line) = file.lines.next()? {
+    fn open(path: &'a Path) -> anyhow::Result<File<'a>> {
+        let cannot_read = || format!("cannot read {}", path.display());
+        let mut lines = Lines::open(path).with_context(cannot_read)?;
+        compressed::refuse(path, lines.start().with_context(cannot_read)?, "client log -")?;
+        let mut file = File { path, lines, skipped: 0, first: None };
+        while let Some(line) = file.lines.next().with_context(cannot_read)? {
             if line.is_some() {
                 file.first = line;
                 break;

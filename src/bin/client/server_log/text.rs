@@ -112,19 +112,34 @@ fn threads(figures: &Figures) -> Vec<String> {
 /// What limits the validity of the figures.
 fn notes(figures: &Figures) -> Vec<String> {
     let notes = [
-        (figures.skipped, "lines are no connect or close line, and were skipped"),
-        (figures.never_opened, "connections have no connect line: the log begins later"),
+        (
+            figures.skipped,
+            "line is no connect or close line, and was skipped",
+            "lines are no connect or close line, and were skipped",
+        ),
+        (
+            figures.never_opened,
+            "connection has no connect line: the log begins later",
+            "connections have no connect line: the log begins later",
+        ),
         (
             figures.never_closed(),
+            "connection has no close line: the server was killed, or lines are missing",
             "connections have no close line: the server was killed, or lines are missing",
         ),
-        (figures.dropped, "lines were dropped by the server, as it reports"),
+        (
+            figures.dropped,
+            "line was dropped by the server, as it reports",
+            "lines were dropped by the server, as it reports",
+        ),
         (
             figures.out_of_order,
+            "line is earlier than one before it: the clock was set back, or these are logs of \
+             several servers",
             "lines are earlier than one before them: the clock was set back, or these are logs of \
              several servers",
         ),
     ];
     let notes = notes.iter().filter(|note| note.0 > 0);
-    notes.map(|(count, what)| format!("{} {what}", readable::count(*count))).collect()
+    notes.map(|(count, one, many)| readable::counted(*count, one, many)).collect()
 }
