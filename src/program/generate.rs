@@ -14,10 +14,10 @@ use crate::program::stream::Stream;
 /// Flags that print or write such files instead of doing anything else.
 #[derive(Debug, Clone, Args)]
 pub struct GenerateArgs {
-    /// Print completions for a shell, and exit
-    #[arg(long, value_name = "SHELL", value_enum)]
+    /// Print completions for bash, elvish, fish, powershell or zsh
+    #[arg(long, value_name = "SHELL", value_enum, hide_possible_values = true)]
     completions: Option<Shell>,
-    /// Write the manual pages to this folder, and exit
+    /// Write the manual pages to this folder
     #[arg(long, value_name = "FOLDER")]
     man_pages: Option<PathBuf>,
 }

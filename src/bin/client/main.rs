@@ -1,5 +1,6 @@
 //! `client`: the load client that verifies every byte.
 
+mod admin_page;
 mod cli;
 mod compare;
 mod compressed;
@@ -130,7 +131,7 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     // they are opened before signals are blocked.
     let (plans, read) = match &args.subjects {
         Subjects::Servers(servers) => {
-            servers.iter().try_for_each(check_process)?;
+            servers.iter().try_for_each(check_source)?;
             let plans = servers.iter().map(|it| plan_for_answering(&args.load, &it.target));
             (plans.collect::<anyhow::Result<Vec<_>>>()?, Vec::new())
         }
@@ -166,11 +167,11 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     Ok(exit::code(comparison.ending == Ending::Interrupted, has_failed, !met.is_empty()))
 }
 
-/// Checks that the process of a server is there, so that a wrong number is no failure of its first
+/// Checks that the cost of a server can be read, so that a wrong number is no failure of its first
 /// run.
-fn check_process(server: &NamedServer) -> anyhow::Result<()> {
-    let Some(pid) = server.pid else { return Ok(()) };
-    Meter::of(pid).map(drop).with_context(|| format!("--server-pid {}={pid}", server.name))
+fn check_source(server: &NamedServer) -> anyhow::Result<()> {
+    let Some(source) = &server.source else { return Ok(()) };
+    Meter::of(source).map(drop).with_context(|| format!("the cost of {}", server.name))
 }
 
 /// Reads the results of the runs of a server.

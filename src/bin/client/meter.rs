@@ -1,66 +1,120 @@
-//! The CPU time and memory of a process, read from `/proc`.
+//! The CPU time and memory of a process, read from `/proc` or from the admin page of a server.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use procfs::WithCurrentSystemInfo;
 use procfs::process::Process;
 use reactor_server::program::cpu::time_of_process;
 use reactor_server::program::memory;
 
+use crate::admin_page::{AdminPage, Figures};
 use crate::report::{BytesPerConnection, Cpu};
+
+/// Where the cost of a server is read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Source {
+    /// A process on this machine.
+    Process(i32),
+    /// The admin page of a server.
+    Page(AdminPage),
+}
 
 /// Reads what a process uses.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(crate) enum Meter {
+    Process(ProcessMeter),
+    Page(AdminPage),
+}
+
+/// Reads what a process on this machine uses.
+#[derive(Debug)]
+pub(crate) struct ProcessMeter {
     pid: i32,
     /// `None` if `/proc` does not have it.
     process: Option<Process>,
 }
 
 /// What a process has used so far, and the memory that it has now.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reading {
     cpu: Cpu,
     /// Bytes of its own resident memory.
-    own: u64,
+    own: Option<u64>,
     /// Bytes of the kernel's objects, sockets among them, of all processes.
     kernel: Option<u64>,
+    /// Messages handled by each event loop, if known.
+    loops: Vec<u64>,
 }
 
 impl Meter {
     /// # Errors
-    /// There is no such process.
-    pub(crate) fn of(pid: i32) -> anyhow::Result<Meter> {
+    /// There is no such process, or no admin page.
+    pub(crate) fn of(source: &Source) -> anyhow::Result<Meter> {
+        match source {
+            Source::Process(pid) => ProcessMeter::of(*pid).map(Meter::Process),
+            Source::Page(page) => {
+                page.read()?;
+                Ok(Meter::Page(page.clone()))
+            }
+        }
+    }
+
+    pub(crate) fn of_this_process() -> Meter {
+        let (pid, process) = (std::process::id() as i32, Process::myself().ok());
+        Meter::Process(ProcessMeter { pid, process })
+    }
+
+    /// What it is read from: a process on this host, or a page.
+    pub(crate) fn name(&self, host: &str) -> String {
+        match self {
+            Meter::Process(process) => format!("{} on {host}", process.pid),
+            Meter::Page(page) => page.url().to_owned(),
+        }
+    }
+
+    /// # Errors
+    /// The process has ended, or this user may not read it; or the page does not answer.
+    pub(crate) fn read(&self) -> anyhow::Result<Reading> {
+        match self {
+            Meter::Process(process) => process.read(),
+            Meter::Page(page) => {
+                let Figures { cpu, resident, loops } = page.read()?;
+                let kernel = page.is_local.then(memory::of_kernel).flatten();
+                Ok(Reading { cpu, own: resident, kernel, loops })
+            }
+        }
+    }
+
+    /// Whether this process and the other may run on the same CPU.
+    ///
+    /// # Errors
+    /// It is not known of one of them.
+    pub(crate) fn shares_cpus_with(&self, other: &Meter) -> anyhow::Result<bool> {
+        let (Meter::Process(one), Meter::Process(other)) = (self, other) else {
+            bail!("an admin page does not say which CPUs its server may use");
+        };
+        let (ours, theirs) = (one.cpus()?, other.cpus()?);
+        Ok(ours.iter().any(|&(a, b)| theirs.iter().any(|&(c, d)| a <= d && c <= b)))
+    }
+}
+
+impl ProcessMeter {
+    fn of(pid: i32) -> anyhow::Result<ProcessMeter> {
         let process = Process::new(pid).ok();
         // There may be no `/proc`.
         let exists = process.is_some() || time_of_process(pid).is_ok();
         ensure!(exists, "there is no process {pid}");
-        Ok(Meter { pid, process })
+        Ok(ProcessMeter { pid, process })
     }
 
-    pub(crate) fn of_this_process() -> Meter {
-        Meter { pid: std::process::id() as i32, process: Process::myself().ok() }
-    }
-
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    /// # Errors
-    /// The process has ended, or this user may not read it.
-    pub(crate) fn read(&self) -> anyhow::Result<Reading> {
+    fn read(&self) -> anyhow::Result<Reading> {
         let stat = self.process()?.stat();
         let stat = stat.with_context(|| format!("cannot read /proc/{}/stat", self.pid))?;
         Ok(Reading {
             cpu: self.cpu(stat.utime as f64, stat.stime as f64)?,
-            own: stat.rss_bytes().get(),
+            own: Some(stat.rss_bytes().get()),
             kernel: memory::of_kernel(),
+            loops: Vec::new(),
         })
-    }
-
-    /// Whether this process and the other may run on the same CPU.
-    pub(crate) fn shares_cpus_with(&self, other: &Meter) -> anyhow::Result<bool> {
-        let (ours, theirs) = (self.cpus()?, other.cpus()?);
-        Ok(ours.iter().any(|&(a, b)| theirs.iter().any(|&(c, d)| a <= d && c <= b)))
     }
 
     /// The ranges of CPUs that it may use.
@@ -100,8 +154,14 @@ impl Reading {
         let each =
             |now: u64, then: u64| now.saturating_sub(then) as f64 / connections.max(1) as f64;
         BytesPerConnection {
-            own: Some(each(self.own, before.own)),
+            own: self.own.zip(before.own).map(|(now, then)| each(now, then)),
             kernel: self.kernel.zip(before.kernel).map(|(now, then)| each(now, then)),
         }
+    }
+
+    /// The messages of each event loop since an earlier reading, if known.
+    pub(crate) fn loops_since(&self, before: &Reading) -> Vec<u64> {
+        let pairs = self.loops.iter().zip(&before.loops);
+        pairs.map(|(now, then)| now.saturating_sub(*then)).collect()
     }
 }

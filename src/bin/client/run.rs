@@ -81,7 +81,8 @@ struct Readings {
 impl Readings {
     fn begin(meter: Meter) -> anyhow::Result<Readings> {
         let before = meter.read()?;
-        Ok(Readings { meter, before, open: before, counting: before })
+        let (open, counting) = (before.clone(), before.clone());
+        Ok(Readings { meter, before, open, counting })
     }
 }
 
@@ -94,7 +95,7 @@ impl<'a> Run<'a> {
         title: &str,
         interrupts: &'a mut Interrupts,
     ) -> anyhow::Result<Run<'a>> {
-        let server = args.server_pid.map(Meter::of).transpose()?;
+        let server = args.server.as_ref().map(Meter::of).transpose()?;
         let server = server.and_then(|meter| readings(args, "server", meter));
         if server.as_ref().is_some_and(|it| !it.before.has_kernel_memory()) && args.wants_lines() {
             print_error(
@@ -266,7 +267,7 @@ impl<'a> Run<'a> {
             })
             .ok()
         });
-        let server_cost = self.args.server_pid.map(|_| server_cost);
+        let server_cost = self.args.server.as_ref().map(|_| server_cost);
         let outages = Outages::new(&outcome.outages, since_1970);
         let record = RunRecord {
             ended: outcome.ended.map_or_else(seconds_since_1970, since_1970),
@@ -302,11 +303,13 @@ fn server_cost(
     outcome: &Outcome,
     host: Option<&str>,
 ) -> anyhow::Result<ServerCost> {
-    let cpu = server.meter.read()?.cpu_since(&server.counting);
+    let now = server.meter.read()?;
+    let cpu = now.cpu_since(&server.counting);
     let (opened, host) = (outcome.connections.opened, host.unwrap_or("an unknown host"));
     Ok(ServerCost {
-        processes: [(format!("{} on {host}", server.meter.pid()), cpu)].into(),
+        processes: [(server.meter.name(host), cpu)].into(),
         bytes_per_connection: server.open.memory_since(&server.before, opened),
+        loops: now.loops_since(&server.counting),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The program `client`.
 
 mod accounts;
+mod admin_page;
 mod arrivals;
 mod broken_servers;
 mod closing;

@@ -7,9 +7,11 @@ use clap::error::{Error, ErrorKind};
 use clap::{ArgMatches, Command, Parser};
 use reactor_server::program::variables;
 
+use super::cost::{page_of, process_of};
 use super::inputs::refuse_overwriting;
 use super::load::{LoadArgs, RESULTS};
-use super::subjects::{Subjects, parse_pid, subjects};
+use super::subjects::{Subjects, subjects};
+use crate::meter::Source;
 
 /// Compare servers under the same load
 ///
@@ -40,9 +42,15 @@ pub(super) struct CompareFlags {
     /// Compare the CPU time of servers, too: processes on this machine
     ///
     /// Repeat the flag for several servers, or separate them by commas.
-    #[arg(id = "server_pid", long = "server-pid", value_name = "NAME=PID", value_parser = parse_pid)]
+    #[arg(id = "server_pid", long = "server-pid", value_name = "NAME=PID", value_parser = process_of)]
     #[arg(value_delimiter = ',', env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
-    server_pids: Vec<(String, i32)>,
+    server_pids: Vec<(String, Source)>,
+    /// Compare the CPU time of servers, too, as their admin pages have it
+    ///
+    /// Repeat the flag for several servers, or separate them by commas.
+    #[arg(id = "server", long = "server", value_name = "NAME=URL", value_parser = page_of)]
+    #[arg(value_delimiter = ',', env = "CLIENT_SERVER", help_heading = RESULTS)]
+    pages: Vec<(String, Source)>,
     /// Also write a page with charts to this file
     #[arg(long, value_name = "FILE", env = "CLIENT_HTML", help_heading = RESULTS)]
     html: Option<PathBuf>,
@@ -79,7 +87,8 @@ impl CompareFlags {
         command: &mut Command,
         matches: &ArgMatches,
     ) -> Result<CompareArgs, Error> {
-        let subjects = subjects(&self.words, &self.server_pids, |path| path.exists());
+        let sources = [&self.server_pids[..], &self.pages].concat();
+        let subjects = subjects(&self.words, &sources, |path| path.exists());
         let subjects = subjects.map_err(|problem| {
             variables::error(command, matches, ErrorKind::ValueValidation, &problem)
         })?;
@@ -111,7 +120,7 @@ impl CompareFlags {
 fn flag_of_a_load(command: &Command, matches: &ArgMatches) -> Option<String> {
     let flags = command.get_arguments().filter(|it| {
         let is_of_load = it.get_help_heading().is_some_and(|it| OF_A_LOAD.contains(&it));
-        is_of_load || ["runs", "server_pid"].contains(&it.get_id().as_str())
+        is_of_load || ["runs", "server", "server_pid"].contains(&it.get_id().as_str())
     });
     let mut given = flags.filter(|it| variables::is_given(matches, it.get_id().as_str()));
     given.next().and_then(|it| Some(format!("--{}", it.get_long()?)))

@@ -16,6 +16,7 @@ use super::inputs::refuse_overwriting;
 use super::results::ResultArgs;
 use super::values;
 use super::words::Meaning;
+use crate::meter::Source;
 
 const CONNECTIONS: &str = "Connections";
 const MESSAGES: &str = "Messages";
@@ -174,9 +175,9 @@ pub(crate) struct LoadArgs {
     #[arg(short, long, value_parser = BoolishValueParser::new(), env = "CLIENT_QUIET")]
     #[arg(help_heading = RESULTS)]
     quiet: bool,
-    /// The process of the server, if its cost is asked for. Each command has its own flag for it.
+    /// Where the cost of the server is read, if it is asked for. Each command has its own flags.
     #[arg(skip)]
-    pub(crate) server_pid: Option<i32>,
+    pub(crate) server: Option<Source>,
 }
 
 impl LoadArgs {

@@ -2,6 +2,7 @@
 
 mod body;
 mod compare;
+mod cost;
 mod exports;
 mod inputs;
 mod load;

@@ -7,8 +7,9 @@ use reactor_server::program::generate::GenerateArgs;
 use reactor_server::program::target::Target;
 use reactor_server::program::variables;
 
+use super::cost::CostArgs;
 use super::exports::ExportArgs;
-use super::load::{LoadArgs, RESULTS};
+use super::load::LoadArgs;
 use super::words::Words;
 
 /// Put load on a TCP echo server, and verify every byte of its replies.
@@ -39,10 +40,8 @@ pub(super) struct SingleArgs {
     pub(super) load: LoadArgs,
     #[command(flatten)]
     exports: ExportArgs,
-    /// Report CPU and memory of the server, a process on this machine
-    #[arg(long, value_name = "PID", env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
-    server_pid: Option<i32>,
+    #[command(flatten)]
+    cost: CostArgs,
 }
 
 pub(super) const USAGE: &str = "\
@@ -79,7 +78,7 @@ impl SingleArgs {
             return Err(variables::error(command, matches, ErrorKind::ArgumentConflict, text));
         }
         let mut load = self.load;
-        load.server_pid = self.server_pid;
+        load.server = self.cost.source();
         Ok((load.checked(&meaning, command, matches)?, self.exports, meaning.target))
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use reactor_server::program::target::{self, Target};
 
+use crate::meter::Source;
+
 /// What is compared. All of it has a name of its own.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Subjects {
@@ -16,7 +18,8 @@ pub(crate) enum Subjects {
 pub(crate) struct NamedServer {
     pub(crate) name: String,
     pub(crate) target: Target,
-    pub(crate) pid: Option<i32>,
+    /// Where its cost is read, if it is asked for.
+    pub(crate) source: Option<Source>,
 }
 
 /// The files of the runs of one server.
@@ -36,13 +39,13 @@ enum Subject {
 /// As many as a chart has colours for.
 pub(crate) const MOST: usize = 6;
 
-/// Reads the words, and gives each process to its server.
+/// Reads the words, and gives the source of each cost to its server.
 ///
 /// # Errors
 /// A sentence that says what is wrong.
 pub(super) fn subjects(
     words: &[String],
-    pids: &[(String, i32)],
+    sources: &[(String, Source)],
     is_file: impl Fn(&Path) -> bool,
 ) -> Result<Subjects, String> {
     let (mut servers, mut files) = (Vec::<NamedServer>::new(), Vec::<NamedFiles>::new());
@@ -55,7 +58,7 @@ pub(super) fn subjects(
                 if servers.iter().any(|it| it.name == name) {
                     return Err(format!("two servers have the name {name}: write NAME={text}"));
                 }
-                servers.push(NamedServer { name, target, pid: None });
+                servers.push(NamedServer { name, target, source: None });
             }
             Subject::File(path) => {
                 let name = name.unwrap_or(text);
@@ -70,22 +73,26 @@ pub(super) fn subjects(
         (false, false) => {
             Err("a running server and a file cannot be compared: run both".to_owned())
         }
-        (_, true) => checked_servers(servers, pids).map(Subjects::Servers),
+        (_, true) => checked_servers(servers, sources).map(Subjects::Servers),
         (true, false) => checked_files(files).map(Subjects::Files),
     }
 }
 
-/// Gives each process to its server.
+/// Gives the source of each cost to its server.
 fn checked_servers(
     mut servers: Vec<NamedServer>,
-    pids: &[(String, i32)],
+    sources: &[(String, Source)],
 ) -> Result<Vec<NamedServer>, String> {
     check_count(servers.len())?;
-    for (name, pid) in pids {
+    for (name, source) in sources {
+        let flag = match source {
+            Source::Process(_) => "--server-pid",
+            Source::Page(_) => "--server",
+        };
         match servers.iter_mut().find(|it| it.name == *name) {
-            Some(server) if server.pid.is_none() => server.pid = Some(*pid),
-            Some(_) => return Err(format!("--server-pid: {name} has two processes here")),
-            None => return Err(format!("--server-pid: no server here has the name {name}")),
+            Some(server) if server.source.is_none() => server.source = Some(source.clone()),
+            Some(_) => return Err(format!("{flag}: the cost of {name} has two sources here")),
+            None => return Err(format!("{flag}: no server here has the name {name}")),
         }
     }
     Ok(servers)
@@ -107,14 +114,6 @@ fn check_count(count: usize) -> Result<(), String> {
         2..=MOST => Ok(()),
         _ => Err(format!("a comparison has at most {MOST} servers")),
     }
-}
-
-/// Parses `NAME=PID`.
-pub(super) fn parse_pid(text: &str) -> Result<(String, i32), String> {
-    let wrong = || "expected NAME=PID, such as ours=4711".to_owned();
-    let (name, pid) = text.split_once('=').ok_or_else(wrong)?;
-    let pid = pid.parse().ok().filter(|pid| *pid > 0).ok_or_else(wrong)?;
-    Ok((name.to_owned(), pid))
 }
 
 /// A word without its name. A path may have a `=`, so that only the name of a server has a `/`.
@@ -164,9 +163,9 @@ fn subject<'a>(
 mod tests {
     use super::*;
 
-    fn parsed(words: &[&str], pids: &[(String, i32)]) -> Result<Subjects, String> {
+    fn parsed(words: &[&str], sources: &[(String, Source)]) -> Result<Subjects, String> {
         let words: Vec<_> = words.iter().map(|&it| it.to_owned()).collect();
-        subjects(&words, pids, |path| ["results", "file/x=h:1"].map(Path::new).contains(&path))
+        subjects(&words, sources, |path| ["results", "file/x=h:1"].map(Path::new).contains(&path))
     }
 
     fn named(words: &[&str]) -> Vec<(String, String)> {
@@ -220,13 +219,14 @@ mod tests {
 
     #[test]
     fn a_process_is_its_servers() {
-        let pids =
-            |names: &[&str]| -> Vec<_> { names.iter().map(|&name| (name.to_owned(), 7)).collect() };
-        let of = |names: &[&str]| parsed(&["a=h:1", "b=h:2"], &pids(names));
+        let sources = |names: &[&str]| -> Vec<_> {
+            names.iter().map(|&name| (name.to_owned(), Source::Process(7))).collect()
+        };
+        let of = |names: &[&str]| parsed(&["a=h:1", "b=h:2"], &sources(names));
         let Ok(Subjects::Servers(servers)) = of(&["b"]) else { panic!("no servers") };
-        assert_eq!((servers[0].pid, servers[1].pid), (None, Some(7)));
+        assert_eq!((&servers[0].source, &servers[1].source), (&None, &Some(Source::Process(7))));
         assert!(of(&["c"]).is_err_and(|it| it.contains("no server here has the name c")));
-        assert!(of(&["a", "a"]).is_err_and(|it| it.contains("a has two processes")));
+        assert!(of(&["a", "a"]).is_err_and(|it| it.contains("the cost of a has two sources")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{ArgMatches, Command, CommandFactory, Parser};
 use reactor_server::program::target::Target;
 use reactor_server::program::variables;
 
+use super::cost::CostArgs;
 use super::load::{LoadArgs, RESULTS};
 use super::rates::Rates;
 use super::words::Words;
@@ -45,10 +46,8 @@ pub(crate) struct SweepArgs {
     limit: Option<Condition>,
     #[command(flatten)]
     pub(crate) load: LoadArgs,
-    /// Report CPU and memory of the server, a process on this machine
-    #[arg(long, value_name = "PID", env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
-    server_pid: Option<i32>,
+    #[command(flatten)]
+    cost: CostArgs,
     /// Also write a table with a row per step to this file, as CSV
     #[arg(long, value_name = "FILE", env = "CLIENT_CSV", help_heading = RESULTS)]
     pub(crate) csv: Option<PathBuf>,
@@ -132,7 +131,7 @@ impl SweepArgs {
                 return refuse("--rates and --limit exclude each other: --limit finds its rates");
             }
         };
-        self.load.server_pid = self.server_pid;
+        self.load.server = self.cost.source();
         // What does not fit an open loop does not fit a sweep. Each step has its own rate.
         self.load.rate = Some(1);
         self.load = self.load.checked(&meaning, command, matches)?;

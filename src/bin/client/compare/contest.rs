@@ -142,7 +142,7 @@ impl Entrant {
         let requested = wanted.connections as u64;
         let plan = within_limits(wanted, is_quiet)?;
         let mut args = args.clone();
-        args.server_pid = server.pid;
+        args.server = server.source.clone();
         Ok(Entrant { args, plan, requested })
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// CPU time in seconds.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cpu {
     pub(crate) user: f64,
     pub(crate) system: f64,
@@ -15,9 +15,12 @@ pub(crate) struct Cpu {
 /// What the connections and messages of a run cost the server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServerCost {
-    /// CPU time by process: its number and its host.
+    /// CPU time by process: its number and its host, or the URL of its admin page.
     pub(crate) processes: BTreeMap<String, Cpu>,
     pub(crate) bytes_per_connection: BytesPerConnection,
+    /// The messages of each event loop of the server, if its admin page was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) loops: Vec<u64>,
 }
 
 /// The memory of a connection in bytes, if known.
@@ -60,7 +63,8 @@ impl ServerCost {
     }
 
     /// Merges the costs that two clients have measured. If both measured one process, the
-    /// larger CPU time is that of both. The memory of a connection is then unknown.
+    /// larger CPU time is that of both. The memory of a connection and the balance of the event
+    /// loops are then unknown.
     pub(crate) fn merge(mut self, other: ServerCost) -> ServerCost {
         for (process, cpu) in other.processes {
             let known = self.processes.entry(process).or_default();
@@ -68,6 +72,7 @@ impl ServerCost {
                 *known = cpu;
             }
         }
-        ServerCost { bytes_per_connection: BytesPerConnection::default(), ..self }
+        let (bytes_per_connection, loops) = Default::default();
+        ServerCost { bytes_per_connection, loops, ..self }
     }
 }

@@ -282,7 +282,18 @@ pub(crate) fn costs(report: &Report) -> Vec<(&'static str, String)> {
     let mut costs = Vec::new();
     costs.extend(report.client_cpu.map(|client| ("client", cpu(client))));
     costs.extend(report.server_cost().map(server));
+    costs.extend(report.server_cost().and_then(balance).map(|text| ("balance", text)));
     costs
+}
+
+/// How evenly the event loops of the server shared the messages, if that is known.
+fn balance(cost: &ServerCost) -> Option<String> {
+    let (least, most) = (cost.loops.iter().min()?, cost.loops.iter().max()?);
+    let (count, least, most) = (cost.loops.len(), readable::count(*least), readable::count(*most));
+    Some(match count {
+        1 => format!("1 event loop: {most} messages"),
+        _ => format!("{count} event loops: {least} to {most} messages each"),
+    })
 }
 
 fn per_message(cpu: Cpu) -> String {

@@ -1,0 +1,44 @@
+//! The flags that ask for the cost of a server.
+
+use clap::Args;
+
+use super::load::RESULTS;
+use crate::admin_page::AdminPage;
+use crate::meter::Source;
+
+/// Where the cost of one server is read.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CostArgs {
+    /// Report CPU, memory and balance of a server, by its admin page
+    ///
+    /// URL is that of `server --admin`: http://127.0.0.1:9100. The server may be on another machine.
+    #[arg(long, value_name = "URL", value_parser = AdminPage::parse, env = "CLIENT_SERVER")]
+    #[arg(help_heading = RESULTS, conflicts_with = "server_pid")]
+    server: Option<AdminPage>,
+    /// Report CPU and memory of the server, a process on this machine
+    #[arg(long, value_name = "PID", env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    server_pid: Option<i32>,
+}
+
+impl CostArgs {
+    pub(super) fn source(&self) -> Option<Source> {
+        let page = self.server.clone().map(Source::Page);
+        page.or(self.server_pid.map(Source::Process))
+    }
+}
+
+/// Parses `NAME=PID`.
+pub(super) fn process_of(text: &str) -> Result<(String, Source), String> {
+    let wrong = || "expected NAME=PID, such as ours=4711".to_owned();
+    let (name, pid) = text.split_once('=').ok_or_else(wrong)?;
+    let pid = pid.parse().ok().filter(|pid| *pid > 0).ok_or_else(wrong)?;
+    Ok((name.to_owned(), Source::Process(pid)))
+}
+
+/// Parses `NAME=URL`.
+pub(super) fn page_of(text: &str) -> Result<(String, Source), String> {
+    let wrong = || "expected NAME=URL, such as ours=http://127.0.0.1:9100".to_owned();
+    let (name, url) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), Source::Page(AdminPage::parse(url)?)))
+}
