@@ -25,6 +25,7 @@ pub enum LogConnections {
     /// connects and closes leaves no line.
     Used,
     /// None of them.
+    #[cfg_attr(feature = "program", value(skip))]
     None,
 }
 

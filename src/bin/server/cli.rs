@@ -139,7 +139,7 @@ pub(crate) struct Cli {
     #[arg(env = "SERVER_ADMIN", help_heading = WATCHING)]
     pub(crate) admin: AdminAddress,
 
-    /// Print how many connections this machine can hold and what limits it, and exit
+    /// Print how many connections this machine can hold, and what limits it
     ///
     /// It changes nothing. With --max-connections it names each limit that is too low for that many,
     /// and how to raise it; the exit code is then 1.

@@ -17,8 +17,8 @@ use crate::meter::Source;
 ///
 /// TARGET is HOST:PORT of a running server, or a file of results of `client --json`. Servers are
 /// loaded one after another, with rest between; every second round runs backwards. Each figure is
-/// the median of the runs, with their range. Its ratio to that of the first server has a confidence
-/// interval from the runs in pairs, and a difference is claimed only where the interval does not
+/// the median of the runs, with their range. From four runs on, its ratio to that of the first server
+/// has a confidence interval from the runs in pairs, and a difference is claimed only where the interval does not
 /// hold 1: in at most one of twenty comparisons of equal servers.
 ///
 /// Of files, those with the same NAME are the runs of one server, in their order.
@@ -71,8 +71,8 @@ Examples:
     client compare ours=localhost:9009 tokio=localhost:9010 -d 2s
   More runs make the intervals narrower; the CPU time shows what the rate may not:
     client compare a=localhost:9009 b=localhost:9010 -d 1s --runs 20 --server-pid a=71,b=72
-  Results of other machines, two runs of each server:
-    client compare old=old-1.json old=old-2.json new=new-1.json new=new-2.json --html new.html";
+  Results of other machines, four runs of each server:
+    client compare old=old-{1,2,3,4}.json new=new-{1,2,3,4}.json --html new.html";
 
 /// The headings of the flags that make a load, and not its results.
 const OF_A_LOAD: [&str; 2] = ["Connections", "Messages"];

@@ -116,17 +116,20 @@ fn check_count(count: usize) -> Result<(), String> {
     }
 }
 
-/// A word without its name. A path may have a `=`, so that only the name of a server has a `/`.
+/// A word without its name. A path may have a `=`, and a name a `/`: what is a file is a path.
 fn named(word: &str, is_file: impl Fn(&Path) -> bool) -> Result<(Option<&str>, &str), String> {
-    let is_server = |text| matches!(target::host_and_port(text), Ok((_, Some(_))));
     match word.split_once('=') {
         Some(("", _)) => Err(format!("the name is missing in {word:?}")),
         Some((name, text)) if !name.contains('/') => Ok((Some(name), text)),
-        Some((name, text)) if is_server(text) && !is_file(Path::new(word)) => {
-            Ok((Some(name), text))
-        }
+        Some(_) if is_file(Path::new(word)) => Ok((None, word)),
+        Some((name, text)) if is_file(Path::new(text)) || !is_path(text) => Ok((Some(name), text)),
         _ => Ok((None, word)),
     }
+}
+
+/// Returns whether a word is a file even if there is none of this name.
+fn is_path(text: &str) -> bool {
+    text == "-" || text.contains('/') || text.ends_with(".json")
 }
 
 /// A server may be two words: HOST and PORT.
@@ -136,8 +139,7 @@ fn subject<'a>(
     is_file: impl Fn(&Path) -> bool,
 ) -> Result<Subject, String> {
     let path = Path::new(text);
-    let is_path = text == "-" || text.contains('/') || text.ends_with(".json");
-    if is_file(path) || is_path && !text.contains("://") {
+    if is_file(path) || is_path(text) && !text.contains("://") {
         return Ok(Subject::File(path.to_owned()));
     }
     let (host, port) = target::host_and_port(text)
@@ -163,9 +165,12 @@ fn subject<'a>(
 mod tests {
     use super::*;
 
+    /// The files that there are.
+    const FILES: [&str; 4] = ["results", "file/x=h:1", "./a=3", "dir/x=y"];
+
     fn parsed(words: &[&str], sources: &[(String, Source)]) -> Result<Subjects, String> {
         let words: Vec<_> = words.iter().map(|&it| it.to_owned()).collect();
-        subjects(&words, sources, |path| ["results", "file/x=h:1"].map(Path::new).contains(&path))
+        subjects(&words, sources, |path| FILES.map(Path::new).contains(&path))
     }
 
     fn named(words: &[&str]) -> Vec<(String, String)> {
@@ -196,12 +201,12 @@ mod tests {
             ]
         );
         assert_eq!(
-            named(&["a/b=127.0.0.1:9009", "./c=localhost:1"]),
-            [pair("a/b", "127.0.0.1:9009"), pair("./c", "localhost:1")]
+            named(&["a/b=127.0.0.1:9009", "c/d=localhost", "1"]),
+            [pair("a/b", "127.0.0.1:9009"), pair("c/d", "localhost:1")]
         );
         assert_eq!(
-            named(&["file/x=h:1", "x=results"]),
-            [pair("file/x=h:1", "[\"file/x=h:1\"]"), pair("x", "[\"results\"]")]
+            named(&["file/x=h:1", "x/y=results"]),
+            [pair("file/x=h:1", "[\"file/x=h:1\"]"), pair("x/y", "[\"results\"]")]
         );
         assert_eq!(
             named(&[
@@ -238,6 +243,7 @@ mod tests {
             (&["h:1", "h:1"], "two servers have the name h:1"),
             (&["a=h:1", "a=h:2"], "two servers have the name a"),
             (&["=h:1", "h:2"], "the name is missing"),
+            (&["a/b=c", "h:2"], "\"c\" is no file, and as a server it has no port"),
             (&["h", "h:2"], "no file, and as a server it has no port"),
             (&["h:1", "h:0"], "no server has port 0"),
             (&["h:1", "tcp://h:2"], "write h:2 without tcp://"),
