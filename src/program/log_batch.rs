@@ -29,9 +29,20 @@ impl Line {
     }
 }
 
+/// What stands in front of each line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// The time, and the level if it is not `info`.
+    #[default]
+    Time,
+    /// The level as a number, for the journal of systemd, which knows the time.
+    Journal,
+}
+
 /// Lines that are written together, and how far that is.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
+    style: Style,
     bytes: Vec<u8>,
     /// Where each line ends, and how many of the lines that were logged it accounts for.
     ends: Vec<(usize, u64)>,
@@ -39,6 +50,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    pub(crate) fn new(style: Style) -> Batch {
+        Batch { style, ..Batch::default() }
+    }
+
     /// Adds a line that was logged.
     pub(crate) fn push(&mut self, line: &Line) {
         self.push_for(line, 1);
@@ -50,15 +65,13 @@ impl Batch {
         self.push_for(&Line::new(Level::Warn, text), count);
     }
 
-    /// Formats a line. Only lines other than `info` carry their level.
     fn push_for(&mut self, line: &Line, accounts_for: u64) {
-        let at = DateTime::<Local>::from(line.at).format("%Y-%m-%d %H:%M:%S%.3f");
-        let level = match line.level {
-            Level::Info => String::new(),
-            level => format!("{level} "),
+        let front = match self.style {
+            Style::Time => time_and_level(line),
+            Style::Journal => format!("<{}>", severity(line.level)),
         };
         // Writing to memory cannot fail.
-        let _ = writeln!(self.bytes, "{at} {level}{}", line.text);
+        let _ = writeln!(self.bytes, "{front}{}", line.text);
         self.ends.push((self.bytes.len(), accounts_for));
     }
 
@@ -91,5 +104,24 @@ impl Batch {
     pub(crate) fn rewind(&mut self) {
         let whole = self.ends.iter().rfind(|(end, _)| *end <= self.written);
         self.written = whole.map_or(0, |(end, _)| *end);
+    }
+}
+
+/// Only lines other than `info` carry their level.
+fn time_and_level(line: &Line) -> String {
+    let at = DateTime::<Local>::from(line.at).format("%Y-%m-%d %H:%M:%S%.3f");
+    match line.level {
+        Level::Info => format!("{at} "),
+        level => format!("{at} {level} "),
+    }
+}
+
+/// The severity of a level, as syslog(3) numbers it.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
     }
 }

@@ -16,7 +16,7 @@ use crossbeam_channel::{
 use log::{Log, Metadata, Record};
 
 use crate::net::sys;
-use crate::program::log_batch::{Batch, Line};
+use crate::program::log_batch::{Batch, Line, Style};
 use crate::program::log_filter;
 use crate::program::stream::{Stream, is_descriptor, print_error_within};
 use crate::program::thread;
@@ -156,8 +156,9 @@ impl Writer {
     ) -> io::Result<Writer> {
         let output = path.map_or_else(Stream::stderr, Stream::append)?;
         let is_cut = path.is_some_and(|path| !is_descriptor(path) && output.is_cut(path));
-        let path = path.map(Path::to_owned);
-        let (batch, dropped_reported, most_waiting) = Default::default();
+        let style = if output.is_journal() { Style::Journal } else { Style::Time };
+        let (batch, path) = (Batch::new(style), path.map(Path::to_owned));
+        let (dropped_reported, most_waiting) = Default::default();
         Ok(Writer {
             lines,
             requests,

@@ -142,6 +142,13 @@ impl Stream {
         }
     }
 
+    /// Returns whether systemd has what is written here in its journal.
+    pub fn is_journal(&self) -> bool {
+        let Ok(metadata) = self.file.metadata() else { return false };
+        let own = format!("{}:{}", metadata.dev(), metadata.ino());
+        std::env::var("JOURNAL_STREAM").is_ok_and(|journal| journal == own)
+    }
+
     /// Returns whether this is a file, the one of this path, whose last line does not end.
     pub(crate) fn is_cut(&self, path: &Path) -> bool {
         let mut last = [b'\n'];

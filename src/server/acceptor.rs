@@ -322,6 +322,8 @@ impl<S> Acceptor<S> {
         self.pause = None;
         self.seats.lift_limit();
         self.accept(BACKLOG as usize)?;
+        // Epoll would go on to report a listener that another process has as well.
+        self.watch(Interest::NONE)?;
         self.listener = None;
         (self.full, self.exhausted) = Default::default();
         let by = Instant::now() + self.drain_timeout.min(LONGEST);

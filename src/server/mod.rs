@@ -28,7 +28,7 @@ mod workers;
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,9 +161,30 @@ impl<H: Handler> Server<H> {
     /// error names it), or a number in the configuration makes no sense
     /// ([`InvalidInput`](io::ErrorKind::InvalidInput)).
     pub fn bind(config: Config, handler: H) -> io::Result<Server<H>> {
+        Server::start(config, handler, bound_socket)
+    }
+
+    /// As [`bind`](Server::bind), with a listener that there is already, such as one that was
+    /// passed to this process. [`Config::address`] is not used.
+    ///
+    /// # Errors
+    /// As [`bind`](Server::bind).
+    pub fn from_listener(
+        listener: TcpListener,
+        config: Config,
+        handler: H,
+    ) -> io::Result<Server<H>> {
+        Server::start(config, handler, |config| passed_socket(listener, config))
+    }
+
+    fn start(
+        config: Config,
+        handler: H,
+        listener: impl FnOnce(&Config) -> io::Result<TcpListener>,
+    ) -> io::Result<Server<H>> {
         check(&config)?;
         let signals = config.drain_on_signals.then(TerminationSignals::block).transpose()?;
-        let listener = bind_socket(&config)?;
+        let listener = listener(&config)?;
         let address = listener.local_addr()?;
         let most = max_connections(&config)?;
         let (event_loop, mailbox) = EventLoop::new()?;
@@ -310,15 +331,28 @@ const MOMENT: Duration = Duration::from_micros(20);
 /// [`REDUCED_READ`](budget::REDUCED_READ) bytes.
 const HELD: usize = 16 * 1024 * 1024;
 
-/// A socket that is bound and does not listen yet, with the options that the kernel does not
-/// refuse.
-fn bind_socket(config: &Config) -> io::Result<TcpListener> {
+/// A socket that is bound and does not listen yet.
+fn bound_socket(config: &Config) -> io::Result<TcpListener> {
     let domain = Domain::for_address(config.address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    let options = listener_options::set(&socket, config.address.ip(), config.timeouts);
+    set_options(&socket, config.address.ip(), config);
     socket.bind(&config.address.into())?;
+    Ok(socket.into())
+}
+
+/// A socket that may listen already.
+fn passed_socket(listener: TcpListener, config: &Config) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let socket = Socket::from(listener);
+    set_options(&socket, address.ip(), config);
+    Ok(socket.into())
+}
+
+/// Sets the options that the kernel does not refuse.
+fn set_options(socket: &Socket, address: IpAddr, config: &Config) {
+    let options = listener_options::set(socket, address, config.timeouts);
     for warning in options.iter().filter_map(SocketOption::warning) {
         log::warn!("{warning}");
     }
-    Ok(socket.into())
 }

@@ -1,7 +1,7 @@
 //! The command line of `server`, and the configuration that it describes.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
@@ -13,6 +13,7 @@ use reactor_server::program::command_line::{
 use reactor_server::program::framing::FramingFlag;
 use reactor_server::program::generate::GenerateArgs;
 use reactor_server::program::limits::cpus;
+use reactor_server::program::stream::is_descriptor;
 use reactor_server::program::target::{self, Host, Target};
 use reactor_server::program::units::{self, Timeout};
 use reactor_server::program::variables::{self, Parsed};
@@ -22,6 +23,7 @@ const THREADS: &str = "Threads";
 const MESSAGES: &str = "Messages";
 const LIMITS: &str = "Limits";
 const WATCHING: &str = "Watching";
+const SERVICE: &str = "Running as a service";
 
 /// A multi-reactor TCP echo server.
 ///
@@ -119,7 +121,7 @@ pub(crate) struct Cli {
     ///
     /// The environment variable RUST_LOG selects what is logged.
     #[arg(long, value_name = "PATH", env = "SERVER_LOG_FILE", help_heading = WATCHING)]
-    pub(crate) log_file: Option<PathBuf>,
+    log_file: Option<PathBuf>,
     /// Connections to log
     ///
     /// A probe that connects and closes leaves no line with "used". The counters count it.
@@ -138,6 +140,19 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "ADDR", value_parser = admin_address, default_value = "off")]
     #[arg(env = "SERVER_ADMIN", help_heading = WATCHING)]
     pub(crate) admin: AdminAddress,
+
+    /// Run in the background, once the server is ready
+    ///
+    /// The command returns when the server accepts connections, or with its error and its exit
+    /// code. Give a --log-file too: what would go to standard error is lost.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "SERVER_DAEMON")]
+    #[arg(help_heading = SERVICE)]
+    pub(crate) daemon: bool,
+    /// Write the number of the server's process to a file, and lock it
+    ///
+    /// A second server with the same file does not start. The file is removed at the end.
+    #[arg(long, value_name = "PATH", env = "SERVER_PID_FILE", help_heading = SERVICE)]
+    pub(crate) pid_file: Option<PathBuf>,
 
     /// Print how many connections this machine can hold, and what limits it
     ///
@@ -196,8 +211,12 @@ impl Cli {
         cli.warnings = warnings;
         let has_two_ports =
             cli.ip.1.is_some() && matches.value_source("port") == matches.value_source("ip");
+        let log_is_descriptor = cli.log_file.as_deref().is_some_and(is_descriptor);
         let conflict = match has_two_ports {
             true => Some("[IP] and [PORT] both have a port: omit one of them"),
+            false if cli.daemon && log_is_descriptor => {
+                Some("--daemon leaves its standard streams: --log-file needs a file")
+            }
             false => cli.framing.prefix_conflict(&cli.reply_prefix),
         };
         match conflict {
@@ -249,6 +268,15 @@ impl Cli {
 
     pub(crate) fn handler(&self) -> Echo {
         Echo { prefix: self.reply_prefix.clone().into_bytes(), work: self.work.unwrap_or_default() }
+    }
+
+    pub(crate) fn has_log_file(&self) -> bool {
+        self.log_file.is_some()
+    }
+
+    /// The file of the log; `None` for standard error, which a daemon has none of.
+    pub(crate) fn log_file(&self) -> Option<&Path> {
+        self.log_file.as_deref().or(self.daemon.then_some(Path::new("/dev/null")))
     }
 
     /// Whether the kernel chooses the port.

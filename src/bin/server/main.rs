@@ -3,12 +3,15 @@
 mod admin;
 mod cli;
 mod counters;
+mod daemon;
 mod interval;
+mod pid_file;
 mod preflight;
+mod service;
 mod status;
 
 use std::io::{self, Write};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -16,6 +19,7 @@ use std::time::Duration;
 use admin::Admin;
 use anyhow::{Context, anyhow};
 use cli::Cli;
+use pid_file::PidFile;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::limits::{
     cpus, descriptor_limits, give_memory_back, raise_descriptor_limit,
@@ -37,6 +41,22 @@ fn main() -> ExitCode {
     let code = match cli.generate() {
         Some(generated) => generated.map(|()| ExitCode::SUCCESS).map_err(|error| anyhow!(error)),
         None if cli.check => preflight::check(&cli),
+        None if cli.daemon && !daemon::is_child() => {
+            if service::is_passed_a_socket() {
+                print_error_within(
+                    "error: --daemon starts another process than the one that a socket was passed to",
+                    END,
+                );
+                return ExitCode::from(2);
+            }
+            if !cli.has_log_file() {
+                print_error_within(
+                    "warning: the log of a daemon needs --log-file: it is lost",
+                    END,
+                );
+            }
+            daemon::start()
+        }
         None => run(&cli).map(|ending| match ending {
             Ending::Drained => ExitCode::SUCCESS,
             Ending::Forced => ExitCode::FAILURE,
@@ -53,8 +73,15 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
     // Before signals are blocked, because it may have to wait for the network.
     let target = cli.target();
     let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
+    if cli.daemon {
+        daemon::leave_terminal()?;
+    }
+    // Before the log is touched, which another server may write. Dropped at the very end.
+    let _pid_file = cli.pid_file.as_deref().map(PidFile::take).transpose()?;
+    // Before there are other threads, because it removes variables from the environment.
+    let listener = service::passed_listener()?;
     let signals = Signals::block().context("cannot block signals")?;
-    let log_file = cli.log_file.as_deref();
+    let log_file = cli.log_file();
     let logger =
         Logger::start(log_file).map_err(|error| match (NotStarted::of(&error), log_file) {
             (None, Some(path)) => {
@@ -65,7 +92,7 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
         })?;
     // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
-    let ending = serve(cli, &addresses, signals, &logger);
+    let ending = serve(cli, &addresses, listener, signals, &logger);
     logger.end(END);
     ending
 }
@@ -73,6 +100,7 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
 fn serve(
     cli: &Cli,
     addresses: &[SocketAddr],
+    listener: Option<TcpListener>,
     signals: Signals,
     logger: &Logger,
 ) -> anyhow::Result<Ending> {
@@ -89,7 +117,10 @@ fn serve(
     handle_signals(signals, handles, Arc::clone(&status), logger.clone()).map_err(with_limits)?;
     let admin = start_admin(cli, &status, logger)?;
     // Last of all: the kernel queues connections once it listens.
-    let server = bind(cli, addresses)?;
+    let server = match listener {
+        Some(listener) => serve_on(listener, cli)?,
+        None => bind(cli, addresses)?,
+    };
     let handle = server.handle();
     to_signals.send(handle.clone()).context("the thread signals has ended")?;
     if let Some(interval) = cli.stats_interval.0 {
@@ -99,6 +130,10 @@ fn serve(
     announce(&server, cli);
     if let Some(admin) = &admin {
         announce_admin(admin, cli);
+    }
+    service::notify_ready(&format!("listening on {}", server.local_addr()));
+    if cli.daemon {
+        daemon::report_ready()?;
     }
     let ending = server.run();
     counters::log_summary(handle.stats(), logger.dropped());
@@ -114,6 +149,14 @@ fn start_admin(cli: &Cli, status: &Arc<Status>, logger: &Logger) -> anyhow::Resu
     let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
     let start = |address| Admin::start(address, Arc::clone(status), logger.clone());
     first_bound(target, &addresses, start).context("--admin").map(Some)
+}
+
+/// Serves on a listener that was passed to this process.
+fn serve_on(listener: TcpListener, cli: &Cli) -> anyhow::Result<Server<Echo>> {
+    let address = listener.local_addr().context("the socket that was passed")?;
+    log::info!("{address} was passed to the server (LISTEN_FDS): IP and PORT are not used");
+    Server::from_listener(listener, cli.config(address), cli.handler())
+        .map_err(|error| cannot_bind(address, error))
 }
 
 fn bind(cli: &Cli, addresses: &[SocketAddr]) -> anyhow::Result<Server<Echo>> {
@@ -215,12 +258,13 @@ fn handle_signals(
         let mut is_draining = false;
         while let Ok(signal) = signals.wait() {
             match signal {
-                Signal::Hangup => logger.reopen(),
+                Signal::Hangup => service::notify_reload(|| logger.reopen()),
                 Signal::User1 => counters::log_counters(server.stats(), logger.dropped()),
                 Signal::Terminate if is_draining => server.stop(),
                 Signal::Terminate => {
                     is_draining = true;
                     status.begin_draining();
+                    service::notify_stopping();
                     log::info!(
                         "draining: what has arrived is answered, a second signal stops at once"
                     );

@@ -16,6 +16,7 @@ mod push;
 mod push_bounds;
 mod round_robin;
 mod sandbox;
+mod service;
 mod signals;
 mod slow_and_hostile;
 mod threads;
