@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::mpsc;
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -67,7 +68,7 @@ fn serve(
         log::warn!("cannot raise the limit of open descriptors: {error}");
     }
     let (to_signals, handles) = mpsc::channel();
-    handle_signals(signals, handles, logger.clone()).map_err(with_limits)?;
+    handle_signals(signals, handles, logger.clone(), cli.drain_delay).map_err(with_limits)?;
     // Last of all: the kernel queues connections once it listens.
     let server = bind(cli, addresses)?;
     let handle = server.handle();
@@ -153,6 +154,7 @@ fn handle_signals(
     signals: Signals,
     handles: mpsc::Receiver<Handle>,
     logger: Logger,
+    drain_delay: Duration,
 ) -> io::Result<()> {
     let run = move || {
         let Ok(server) = handles.recv() else { return };
@@ -164,15 +166,36 @@ fn handle_signals(
                 Signal::Terminate if is_draining => server.stop(),
                 Signal::Terminate => {
                     is_draining = true;
-                    log::info!(
-                        "draining: what has arrived is answered, a second signal stops at once"
-                    );
-                    server.drain();
+                    drain_after(drain_delay, server.clone());
                 }
             }
         }
     };
     thread::start("signals".to_owned(), 1, run).map(drop)
+}
+
+/// Drains the server, which goes on accepting and serving for that long. This does not wait.
+fn drain_after(delay: Duration, server: Handle) {
+    if delay.is_zero() {
+        return drain(&server);
+    }
+    log::info!(
+        "draining in {delay:?}: connections are accepted until then, a second signal stops at once"
+    );
+    let timer = server.clone();
+    let run = move || {
+        sleep(delay);
+        drain(&timer);
+    };
+    if let Err(error) = thread::start("drain-delay".to_owned(), 1, run) {
+        log::warn!("{error}, and so the server drains now");
+        drain(&server);
+    }
+}
+
+fn drain(server: &Handle) {
+    log::info!("draining: what has arrived is answered, a second signal stops at once");
+    server.drain();
 }
 
 #[cfg(test)]
