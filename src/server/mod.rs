@@ -4,6 +4,7 @@ mod acceptor;
 mod budget;
 mod connection_id;
 mod connection_log;
+mod drain_turns;
 mod ending;
 mod handle;
 mod handler;
@@ -91,8 +92,15 @@ pub struct Config {
     /// How long a peer may be slow. By default 10 s with a message and 30 s with replies, and as
     /// idle as it likes.
     pub timeouts: Timeouts,
-    /// How long a drain may take, 10 s by default. Then the remaining connections are reset.
+    /// How long a drain may take, besides `drain_spread`; 10 s by default. Then the remaining
+    /// connections are reset.
     pub drain_timeout: Duration,
+    /// Over how long a drain spreads the closes of connections, so that their peers do not all
+    /// connect again in one instant; by default it closes them at once.
+    ///
+    /// Each reactor drains its connections one after the other, evenly over this time. Until its
+    /// turn a connection is served as before, except that nothing can be pushed to it.
+    pub drain_spread: Duration,
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
     /// default a reactor polls once more, and the acceptor for some microseconds.
     pub busy_poll: Option<Duration>,
@@ -134,6 +142,7 @@ impl Default for Config {
                 idle: None,
             },
             drain_timeout: Duration::from_secs(10),
+            drain_spread: Duration::ZERO,
             busy_poll: None,
             tick: None,
             log_connections: LogConnections::All,
@@ -200,7 +209,7 @@ impl<H: Handler> Server<H> {
             listener,
             seats,
             mailboxes.clone(),
-            config.drain_timeout,
+            config.drain_timeout.saturating_add(config.drain_spread),
             config.log_connections,
             handle.clone(),
         )?;
@@ -223,7 +232,7 @@ impl<H: Handler> Server<H> {
         mailboxes: Vec<Mailbox<Mail<H::Session>>>,
         free_cpus: &Arc<FreeCpus>,
     ) -> io::Result<()> {
-        let Config { timeouts, tick, .. } = *config;
+        let Config { timeouts, tick, drain_spread, .. } = *config;
         let (jobs, queue) = crossbeam_channel::bounded(JOBS_PER_REACTOR * reactors.len());
         let (running, all_running) = crossbeam_channel::unbounded();
         for number in 0..config.workers {
@@ -245,7 +254,7 @@ impl<H: Handler> Server<H> {
             let running = running.clone();
             self.threads.spawn(format!("io-{number}"), move || {
                 let shared = Shared::new(server, handler, workers, budget, number);
-                let reactor = Reactor::new(event_loop, shared, timeouts, tick);
+                let reactor = Reactor::new(event_loop, shared, timeouts, tick, drain_spread);
                 threads::report_running(running);
                 reactor.run(busy_poll)
             })?;

@@ -12,6 +12,7 @@ use crate::net::slab::Slab;
 use crate::net::socket::Socket;
 use crate::net::sys;
 use crate::net::token::Token;
+use crate::server::drain_turns::DrainTurns;
 use crate::server::handler::Handler;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::patience::{Check, Patience, Timeouts};
@@ -37,6 +38,9 @@ pub(crate) struct Reactor<H: Handler, T = TcpStream> {
     /// The peers that something was pushed to in this turn, and must be sent.
     pushed: Vec<Token>,
     ticker: Option<Ticker>,
+    /// Over how long a drain is spread.
+    drain_spread: Duration,
+    drain_turns: DrainTurns,
     /// When it ends at the latest, once it was told to end.
     end_by: Option<Tick>,
     thread: i32,
@@ -62,10 +66,11 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         shared: Shared<H>,
         timeouts: Timeouts,
         tick: Option<Duration>,
+        drain_spread: Duration,
     ) -> Reactor<H, T> {
         let patience = Patience::new(timeouts);
         let ticker = tick.map(|every| Ticker { every, next: patience.now().after(every) });
-        let (peers, reported, recipients, pushed, end_by) = Default::default();
+        let (peers, reported, recipients, pushed, drain_turns, end_by) = Default::default();
         let (scratch, thread) = (Scratch::new(), sys::thread_id());
         Reactor {
             event_loop,
@@ -77,6 +82,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             recipients,
             pushed,
             ticker,
+            drain_spread,
+            drain_turns,
             end_by,
             thread,
         }
@@ -264,14 +271,23 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         }
     }
 
-    /// Has every peer answered what had arrived by now, and ends with the last of them.
+    /// Has every peer answered what has arrived by its turn, and ends with the last of them.
     fn drain(&mut self, by: Tick) {
-        if by <= self.patience.now() {
+        let now = self.patience.now();
+        if by <= now {
             return self.stop();
         }
         self.end_by = Some(by);
-        for token in self.peers.tokens().collect::<Vec<_>>() {
-            self.visit(token, |visit, _| visit.drain());
+        let tokens = self.peers.tokens().collect();
+        self.drain_turns = DrainTurns::new(now, self.drain_spread, tokens);
+        self.take_drain_turns(now);
+    }
+
+    fn take_drain_turns(&mut self, now: Tick) {
+        while let Some(token) = self.drain_turns.take(now) {
+            if self.peers.get_mut(token).is_some() {
+                self.visit(token, |visit, _| visit.drain());
+            }
         }
     }
 
@@ -320,6 +336,7 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             ticker.next = now.after(ticker.every);
             self.shared.call(|handler| handler.tick(self.shared.reactor));
         }
+        self.take_drain_turns(now);
         if self.end_by.is_some_and(|by| by <= now) {
             self.stop();
         }
@@ -342,7 +359,10 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     /// When there is something to do although no event or mail arrives.
     fn next_due(&self) -> Option<Tick> {
         let tick = self.ticker.as_ref().map(|ticker| ticker.next);
-        [self.patience.next(), tick, self.end_by].into_iter().flatten().min()
+        [self.patience.next(), tick, self.drain_turns.next(), self.end_by]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn timeout(&self) -> Option<Duration> {

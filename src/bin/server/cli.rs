@@ -113,6 +113,19 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "10s")]
     #[arg(env = "SERVER_DRAIN_TIMEOUT", help_heading = LIMITS)]
     drain_timeout: Duration,
+    /// Go on accepting this long after the signal to drain
+    ///
+    /// It gives load balancers the time to notice, and to send new connections elsewhere.
+    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "0s")]
+    #[arg(env = "SERVER_DRAIN_DELAY", help_heading = LIMITS)]
+    pub(crate) drain_delay: Duration,
+    /// Spread the closes of a drain over this long
+    ///
+    /// Clients that reconnect do not come back all at once. Each connection is served until its
+    /// turn. --drain-timeout begins to count after this time.
+    #[arg(long, value_name = "DUR", value_parser = units::duration, default_value = "0s")]
+    #[arg(env = "SERVER_DRAIN_SPREAD", help_heading = LIMITS)]
+    drain_spread: Duration,
 
     /// Append the log to a file instead of standard error
     ///
@@ -258,6 +271,7 @@ impl Cli {
                 idle: self.idle_timeout.0,
             },
             drain_timeout: self.drain_timeout,
+            drain_spread: self.drain_spread,
             busy_poll: self.busy_poll.0,
             tick: None,
             log_connections: self.log_connections,

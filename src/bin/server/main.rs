@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
+use std::thread::sleep;
 use std::time::Duration;
 
 use admin::Admin;
@@ -114,7 +115,8 @@ fn serve(
     }
     let (to_signals, handles) = mpsc::channel();
     let status = Arc::new(Status::new());
-    handle_signals(signals, handles, Arc::clone(&status), logger.clone()).map_err(with_limits)?;
+    handle_signals(signals, handles, Arc::clone(&status), logger.clone(), cli.drain_delay)
+        .map_err(with_limits)?;
     let admin = start_admin(cli, &status, logger)?;
     // Last of all: the kernel queues connections once it listens.
     let server = match listener {
@@ -252,6 +254,7 @@ fn handle_signals(
     handles: mpsc::Receiver<Handle>,
     status: Arc<Status>,
     logger: Logger,
+    drain_delay: Duration,
 ) -> io::Result<()> {
     let run = move || {
         let Ok(server) = handles.recv() else { return };
@@ -265,15 +268,36 @@ fn handle_signals(
                     is_draining = true;
                     status.begin_draining();
                     service::notify_stopping();
-                    log::info!(
-                        "draining: what has arrived is answered, a second signal stops at once"
-                    );
-                    server.drain();
+                    drain_after(drain_delay, server.clone());
                 }
             }
         }
     };
     thread::start("signals".to_owned(), 1, run).map(drop)
+}
+
+/// Drains the server, which goes on accepting and serving for that long. This does not wait.
+fn drain_after(delay: Duration, server: Handle) {
+    if delay.is_zero() {
+        return drain(&server);
+    }
+    log::info!(
+        "draining in {delay:?}: connections are accepted until then, a second signal stops at once"
+    );
+    let timer = server.clone();
+    let run = move || {
+        sleep(delay);
+        drain(&timer);
+    };
+    if let Err(error) = thread::start("drain-delay".to_owned(), 1, run) {
+        log::warn!("{error}, and so the server drains now");
+        drain(&server);
+    }
+}
+
+fn drain(server: &Handle) {
+    log::info!("draining: what has arrived is answered, a second signal stops at once");
+    server.drain();
 }
 
 #[cfg(test)]

@@ -133,7 +133,8 @@ fn world(mut rng: Rng) -> World {
     let budget = rng.pick(&[0, 0, 100, 100_000]);
     let shared = Shared::new(server.clone(), Arc::clone(&handler), workers, budget, 0);
     let tick = rng.chance(100).then_some(Duration::from_millis(20));
-    let reactor = Reactor::new(event_loop, shared, timeouts, tick);
+    let spread = Duration::from_millis(rng.pick(&[0, 0, 20, 300]));
+    let reactor = Reactor::new(event_loop, shared, timeouts, tick, spread);
     let drain_at = if calm { 5000 } else { rng.pick(&[30, 100, 300, 1000]) };
     let drain_at = rng.below(drain_at);
     let checker =

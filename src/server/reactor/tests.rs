@@ -31,7 +31,7 @@ impl Rig {
         let server = Handle::new(acceptor, Box::new(vec![mailbox.clone()]), 1, codec);
         let shared = Shared::new(server.clone(), echo, workers, budget, 0);
         let timeouts = Timeouts { message: None, write: None, idle: None };
-        let reactor = Reactor::new(event_loop, shared, timeouts, None);
+        let reactor = Reactor::new(event_loop, shared, timeouts, None, Duration::ZERO);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let seats = Seats::new(100, mailbox.waker());
         Rig { reactor, mailbox, server, listener, seats }

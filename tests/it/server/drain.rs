@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::support::eventually;
 use crate::support::running::{Running, config};
-use crate::support::streams::{fill, frame, noise, read_to_end};
+use crate::support::server::ServerProcess;
+use crate::support::streams::{exchange, fill, frame, noise, read_to_end};
 use crossbeam_channel::bounded;
 use reactor_server::{Config, ConnectionId, Ending, Framing, Handler, Reason, Reply};
+use rustix::process::Signal;
 
 /// Waits until the server's kernel has acknowledged all that was sent.
 pub(super) fn wait_until_acknowledged(server: &Running) {
@@ -151,4 +153,84 @@ fn a_stuck_handler_cannot_delay_the_end() {
         assert_eq!(server.ending(), Ending::Forced);
         drop(key);
     }
+}
+
+/// A server of one reactor that spreads a drain, and four connections in the order of their turns.
+fn spreading(drain_spread: Duration, drain_timeout: Duration) -> (Running, Vec<TcpStream>) {
+    let config = config(Framing::Raw);
+    let config = Config { io_threads: 1, drain_spread, drain_timeout, ..config };
+    let server = Running::echo(config);
+    let mut streams: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    streams.iter_mut().for_each(|stream| exchange(stream, b"before"));
+    (server, streams)
+}
+
+#[test]
+fn a_connection_is_served_until_its_turn_in_a_spread_drain() {
+    let hour = Duration::from_secs(3600);
+    let (server, mut streams) = spreading(hour, hour);
+    server.handle.drain();
+    assert_eq!(read_to_end(&mut streams[0]), b"");
+    streams[1..].iter_mut().for_each(|stream| exchange(stream, b"still here"));
+    assert!(TcpStream::connect(server.address).is_err());
+}
+
+#[test]
+fn a_spread_drain_loses_nothing_and_its_timeout_counts_from_the_last_turn() {
+    let spread = Duration::from_millis(300);
+    let (mut server, mut streams) = spreading(spread, spread);
+    let began = Instant::now();
+    server.handle.drain();
+    for (turn, stream) in streams.iter_mut().enumerate() {
+        // The first may have its FIN already.
+        if turn > 0 {
+            exchange(stream, b"before its turn");
+        }
+        assert_eq!(read_to_end(stream), b"", "turn {turn}");
+        // The server's clock counts milliseconds.
+        let elapsed = began.elapsed() + Duration::from_millis(1);
+        assert!(elapsed >= spread / 4 * turn as u32, "turn {turn}");
+    }
+    // The last one closes after the time that the drain would have had without a spread.
+    while began.elapsed() < spread + spread / 10 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(streams);
+    assert_eq!(server.ending(), Ending::Drained);
+}
+
+#[test]
+fn a_connection_that_ends_before_its_turn_is_no_stale_event() {
+    let (mut server, streams) = spreading(Duration::from_millis(200), Duration::from_secs(10));
+    server.handle.drain();
+    drop(streams);
+    assert_eq!(server.ending(), Ending::Drained);
+    assert_eq!(server.handle.stats().sum(|reactor| &reactor.stale), 0);
+}
+
+#[test]
+fn a_delayed_drain_accepts_and_serves_until_it_begins() {
+    let mut server = ServerProcess::start(&["--drain-delay", "1h"]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"before");
+    server.signal(Signal::TERM);
+    server.wait_for_log("draining in 3600s");
+    exchange(&mut stream, b"after");
+    assert!(server.is_alive());
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(1), "a second signal stops at once");
+}
+
+#[test]
+fn a_delayed_drain_begins_after_its_delay() {
+    let mut server = ServerProcess::start(&["--drain-delay", "100ms"]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"before");
+    let began = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(read_to_end(&mut stream), b"");
+    assert!(began.elapsed() >= Duration::from_millis(100));
+    drop(stream);
+    assert_eq!(server.exit_code(), Some(0));
+    assert!(TcpStream::connect(server.address).is_err());
 }

@@ -74,6 +74,7 @@ impl World {
             self.post();
             self.check_held()?;
             self.check_deadlines()?;
+            self.check_drain_turns()?;
         }
         Err(format!("it does not end: {:?}", self.checker.clients))
     }
@@ -164,7 +165,8 @@ impl World {
     fn drain(&mut self) {
         self.checker.clients.iter_mut().for_each(Client::note_drain);
         let time = self.rng.pick(&[0, 50, 2000, 2000, 2000]);
-        let by = now() + Duration::from_millis(time);
+        let spread = if time == 0 { Duration::ZERO } else { self.reactor.drain_spread };
+        let by = now() + Duration::from_millis(time) + spread;
         self.checker.drain_by = Some(by);
         // What was sent before is mail already. What is sent from now on is refused.
         self.checker.server.drain();
@@ -235,6 +237,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Checks that no peer is drained late.
+    fn check_drain_turns(&self) -> Result<(), String> {
+        let (turns, now) = (&self.reactor.drain_turns, self.reactor.patience.now());
+        match turns.next() {
+            Some(due) if due <= now => Err(format!("a turn is over: {turns:?}")),
+            _ => Ok(()),
+        }
     }
 
     /// Checks that nothing is left and that every client was served.
