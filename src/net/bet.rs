@@ -12,9 +12,8 @@ pub(crate) struct Bet {
     left: u16,
 }
 
-/// The result of one try, in credit. For a reactor a win saves two microseconds or more of
-/// falling asleep and being woken, and a loss costs one. (With `--busy-poll` it costs as
-/// long as that says.)
+/// The result of one try, in credit. A win saves two microseconds or more of falling asleep
+/// and being woken, and a loss costs as long as the try took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Payoff {
     Won = 2,

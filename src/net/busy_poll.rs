@@ -15,13 +15,13 @@ use crate::net::poll::Events;
 ///
 /// To block and be woken costs the thread, and the thread that wakes it, some microseconds
 /// each, and a CPU that fell idle needs ten or twenty more. So a thread that is mostly
-/// wanted again at once polls a few times before it blocks, and yields the CPU in between.
+/// wanted again at once may poll before it blocks, and yields the CPU in between.
 #[derive(Debug)]
 pub(crate) struct BusyPoll {
     bet: Bet,
-    /// How long it polls at most, whether a CPU is free or not. It polls once at least.
+    /// How long it polls at most, whether a CPU is free or not.
     moment: Duration,
-    /// How long it polls at most while a CPU is free for that.
+    /// How long it polls at most while a CPU is free for that. If that is 0 it never polls.
     longest: Duration,
     free: Arc<FreeCpus>,
 }
@@ -67,7 +67,8 @@ impl BusyPoll {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
-        if timeout == Some(Duration::ZERO) || !self.bet.place() {
+        let may_poll = !self.longest.is_zero() && timeout != Some(Duration::ZERO);
+        if !may_poll || !self.bet.place() {
             return event_loop.wait(events, timeout);
         }
         if event_loop.look(events)? {

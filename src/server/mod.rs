@@ -17,7 +17,6 @@ mod peer;
 mod phase;
 mod push;
 mod reactor;
-mod read_again;
 mod round_robin;
 mod seats;
 mod shared;
@@ -102,7 +101,7 @@ pub struct Config {
     /// turn a connection is served as before, except that nothing can be pushed to it.
     pub drain_spread: Duration,
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
-    /// default a reactor polls once more, and the acceptor for some microseconds.
+    /// default a reactor does not poll, and the acceptor does for some microseconds.
     pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`] is called, from [`Server::bind`] on; never by default.
     pub tick: Option<Duration>,

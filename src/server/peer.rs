@@ -81,11 +81,6 @@ impl<S, T: Socket> Peer<S, T> {
         }
     }
 
-    /// Returns whether more messages may be read and answered now.
-    pub(crate) fn is_talking(&self) -> bool {
-        self.phase == Phase::Open && self.may_be_answered()
-    }
-
     /// Returns whether messages that were read may be handled now.
     pub(crate) fn may_be_answered(&self) -> bool {
         self.is_our_turn() && !self.has_unsent()
@@ -137,11 +132,6 @@ impl<S, T: Socket> Peer<S, T> {
             Waiting::Room => self.socket().unacknowledged().is_ok_and(|bytes| bytes == 0),
             Waiting::Worker | Waiting::LastAck | Waiting::Fin => false,
         }
-    }
-
-    /// How many messages were handled.
-    pub(crate) fn messages(&self) -> u64 {
-        self.messages
     }
 
     /// How many bytes were read and sent.

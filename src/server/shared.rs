@@ -11,7 +11,6 @@ use crate::server::handler::Handler;
 use crate::server::handling::{Handled, Verdict, contained};
 use crate::server::peer::{Peer, Pushed};
 use crate::server::phase::Turn;
-use crate::server::read_again::ReadAgain;
 use crate::server::stats::{ReactorStats, Stats};
 use crate::server::workers::{Job, Workers};
 use crate::wire::reason::Reason;
@@ -23,7 +22,6 @@ pub(crate) struct Shared<H: Handler> {
     /// The way to the workers; without it messages are handled inline.
     pub(crate) workers: Option<Workers<H::Session>>,
     pub(crate) budget: Budget,
-    pub(crate) read_again: ReadAgain,
     pub(crate) reactor: usize,
     /// The peers that have finished while pushes were on their way, which may be for them.
     pub(crate) finished: Vec<Token>,
@@ -41,19 +39,9 @@ impl<H: Handler> Shared<H> {
         budget: usize,
         reactor: usize,
     ) -> Shared<H> {
-        let (budget, read_again) = (Budget::new(budget), ReadAgain::new());
+        let budget = Budget::new(budget);
         let (finished, is_last_turn, log) = Default::default();
-        Shared {
-            server,
-            handler,
-            workers,
-            budget,
-            read_again,
-            reactor,
-            finished,
-            is_last_turn,
-            log,
-        }
+        Shared { server, handler, workers, budget, reactor, finished, is_last_turn, log }
     }
 
     /// Calls the handler. A panic in it ends here, is counted, and returns `None`.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::thread;
 
 use crate::net::connection::{SCRATCH, Tally};
 use crate::net::poll::Event;
@@ -86,28 +85,7 @@ impl<'a, H: Handler, T: Socket> Visit<'a, H, T> {
             self.peer.note_sent_early();
             return Ok(());
         }
-        // At most one buffer more, or the other peers would wait for too long.
-        let enough = self.peer.tally().received + SCRATCH as u64;
-        self.read(scratch)?;
-        self.read_again(enough, scratch)
-    }
-
-    /// Reads again as long as that has lately paid and less than `enough` was received.
-    fn read_again(&mut self, enough: u64, scratch: &mut Scratch) -> io::Result<()> {
-        let mut extra = None;
-        while self.peer.is_talking()
-            && self.peer.tally().received < enough
-            && self.shared.read_again.begin_or_continue(&mut extra)
-        {
-            let (messages, received) = (self.peer.messages(), self.peer.tally().received);
-            self.read(scratch)?;
-            if self.peer.tally().received == received && self.peer.is_talking() {
-                thread::yield_now();
-                self.read(scratch)?;
-            }
-            self.shared.read_again.settle(&mut extra, self.peer.messages() > messages);
-        }
-        Ok(())
+        self.read(scratch)
     }
 
     /// Reads once, as much as is allowed now, and answers it.
