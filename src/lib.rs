@@ -122,7 +122,7 @@ mod wire;
 pub use net::Counter;
 pub use server::{
     AcceptorStats, Config, ConnectionId, Echo, Ending, Handle, Handler, LogConnections,
-    ReactorStats, Reply, SendError, Server, Stats, Timeouts, To, WhenFull,
+    ReactorStats, Reply, SampledTurns, SendError, Server, Stats, Timeouts, To, WhenFull,
 };
 pub use wire::{Framing, Reason};
 

@@ -23,6 +23,7 @@ mod shared;
 mod shortage;
 mod stats;
 mod threads;
+mod turn_times;
 mod visit;
 mod workers;
 
@@ -56,6 +57,7 @@ pub use handler::{Echo, Handler, Reply};
 pub use patience::Timeouts;
 pub use push::WhenFull;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
+pub use turn_times::SampledTurns;
 
 /// How a server is set up.
 ///

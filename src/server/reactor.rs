@@ -20,6 +20,7 @@ use crate::server::peer::{Peer, Pushed};
 use crate::server::phase::Turn;
 use crate::server::push::{Push, Recipients, What, WhenFull};
 use crate::server::shared::Shared;
+use crate::server::turn_times::TurnTimer;
 use crate::server::visit::{Scratch, Visit};
 use crate::server::workers::Job;
 use crate::wire::reason::Reason;
@@ -95,9 +96,14 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     /// Epoll failed, which is a mistake of ours.
     pub(crate) fn run(mut self, mut busy_poll: BusyPoll) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        let mut timer = TurnTimer::default();
         while !self.has_ended() {
             busy_poll.wait(&self.event_loop, &mut events, self.timeout())?;
+            let began = timer.begin();
             self.run_once(events.iter());
+            if let Some(began) = began {
+                self.shared.stats().turns.count(began.elapsed());
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::net::counter::Counter;
+use crate::server::turn_times::{SampledTurns, TurnTimes};
 use crate::wire::reason::Reason;
 
 /// What the acceptor counts.
@@ -60,6 +61,8 @@ pub struct ReactorStats {
     pub pushes_late: Counter,
     /// When the last connection was closed, in nanoseconds since the server was made.
     pub(crate) last_closed: Counter,
+    /// How long one turn in some took.
+    pub(crate) turns: TurnTimes,
 }
 
 /// What a whole server counts, from its start.
@@ -131,6 +134,14 @@ impl Stats {
     /// The sum over all reactors of what `counter` picks.
     pub fn sum(&self, counter: impl Fn(&ReactorStats) -> &Counter) -> u64 {
         self.reactors.iter().map(|reactor| counter(reactor).get()).sum()
+    }
+
+    /// How long the turns of the reactors took, from their events to the next wait: of those that
+    /// were timed.
+    pub fn turns(&self) -> SampledTurns {
+        let mut all = SampledTurns::default();
+        self.reactors.iter().for_each(|reactor| reactor.turns.add_to(&mut all));
+        all
     }
 
     /// How many connections were closed, for whatever reason.

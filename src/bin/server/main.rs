@@ -31,7 +31,7 @@ use reactor_server::program::stream::print_error_within;
 use reactor_server::program::target::Target;
 use reactor_server::program::thread::{self, NotStarted};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
-use status::Status;
+use status::{Serving, Status};
 
 /// How long the end of the program waits for those that read its log and its errors.
 const END: Duration = Duration::from_secs(1);
@@ -128,7 +128,11 @@ fn serve(
     if let Some(interval) = cli.stats_interval.0 {
         interval::log_every(interval, handle.clone(), logger.clone()).map_err(with_limits)?;
     }
-    status.serve(handle.clone(), server.max_connections());
+    status.serve(Serving {
+        server: handle.clone(),
+        max_connections: server.max_connections(),
+        port: server.local_addr().port(),
+    });
     announce(&server, cli);
     if let Some(admin) = &admin {
         announce_admin(admin, cli);

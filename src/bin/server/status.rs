@@ -19,6 +19,7 @@ pub(crate) struct Status {
 pub(crate) struct Serving {
     pub(crate) server: Handle,
     pub(crate) max_connections: usize,
+    pub(crate) port: u16,
 }
 
 impl Status {
@@ -28,8 +29,8 @@ impl Status {
     }
 
     /// The server listens, from now on.
-    pub(crate) fn serve(&self, server: Handle, max_connections: usize) {
-        let _ = self.serving.set(Serving { server, max_connections });
+    pub(crate) fn serve(&self, serving: Serving) {
+        let _ = self.serving.set(serving);
     }
 
     /// The server, once it listens.

@@ -2,14 +2,18 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
+use crate::support::browser::Browser;
 use crate::support::http::{HttpClient, admin_of, metric, wait_for_metric};
 use crate::support::server::{SERVER, ServerProcess};
 use crate::support::streams::{exchange, fill, read_to_end};
+use crate::support::temporary;
 
 fn start(flags: &[&str]) -> (ServerProcess, SocketAddr) {
     let server = ServerProcess::start(&[&["--admin", "127.0.0.1:0"], flags].concat());
@@ -181,4 +185,47 @@ fn a_line_of_figures_is_logged_at_an_interval() {
     let output = Command::new(SERVER).args(["--stats-interval", "5ms"]).output().expect("it runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && stderr.contains("at least 100ms"), "{stderr}");
+}
+
+/// What a browser of this width and colour scheme makes of the live page while the server has
+/// something to do. `None` if there is no browser.
+fn live_page(name: &str, width: u32, scheme: &str) -> Option<Value> {
+    let browser = Browser::find()?;
+    let (server, admin) = start(&["-t", "3"]);
+    let folder = temporary(name);
+    let mut command = Command::new("python3");
+    command.args(["tests/it/support/live_page.py", browser.name()]).arg(folder);
+    command.args([&format!("http://{admin}/"), &width.to_string(), scheme]);
+    let is_over = &AtomicBool::new(false);
+    let output = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stream = server.connect();
+            while !is_over.load(Relaxed) {
+                exchange(&mut stream, b"busy");
+            }
+        });
+        let output = command.output().expect("python3");
+        is_over.store(true, Relaxed);
+        output
+    });
+    assert!(output.status.success(), "{output:?}");
+    Some(serde_json::from_slice(&output.stdout).expect("an object"))
+}
+
+#[test]
+fn the_live_page_moves_has_a_keyboard_and_says_nothing_on_the_console() {
+    for (name, width, scheme) in [("live-light", 1000, "light"), ("live-dark", 360, "dark")] {
+        let Some(page) = live_page(name, width, scheme) else {
+            return println!("skipped: there is no Chromium");
+        };
+        // That the charts moved is what it waited for.
+        assert_eq!(page["messages"].as_array().map(Vec::len), Some(0), "{page}");
+        assert_eq!((&page["state"], &page["loops"]), (&"Serving.".into(), &3.into()), "{page}");
+        assert_eq!(page["focused"], "messages");
+        assert!(page["back"].as_str().is_some_and(|it| it.ends_with(", 2 s ago")), "{page}");
+        assert!(page["now"].as_str().is_some_and(|it| it.ends_with(" now")), "{page}");
+        let paper = if scheme == "dark" { "rgb(23, 25, 28)" } else { "rgb(255, 255, 255)" };
+        assert_eq!(page["background"], paper, "{page}");
+        assert!(page["overflow"].as_i64() <= Some(0), "{page}");
+    }
 }

@@ -48,6 +48,11 @@ impl Browser {
         names.into_iter().find(answers).map(Browser)
     }
 
+    /// The name of its command.
+    pub(crate) fn name(&self) -> &'static str {
+        self.0
+    }
+
     /// Opens a page of this width, and returns what the probe in it saw.
     pub(crate) fn show(&self, name: &str, page: &str, width: u32, scheme: Scheme) -> Value {
         let folder = super::temporary(&format!("page-browser-{name}")).display().to_string();

@@ -8,11 +8,17 @@ use reactor_server::program::cpu::time_of_process;
 use reactor_server::{Reason, Stats};
 
 use super::exposition::Exposition;
+use super::tcp_states::TcpStates;
 use crate::status::{Serving, Status};
 
 /// All metrics of a server that listens. `dropped` is the number of log lines that were not
 /// written.
-pub(super) fn render(status: &Status, serving: &Serving, dropped: u64) -> String {
+pub(super) fn render(
+    status: &Status,
+    serving: &Serving,
+    tcp_states: &TcpStates,
+    dropped: u64,
+) -> String {
     let (stats, mut text) = (serving.server.stats(), Exposition::default());
     let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
     text.family("reactor_build_info", "gauge", "The version of the server.").sample(
@@ -26,6 +32,15 @@ pub(super) fn render(status: &Status, serving: &Serving, dropped: u64) -> String
     traffic(&mut text, stats);
     trouble(&mut text, stats, dropped);
     loops(&mut text, stats);
+    turns(&mut text, stats);
+    let open = stats.acceptor.accepted.get().saturating_sub(stats.closed());
+    if let Some(counts) = tcp_states.count(serving.port, open) {
+        const STATES: &str = "reactor_tcp_connections";
+        text.family(STATES, "gauge", "Connections of the server in the kernel, by TCP state.");
+        for (state, count) in counts {
+            text.sample(STATES, &format!("state=\"{state}\""), count);
+        }
+    }
     process(&mut text, status);
     text.into_text()
 }
@@ -109,6 +124,21 @@ fn loops(text: &mut Exposition, stats: &Stats) {
     for (number, reactor) in stats.reactors.iter().enumerate() {
         text.sample(MESSAGES, &format!("loop=\"{number}\""), reactor.messages.get());
     }
+}
+
+/// How long turns of the event loops took.
+fn turns(text: &mut Exposition, stats: &Stats) {
+    let turns = stats.turns();
+    const TURNS: &str = "reactor_loop_turn_seconds";
+    const HELP: &str = "Time of a turn of an event loop, between two waits. One in 64 is timed.";
+    text.family(TURNS, "histogram", HELP);
+    for (bound, count) in turns.up_to {
+        let label = format!("le=\"{}\"", bound.as_secs_f64());
+        text.sample(&format!("{TURNS}_bucket"), &label, count);
+    }
+    text.sample(&format!("{TURNS}_bucket"), "le=\"+Inf\"", turns.count);
+    text.sample(&format!("{TURNS}_sum"), "", turns.total.as_secs_f64());
+    text.sample(&format!("{TURNS}_count"), "", turns.count);
 }
 
 /// What the process uses. What cannot be read, as without `/proc`, is left out.

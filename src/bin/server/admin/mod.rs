@@ -6,6 +6,7 @@
 mod exposition;
 mod http;
 mod metrics;
+mod tcp_states;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use reactor_server::{
 
 use crate::status::Status;
 use http::{Request, Response};
+use tcp_states::TcpStates;
 
 /// A scraper, some probes and some open pages. Their descriptors are part of those that every
 /// program keeps for itself.
@@ -47,6 +49,7 @@ pub(crate) struct Admin {
 struct Site {
     status: Arc<Status>,
     logger: Logger,
+    tcp_states: TcpStates,
 }
 
 impl Admin {
@@ -70,7 +73,8 @@ impl Admin {
             log_connections: LogConnections::None,
             ..Config::default()
         };
-        let server = Server::bind(config, Site { status, logger })?;
+        let server =
+            Server::bind(config, Site { status, logger, tcp_states: TcpStates::default() })?;
         let (address, handle) = (server.local_addr(), server.handle());
         let run = move || {
             if let Err(error) = server.run() {
@@ -91,7 +95,7 @@ impl Admin {
 
 impl Site {
     fn respond(&self, path: &str) -> Response {
-        let Site { status, logger } = self;
+        let Site { status, logger, tcp_states } = self;
         match (path, status.serving()) {
             ("/", _) => Response::page(include_str!("page.html")),
             ("/livez", _) => Response::text("200 OK", "alive\n"),
@@ -99,7 +103,7 @@ impl Site {
             ("/readyz", None) => Response::text("503 Service Unavailable", "starting\n"),
             ("/readyz", Some(_)) => Response::text("503 Service Unavailable", "draining\n"),
             ("/metrics", Some(serving)) => {
-                Response::metrics(metrics::render(status, serving, logger.dropped()))
+                Response::metrics(metrics::render(status, serving, tcp_states, logger.dropped()))
             }
             ("/metrics", None) => Response::text("503 Service Unavailable", "starting\n"),
             _ => Response::text("404 Not Found", "there are /, /metrics, /livez and /readyz\n"),
