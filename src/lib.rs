@@ -119,12 +119,12 @@ pub mod program;
 mod server;
 mod wire;
 
-pub use net::Counter;
+pub use net::{Counter, Network};
 pub use server::{
-    AcceptorStats, Config, ConnectionId, Echo, Ending, Handle, Handler, LogConnections,
+    AcceptorStats, Config, ConnectionId, Echo, Ending, Handle, Handler, LogConnections, Proxy,
     ReactorStats, Reply, SampledTurns, SendError, Server, Stats, Timeouts, To, WhenFull,
 };
-pub use wire::{Framing, Reason};
+pub use wire::{Framing, ProxyProtocol, Reason};
 
 /// The pieces that the server and the load generator are made of: to learn from, as the
 /// examples `one_loop` and `two_loops` do, and for tests and benchmarks.

@@ -12,6 +12,7 @@ pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod counter;
 pub(crate) mod mailbox;
+pub(crate) mod network;
 pub(crate) mod poll;
 pub(crate) mod slab;
 pub(crate) mod socket;
@@ -23,3 +24,4 @@ pub(crate) mod timer_wheel;
 pub(crate) mod token;
 
 pub use counter::Counter;
+pub use network::Network;

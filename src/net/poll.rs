@@ -52,6 +52,14 @@ impl Poll {
         sys::epoll_ctl(epoll, operation, fd, interest.0.get(), token.to_bits())
     }
 
+    /// Watches a source no longer that lives on elsewhere.
+    ///
+    /// # Errors
+    /// It was not watched.
+    pub fn forget(&self, source: &impl AsFd) -> io::Result<()> {
+        sys::epoll_ctl(self.epoll.as_fd(), libc::EPOLL_CTL_DEL, source.as_fd(), 0, 0)
+    }
+
     /// Waits until something is ready, the timeout passes or a signal arrives.
     ///
     /// # Errors

@@ -48,6 +48,8 @@ pub(crate) struct Acceptor<S> {
     end_by: Option<Instant>,
     /// How many threads have not ended.
     running: usize,
+    /// The peers are not known yet, and so not logged: there is a lobby.
+    has_lobby: bool,
     log: ConnectionLog,
     server: Handle,
 }
@@ -100,7 +102,7 @@ impl<S> Acceptor<S> {
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
-        let (signals, running, pause, catching_up, end_by) = Default::default();
+        let (signals, running, has_lobby, pause, catching_up, end_by) = Default::default();
         let (full, exhausted) = Default::default();
         let round_robin = RoundRobin::new(mailboxes.len());
         let (listener, log) = (Some(listener), ConnectionLog { which, acceptor: sys::thread_id() });
@@ -119,6 +121,7 @@ impl<S> Acceptor<S> {
             drain_timeout,
             end_by,
             running,
+            has_lobby,
             log,
             server,
         })
@@ -127,6 +130,11 @@ impl<S> Acceptor<S> {
     /// Has the kernel queue connections from now on.
     pub(crate) fn listen(&self) -> io::Result<()> {
         self.listener.iter().try_for_each(|listener| SockRef::from(listener).listen(BACKLOG))
+    }
+
+    /// All connections go to a lobby, whose mailbox is the only one.
+    pub(crate) fn deal_to_lobby(&mut self) {
+        self.has_lobby = true;
     }
 
     /// Drains at the first of these signals, and stops at a second one.
@@ -203,7 +211,9 @@ impl<S> Acceptor<S> {
     }
 
     fn deal(&mut self, socket: OwnedFd, address: SocketAddr, seat: Seat) {
-        self.log.accepted(socket.as_raw_fd(), address);
+        if !self.has_lobby {
+            self.log.accepted(socket.as_raw_fd(), address);
+        }
         let opened = self.server.stats().nanoseconds();
         self.server.stats().count_accept(opened);
         self.server.stats().acceptor.waited.add(u64::from(self.catching_up.is_some()));

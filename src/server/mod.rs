@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod budget;
+mod config;
 mod connection_id;
 mod connection_log;
 mod drain_turns;
@@ -10,6 +11,7 @@ mod handle;
 mod handler;
 mod handling;
 mod listener_options;
+mod lobby;
 mod mail;
 mod notice;
 mod patience;
@@ -29,7 +31,7 @@ mod workers;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +42,9 @@ use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::socket_option::SocketOption;
 use crate::net::termination_signals::TerminationSignals;
 use crate::program::limits::{connections_possible, cpus, descriptors_needed};
-use crate::wire::codec::{Codec, Framing};
+use crate::wire::codec::Codec;
 use acceptor::Acceptor;
+use lobby::Lobby;
 use mail::Mail;
 use reactor::Reactor;
 use seats::Seats;
@@ -49,108 +52,17 @@ use shared::Shared;
 use threads::Threads;
 use workers::{JOBS_PER_REACTOR, Job, Workers, work};
 
+pub use config::Config;
 pub use connection_id::ConnectionId;
 pub use connection_log::LogConnections;
 pub use ending::Ending;
 pub use handle::{Handle, SendError, To};
 pub use handler::{Echo, Handler, Reply};
+pub use lobby::Proxy;
 pub use patience::Timeouts;
 pub use push::WhenFull;
 pub use stats::{AcceptorStats, ReactorStats, Stats};
 pub use turn_times::SampledTurns;
-
-/// How a server is set up.
-///
-/// ```
-/// use reactor_server::{Config, Framing, Timeouts};
-/// use std::time::Duration;
-///
-/// let default = Config::default();
-/// let idle = Some(Duration::from_secs(60));
-/// let timeouts = Timeouts { idle, ..default.timeouts };
-/// // A later version may have more fields, so the rest is always taken from the default.
-/// let config = Config { framing: Framing::Len32, timeouts, ..default };
-/// # assert_eq!(config.timeouts.write, Some(Duration::from_secs(30)));
-/// ```
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The address to listen on; 127.0.0.1:0 by default. With port 0 the kernel chooses a port.
-    /// On `::` clients are served over IPv6 and IPv4.
-    pub address: SocketAddr,
-    /// How many reactors there are, each a thread; at least one. Connection k belongs to
-    /// reactor k mod this number. By default one per CPU.
-    pub io_threads: usize,
-    /// How many workers handle messages. Without workers, the default, the reactors do.
-    pub workers: usize,
-    /// How messages are told apart; [`Framing::Raw`] by default.
-    pub framing: Framing,
-    /// The longest message accepted, in bytes, so that no peer can make the server hold
-    /// more; 1 MiB by default. [`Framing::Raw`] has no longest message.
-    pub max_message: usize,
-    /// How many connections may be open at once. By default, and at most, as many as the
-    /// limit of descriptors allows.
-    pub max_connections: Option<usize>,
-    /// How long a peer may be slow. By default 10 s with a message and 30 s with replies, and as
-    /// idle as it likes.
-    pub timeouts: Timeouts,
-    /// How long a drain may take, besides `drain_spread`; 10 s by default. Then the remaining
-    /// connections are reset.
-    pub drain_timeout: Duration,
-    /// Over how long a drain spreads the closes of connections, so that their peers do not all
-    /// connect again in one instant; by default it closes them at once.
-    ///
-    /// Each reactor drains its connections one after the other, evenly over this time. Until its
-    /// turn a connection is served as before, except that nothing can be pushed to it.
-    pub drain_spread: Duration,
-    /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
-    /// default a reactor does not poll, and the acceptor does for some microseconds.
-    pub busy_poll: Option<Duration>,
-    /// How often [`Handler::tick`] is called, from [`Server::bind`] on; never by default.
-    pub tick: Option<Duration>,
-    /// Which connections have lines in the log; all by default. They are written through the
-    /// `log` crate, at level `info` and with the target `reactor_server::events`, and so need a
-    /// logger that the program installs.
-    pub log_connections: LogConnections,
-    /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`] does, and a
-    /// second one stops it, as [`Handle::stop`] does; not by default.
-    ///
-    /// The first one does not stop a server that drains already. They are acted on also if the
-    /// process was started with them ignored, as a shell's `&` has SIGINT and SIGQUIT.
-    ///
-    /// [`Server::bind`] then blocks these signals in the thread that calls it and in all that
-    /// it starts from then on. Call it before the program starts other threads: a signal that
-    /// reaches one of those ends the process at once. Child processes inherit the block.
-    /// [`Server::run`] unblocks the signals in its thread when it returns. One server of a process
-    /// can have this at a time.
-    ///
-    /// A server that says goodbye to its connections leaves this off: its program waits for the
-    /// signals in a thread of its own, sends, and then drains.
-    pub drain_on_signals: bool,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
-            io_threads: cpus(),
-            workers: 0,
-            framing: Framing::Raw,
-            max_message: 1024 * 1024,
-            max_connections: None,
-            timeouts: Timeouts {
-                message: Some(Duration::from_secs(10)),
-                write: Some(Duration::from_secs(30)),
-                idle: None,
-            },
-            drain_timeout: Duration::from_secs(10),
-            drain_spread: Duration::ZERO,
-            busy_poll: None,
-            tick: None,
-            log_connections: LogConnections::All,
-            drain_on_signals: false,
-        }
-    }
-}
 
 /// A server that listens, and serves when it is [`run`](Server::run). Dropped before, it ends
 /// its threads.
@@ -192,7 +104,7 @@ impl<H: Handler> Server<H> {
         handler: H,
         listener: impl FnOnce(&Config) -> io::Result<TcpListener>,
     ) -> io::Result<Server<H>> {
-        check(&config)?;
+        config.check()?;
         let signals = config.drain_on_signals.then(TerminationSignals::block).transpose()?;
         let listener = listener(&config)?;
         let address = listener.local_addr()?;
@@ -205,23 +117,53 @@ impl<H: Handler> Server<H> {
         let codec = Codec::new(config.framing.clone(), config.max_message);
         let all = Box::new(mailboxes.clone());
         let handle = Handle::new(mailbox.clone(), all, config.io_threads, codec);
+        let lobby = config.proxy.clone().map(|proxy| EventLoop::new().map(|it| (proxy, it)));
+        let (lobby, first) = match lobby.transpose()? {
+            Some((proxy, (event_loop, mailbox))) => (Some((proxy, event_loop)), vec![mailbox]),
+            None => (None, mailboxes.clone()),
+        };
         let mut acceptor = Acceptor::new(
             event_loop,
             listener,
             seats,
-            mailboxes.clone(),
+            first,
             config.drain_timeout.saturating_add(config.drain_spread),
             config.log_connections,
             handle.clone(),
         )?;
         signals.map(|signals| acceptor.end_on(signals)).transpose()?;
+        if lobby.is_some() {
+            acceptor.deal_to_lobby();
+        }
         let free_cpus = FreeCpus::of(cpus());
         let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
         let threads = Threads::new(mailbox, config.workers.saturating_add(config.io_threads));
         let mut server = Server { address, acceptor, threads, busy_poll, handle };
-        server.start_threads(&config, Arc::new(handler), reactors, mailboxes, &free_cpus)?;
+        server.start_threads(
+            &config,
+            Arc::new(handler),
+            reactors,
+            mailboxes.clone(),
+            &free_cpus,
+        )?;
+        if let Some((proxy, event_loop)) = lobby {
+            server.start_lobby(proxy, event_loop, mailboxes)?;
+        }
         server.acceptor.listen()?;
         Ok(server)
+    }
+
+    /// Starts the thread that reads the headers of proxies.
+    fn start_lobby(
+        &mut self,
+        proxy: Proxy,
+        event_loop: EventLoop<Mail<H::Session>>,
+        mailboxes: Vec<Mailbox<Mail<H::Session>>>,
+    ) -> io::Result<()> {
+        let server = self.handle.clone();
+        self.threads.spawn("lobby".to_owned(), move || {
+            Lobby::new(event_loop, proxy, mailboxes, server).run()
+        })
     }
 
     /// Starts the workers and the reactors, and waits until all of them run.
@@ -299,29 +241,10 @@ impl<H: Handler> fmt::Debug for Server<H> {
     }
 }
 
-fn check(config: &Config) -> io::Result<()> {
-    let problem = match config {
-        Config { io_threads: 0, .. } => "there must be at least one I/O thread",
-        Config { max_connections: Some(0), .. } => "there must be at least one connection",
-        Config { tick: Some(Duration::ZERO), .. } => "a tick must be longer than 0",
-        Config { framing: Framing::Fixed(0), .. } | Config { max_message: 0, .. } => {
-            "a message must have at least one byte"
-        }
-        Config { framing: Framing::Fixed(length), max_message, .. } if length > max_message => {
-            "a message of fixed length is longer than the longest that is accepted"
-        }
-        Config { framing: Framing::Delimited(delimiter), .. } if delimiter.is_empty() => {
-            "a delimiter must have at least one byte"
-        }
-        _ => return Ok(()),
-    };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
-}
-
 /// How many connections there may be: as many as were asked for, as far as the epolls and
 /// wakers of all threads leave descriptors for them.
 fn max_connections(config: &Config) -> io::Result<usize> {
-    let threads = config.io_threads.saturating_add(1);
+    let threads = config.io_threads.saturating_add(1 + usize::from(config.proxy.is_some()));
     let needed = threads.saturating_mul(2).saturating_add(usize::from(config.drain_on_signals));
     let possible = connections_possible(needed);
     if possible == 0 {

@@ -19,6 +19,8 @@ pub struct AcceptorStats {
     pub full: Counter,
     /// Connections that had to wait to be accepted, because of one of these pauses.
     pub waited: Counter,
+    /// Connections closed for want of a right PROXY header, which no reactor has seen.
+    pub refused: Counter,
     /// When the first connection was accepted, in nanoseconds since the server was made.
     pub(crate) first_opened: Counter,
 }
@@ -151,6 +153,9 @@ impl Stats {
 
     /// How many connections were closed for this reason.
     pub fn closed_for(&self, reason: Reason) -> u64 {
-        self.sum(|reactor| &reactor.closed[reason as usize])
+        match reason {
+            Reason::ProxyHeader => self.acceptor.refused.get(),
+            _ => self.sum(|reactor| &reactor.closed[reason as usize]),
+        }
     }
 }

@@ -32,6 +32,9 @@ pub enum Reason {
     /// The peer did not take what was pushed to it, and
     /// [`WhenFull::Close`](crate::WhenFull::Close) was asked for.
     PushFull,
+    /// A proxy was expected, and this is none that is trusted, or it sent no right header in time.
+    /// See [`Config::proxy`](crate::Config::proxy).
+    ProxyHeader,
     /// The server drained.
     Drain,
     /// The server was told to stop at once, or its time to drain was over.
@@ -52,6 +55,7 @@ impl Reason {
         Reason::Panic,
         Reason::Close,
         Reason::PushFull,
+        Reason::ProxyHeader,
         Reason::Drain,
         Reason::Stop,
     ];
@@ -70,6 +74,7 @@ impl Reason {
             Reason::Panic => "panic",
             Reason::Close => "close",
             Reason::PushFull => "push-full",
+            Reason::ProxyHeader => "proxy-header",
             Reason::Drain => "drain",
             Reason::Stop => "stop",
         }

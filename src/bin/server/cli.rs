@@ -17,12 +17,13 @@ use reactor_server::program::stream::is_descriptor;
 use reactor_server::program::target::{self, Host, Target};
 use reactor_server::program::units::{self, Timeout};
 use reactor_server::program::variables::{self, Parsed};
-use reactor_server::{Config, Echo, LogConnections, Timeouts};
+use reactor_server::{Config, Echo, LogConnections, Network, Proxy, ProxyProtocol, Timeouts};
 
 const THREADS: &str = "Threads";
 const MESSAGES: &str = "Messages";
 const LIMITS: &str = "Limits";
 const WATCHING: &str = "Watching";
+const FLEET: &str = "Behind a proxy";
 const SERVICE: &str = "Running as a service";
 
 /// A multi-reactor TCP echo server.
@@ -154,6 +155,21 @@ pub(crate) struct Cli {
     #[arg(env = "SERVER_ADMIN", help_heading = WATCHING)]
     pub(crate) admin: AdminAddress,
 
+    /// Expect the PROXY protocol [default: off]
+    ///
+    /// Each connection then begins with a header of this version, by which a proxy names the client.
+    /// The log and the counters have the client's address. A connection without a right header within
+    /// 3 s is closed.
+    #[arg(long, value_name = "VERSION", value_enum, env = "SERVER_PROXY_PROTOCOL")]
+    #[arg(help_heading = FLEET)]
+    proxy_protocol: Option<ProxyProtocol>,
+    /// Networks of the proxies
+    ///
+    /// Connections from elsewhere are closed. Repeat the flag, or separate networks by commas.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', env = "SERVER_PROXY_FROM")]
+    #[arg(default_values_t = LOOPBACK.map(network), help_heading = FLEET)]
+    proxy_from: Vec<Network>,
+
     /// Run in the background, once the server is ready
     ///
     /// The command returns when the server accepts connections, or with its error and its exit
@@ -270,6 +286,10 @@ impl Cli {
                 write: self.write_timeout.0,
                 idle: self.idle_timeout.0,
             },
+            proxy: self.proxy_protocol.map(|protocol| {
+                let from = self.proxy_from.clone();
+                Proxy { protocol, from }
+            }),
             drain_timeout: self.drain_timeout,
             drain_spread: self.drain_spread,
             busy_poll: self.busy_poll.0,
@@ -312,6 +332,13 @@ fn stats_interval(text: &str) -> Result<Timeout, String> {
         }
         interval => Ok(interval),
     }
+}
+
+/// The networks of this machine alone.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+
+fn network(text: &str) -> Network {
+    text.parse().expect("a network")
 }
 
 /// Where the admin server listens, if it does.

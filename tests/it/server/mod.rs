@@ -12,6 +12,7 @@ mod handler;
 mod log;
 mod preflight;
 mod program;
+mod proxy;
 mod push;
 mod push_bounds;
 mod round_robin;

@@ -172,6 +172,7 @@ impl Client {
                 reaching.iter().any(|sent| sent.when_full == WhenFull::Close)
             }
             Reason::Drain | Reason::Stop => true,
+            Reason::ProxyHeader => false,
         };
         if just { Ok(()) } else { Err("for no reason".into()) }
     }

@@ -1,0 +1,230 @@
+//! Where connections wait until a proxy has said who is behind them.
+//!
+//! It is a thread between the acceptor and the reactors, for servers that expect the PROXY
+//! protocol. It reads the header of each connection and not a byte more, so that a reactor adopts
+//! a connection as it adopts any other.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use crate::net::address::plain;
+use crate::net::connection::Tally;
+use crate::net::mailbox::{EventLoop, Mailbox};
+use crate::net::network::Network;
+use crate::net::poll::{EVENTS, Events, Interest};
+use crate::net::slab::Slab;
+use crate::net::sys;
+use crate::net::token::Token;
+use crate::server::connection_log::Closed;
+use crate::server::handle::Handle;
+use crate::server::mail::{Mail, Newcomer};
+use crate::server::round_robin::RoundRobin;
+use crate::wire::proxy_header::{Header, LONGEST, ProxyProtocol};
+use crate::wire::reason::Reason;
+
+/// Who names the clients, and how.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Every connection begins with a header of this version.
+    pub protocol: ProxyProtocol,
+    /// Connections from elsewhere are closed.
+    pub from: Vec<Network>,
+}
+
+/// How long a header may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Reads headers, on a thread of its own.
+pub(crate) struct Lobby<S> {
+    event_loop: EventLoop<Mail<S>>,
+    proxy: Proxy,
+    waiting: Slab<Waiting>,
+    /// In the order in which they arrived, with those that have left.
+    deadlines: VecDeque<(Instant, Token)>,
+    reactors: Vec<Mailbox<Mail<S>>>,
+    round_robin: RoundRobin,
+    server: Handle,
+    thread: i32,
+    has_ended: bool,
+}
+
+/// A connection whose header is not complete.
+struct Waiting {
+    newcomer: Newcomer,
+    /// The reactor whose turn it was when the connection was accepted.
+    reactor: usize,
+    header: Vec<u8>,
+}
+
+impl<S> Lobby<S> {
+    /// A lobby for the thread that calls this.
+    pub(crate) fn new(
+        event_loop: EventLoop<Mail<S>>,
+        proxy: Proxy,
+        reactors: Vec<Mailbox<Mail<S>>>,
+        server: Handle,
+    ) -> Lobby<S> {
+        let (waiting, deadlines, has_ended) = Default::default();
+        let (round_robin, thread) = (RoundRobin::new(reactors.len()), sys::thread_id());
+        Lobby {
+            event_loop,
+            proxy,
+            waiting,
+            deadlines,
+            reactors,
+            round_robin,
+            server,
+            thread,
+            has_ended,
+        }
+    }
+
+    /// Passes connections on until the server drains or stops, which it passes on last.
+    ///
+    /// # Errors
+    /// Epoll failed, which is a mistake of ours.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.has_ended {
+            self.event_loop.wait(&mut events, self.timeout())?;
+            self.read_mail();
+            for event in events.iter().filter(|event| event.token() != Token::WAKE) {
+                self.read(event.token());
+            }
+            self.refuse_late();
+        }
+        Ok(())
+    }
+
+    fn read_mail(&mut self) {
+        for _ in 0..self.event_loop.inbox.acknowledge() {
+            match self.event_loop.inbox.take() {
+                Some(Mail::Adopt(newcomer)) => self.admit(newcomer),
+                Some(Mail::Drain(by)) => {
+                    // What has arrived by now is answered.
+                    self.waiting
+                        .tokens()
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .for_each(|token| self.read(token));
+                    self.end(|| Mail::Drain(by));
+                }
+                Some(Mail::Stop) => self.end(|| Mail::Stop),
+                // What workers and handles send goes to the reactors.
+                Some(Mail::Finish(_) | Mail::Push(_)) | None => {}
+            }
+        }
+    }
+
+    /// Takes a connection over from the acceptor.
+    fn admit(&mut self, newcomer: Newcomer) {
+        let reactor = self.round_robin.next();
+        if !self.proxy.from.iter().any(|network| network.contains(newcomer.address.ip())) {
+            return self.refuse(&newcomer);
+        }
+        let token = self.waiting.insert(Waiting { newcomer, reactor, header: Vec::new() });
+        self.deadlines.push_back((Instant::now() + DEADLINE, token));
+        let watched = self.waiting.get_mut(token).map(|waiting| {
+            let socket = &waiting.newcomer.socket;
+            self.event_loop.poll.watch(socket, token, &mut None, Interest::READABLE)
+        });
+        if !matches!(watched, Some(Ok(()))) {
+            self.dismiss(token);
+        }
+    }
+
+    /// Reads what has arrived of a header, and passes the connection on if that completes it.
+    fn read(&mut self, token: Token) {
+        let Some(waiting) = self.waiting.get_mut(token) else { return };
+        match waiting.read(self.proxy.protocol) {
+            Ok(Header::Incomplete) => {}
+            Ok(Header::Complete(source)) => self.pass_on(token, source.map(plain)),
+            Ok(Header::Wrong) | Err(_) => self.dismiss(token),
+        }
+    }
+
+    fn pass_on(&mut self, token: Token, source: Option<std::net::SocketAddr>) {
+        let Some(Waiting { mut newcomer, reactor, .. }) = self.waiting.remove(token) else {
+            return;
+        };
+        if self.event_loop.poll.forget(&newcomer.socket).is_err() {
+            return self.refuse(&newcomer);
+        }
+        newcomer.address = source.unwrap_or(newcomer.address);
+        newcomer.log.accepted(newcomer.socket.as_raw_fd(), newcomer.address);
+        self.reactors[reactor].send(Mail::Adopt(newcomer));
+    }
+
+    /// Closes a connection that has no header.
+    fn dismiss(&mut self, token: Token) {
+        if let Some(waiting) = self.waiting.remove(token) {
+            self.refuse(&waiting.newcomer);
+        }
+    }
+
+    /// Counts and logs a connection that is about to be closed, under its own address.
+    fn refuse(&self, newcomer: &Newcomer) {
+        let (fd, peer, reason) =
+            (newcomer.socket.as_raw_fd(), newcomer.address, Reason::ProxyHeader);
+        let now = self.server.stats().nanoseconds();
+        let open = Duration::from_nanos(now.saturating_sub(newcomer.opened));
+        let (thread, messages, tally) = (self.thread, 0, Tally::default());
+        self.server.stats().acceptor.refused.add(1);
+        newcomer.log.accepted(fd, peer);
+        newcomer.log.closed(&Closed { fd, peer, thread, open, messages, tally, reason });
+    }
+
+    fn refuse_late(&mut self) {
+        while let Some(&(due, token)) = self.deadlines.front() {
+            // Those that have left are skipped.
+            if self.waiting.get_mut(token).is_some() {
+                if due > Instant::now() {
+                    return;
+                }
+                self.dismiss(token);
+            }
+            self.deadlines.pop_front();
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let (due, _) = self.deadlines.front()?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Refuses those that wait, and tells all reactors.
+    fn end(&mut self, mail: impl Fn() -> Mail<S>) {
+        self.waiting.tokens().collect::<Vec<_>>().into_iter().for_each(|token| self.dismiss(token));
+        self.reactors.iter().for_each(|reactor| reactor.send(mail()));
+        self.has_ended = true;
+    }
+}
+
+impl Waiting {
+    /// Reads what has arrived of the header. What follows it stays with the kernel.
+    fn read(&mut self, protocol: ProxyProtocol) -> io::Result<Header> {
+        let mut buffer = [0; LONGEST];
+        loop {
+            let count = match self.newcomer.socket.peek(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Header::Incomplete);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            };
+            let own = protocol.belongs(&self.header, &buffer[..count]);
+            if own == 0 {
+                // The peer has finished, or its header is too long.
+                return Ok(Header::Wrong);
+            }
+            self.newcomer.socket.read_exact(&mut buffer[..own])?;
+            self.header.extend_from_slice(&buffer[..own]);
+            match protocol.parse(&self.header) {
+                Header::Incomplete => {}
+                header => return Ok(header),
+            }
+        }
+    }
+}
