@@ -37,7 +37,7 @@ use compare::{Comparison, Contender, Contest, Ending};
 use exports::{Exports, RESULTS, SameOutput, refuse_same};
 use interrupts::Interrupts;
 use limit::within_limits;
-use meter::Meter;
+use meter::{Meter, Source};
 use output::{Output, json_text};
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
@@ -171,7 +171,10 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
 /// run.
 fn check_source(server: &NamedServer) -> anyhow::Result<()> {
     let Some(source) = &server.source else { return Ok(()) };
-    Meter::of(source).map(drop).with_context(|| format!("the cost of {}", server.name))
+    Meter::of(source).map(drop).with_context(|| match source {
+        Source::Process(pid) => format!("--server-pid {}={pid}", server.name),
+        Source::Page(page) => format!("--server {}={}", server.name, page.url()),
+    })
 }
 
 /// Reads the results of the runs of a server.
