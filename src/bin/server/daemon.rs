@@ -11,8 +11,14 @@ use std::os::unix::process::parent_id;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, ensure};
+use reactor_server::program::stream::print_error;
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
+use crate::cli::Cli;
+use crate::service;
+
+/// The exit code for wrong usage, which is clap's.
+const USAGE: u8 = 2;
 /// Names the parent to the child.
 const PARENT: &str = "REACTOR_SERVER_PARENT";
 /// The last line that a child prints to its parent.
@@ -27,7 +33,14 @@ pub(crate) fn is_child() -> bool {
 ///
 /// # Errors
 /// It cannot be started.
-pub(crate) fn start() -> anyhow::Result<ExitCode> {
+pub(crate) fn start(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if service::is_passed_a_socket() {
+        print_error("error: a socket was passed to this process, and --daemon starts another one");
+        return Ok(ExitCode::from(USAGE));
+    }
+    if !cli.has_log_file() {
+        print_error("warning: the log is lost: a daemon needs --log-file");
+    }
     let program = env::current_exe().context("cannot find this program to start it again")?;
     let mut command = Command::new(program);
     command.args(env::args_os().skip(1)).env(PARENT, std::process::id().to_string());

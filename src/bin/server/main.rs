@@ -42,22 +42,7 @@ fn main() -> ExitCode {
     let code = match cli.generate() {
         Some(generated) => generated.map(|()| ExitCode::SUCCESS).map_err(|error| anyhow!(error)),
         None if cli.check => preflight::check(&cli),
-        None if cli.daemon && !daemon::is_child() => {
-            if service::is_passed_a_socket() {
-                print_error_within(
-                    "error: --daemon starts another process than the one that a socket was passed to",
-                    END,
-                );
-                return ExitCode::from(2);
-            }
-            if !cli.has_log_file() {
-                print_error_within(
-                    "warning: the log of a daemon needs --log-file: it is lost",
-                    END,
-                );
-            }
-            daemon::start()
-        }
+        None if cli.daemon && !daemon::is_child() => daemon::start(&cli),
         None => run(&cli).map(|ending| match ending {
             Ending::Drained => ExitCode::SUCCESS,
             Ending::Forced => ExitCode::FAILURE,
