@@ -13,31 +13,34 @@ target=${CARGO_TARGET_DIR:-target}
 bin=${BIN:-$target/release}
 out=$(mkdir -p "$target/fleet" && cd "$target/fleet" && pwd)
 rm -f "$out"/*
-declare -A pid=() port=()
+declare -A pid=() port=() admin=()
 proxy='' load='' workers='' flags=()
 trap 'for it in $load $proxy $workers "${pid[@]}"; do kill -KILL "$it" 2>/dev/null || true; done' EXIT
 
 fail() { echo "error: $*; see $out" >&2; exit 1; }
 
-# serve NAME: starts a server, whose log names the connections that HAProxy uses, not its checks.
+# serve NAME: starts a server.
 serve() {
     local address=$out/$1.address
     rm -f "$out/$1.log" "$address"
     "$bin/server" 127.0.0.1 0 --io-threads 1 --log-connections used --log-file "$out/$1.log" \
-        --drain-delay 500ms --drain-spread 1s >"$address" &
+        --admin 127.0.0.1:0 --drain-delay 1s --drain-spread 1s >"$address" &
     pid[$1]=$!
-    until grep -qs . "$address"; do sleep 0.05; done
-    port[$1]=$(sed 's/.*://' "$address")
+    until grep -qs 'live page' "$address"; do sleep 0.05; done
+    port[$1]=$(sed -n 's/^listening on .*://p' "$address")
+    admin[$1]=$(sed -n 's,^live page on .*:\([0-9]*\)/,\1,p' "$address")
 }
 
-# configure NAME...: has HAProxy's configuration name these servers. They have no admin page
-# here, so a check is a connect, and `state drain` stands for a /readyz that fails.
+# server NAME: how HAProxy reaches a server, and asks its /readyz.
+server() { echo "127.0.0.1:${port[$1]} check port ${admin[$1]} inter 250ms fall 2 rise 1"; }
+
+# configure NAME...: has HAProxy's configuration name these servers.
 configure() {
     local name
     sed -e "s|/run/haproxy.sock|$out/haproxy.sock|" -e "s|bind :9009|bind 127.0.0.1:$front|" \
-        -e 's/maxconn 100000/maxconn 1000/' -e '/option httpchk/d' -e 's/check port 9010/check/' -e '/^    server /d' \
+        -e 's/maxconn 100000/maxconn 1000/' -e '/^    server /d' \
         scripts/fleet/haproxy.cfg >"$out/haproxy.cfg"
-    for name; do echo "    server $name 127.0.0.1:${port[$name]}" >>"$out/haproxy.cfg"; done
+    for name; do echo "    server $name $(server "$name")" >>"$out/haproxy.cfg"; done
     haproxy -c -q -f "$out/haproxy.cfg"
 }
 
@@ -123,13 +126,12 @@ proxy=$!
 for _ in {1..100}; do workers=$(worker || true); [ -z "$workers" ] || break; sleep 0.05; done
 [ -n "$workers" ] || fail "HAProxy does not start"
 
-drain_one() { tell 'set server echo/a state drain' >/dev/null; drain a; }
 add_one() {
     serve d
-    tell "add server echo/d 127.0.0.1:${port[d]} check inter 1s fall 2 rise 2" >/dev/null
+    tell "add server echo/d $(server d)" >/dev/null
     tell 'enable health echo/d; enable server echo/d' >/dev/null
 }
-during "a is drained" drain_one
+during "a is drained" drain a
 # Only new connections reach a server that is added.
 flags=(--reconnect-every 100)
 during "d is added" add_one
