@@ -52,6 +52,28 @@ fn metrics_have_the_figures_of_the_server_and_not_of_the_admin_server() {
 }
 
 #[test]
+fn tcp_states_are_those_of_the_kernel_for_the_port_of_the_server() {
+    let (server, admin) = start(&[]);
+    let streams: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    wait_for_metric(admin, "reactor_tcp_connections{state=\"established\"}", 3.0);
+    assert_eq!(metric(admin, "reactor_tcp_connections{state=\"close-wait\"}"), 0.0);
+    drop(streams);
+    wait_for_metric(admin, "reactor_tcp_connections{state=\"established\"}", 0.0);
+}
+
+#[test]
+fn one_turn_in_64_is_timed() {
+    let (server, admin) = start(&["-t", "1"]);
+    let mut stream = server.connect();
+    (0..640).for_each(|_| exchange(&mut stream, b"turn"));
+    let timed = metric(admin, "reactor_loop_turn_seconds_count");
+    // A turn that finds nothing to do counts too.
+    assert!((9.0..64.0).contains(&timed), "{timed}");
+    assert_eq!(metric(admin, "reactor_loop_turn_seconds_bucket{le=\"+Inf\"}"), timed);
+    assert!(metric(admin, "reactor_loop_turn_seconds_sum") > 0.0);
+}
+
+#[test]
 fn descriptors_are_those_of_the_process() {
     let (server, admin) = start(&[]);
     let before = metric(admin, "process_open_fds");
