@@ -121,6 +121,16 @@ try:
         "background": page.evaluate("getComputedStyle(document.body).backgroundColor"),
         "overflow": page.evaluate("document.documentElement.scrollWidth - innerWidth"),
     }
+    # A server that is gone: the line has a gap as long as that, and goes on behind it.
+    state = 'document.getElementById("state").textContent'
+    lines = '(document.querySelector("#messages .first").getAttribute("d").match(/M/g) || []).length'
+    before = page.evaluate(lines)
+    page.evaluate("window.kept = window.fetch; window.fetch = () => Promise.reject(new TypeError())")
+    page.wait_for(f'{state}.includes("does not answer")')
+    page.wait_for(f'/, [0-9]+ s ago$/.test({caption})')
+    result["gone"] = page.evaluate(state)
+    page.evaluate("window.fetch = window.kept")
+    page.wait_for(f'{state} === "Serving." && {lines} > {before}')
     if picture:
         height = page.evaluate("document.documentElement.scrollHeight")
         clip = {"x": 0, "y": 0, "width": int(width), "height": height, "scale": 1}
