@@ -243,6 +243,9 @@ impl Cli {
         let log_is_descriptor = cli.log_file.as_deref().is_some_and(is_descriptor);
         let conflict = match has_two_ports {
             true => Some("[IP] and [PORT] both have a port: omit one of them"),
+            false if cli.pid_file.is_some() && cli.pid_file == cli.log_file => {
+                Some("--pid-file and --log-file are the same file")
+            }
             false if cli.daemon && log_is_descriptor => {
                 Some("--daemon leaves its standard streams: --log-file needs a file")
             }

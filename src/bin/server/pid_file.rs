@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -28,8 +28,13 @@ impl PidFile {
     pub(crate) fn take(path: &Path) -> anyhow::Result<PidFile> {
         let shown = path.display();
         loop {
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            let file = OpenOptions::new()
+                .custom_flags(libc::O_NOFOLLOW)
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path);
             let file = file.with_context(|| format!("cannot open the pid file {shown}"))?;
             let metadata = file.metadata()?;
             ensure!(metadata.is_file(), "{shown} is no regular file, and so no pid file");

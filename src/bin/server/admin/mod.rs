@@ -31,8 +31,8 @@ const MOST_CONNECTIONS: usize = 16;
 const MOST_BYTES: usize = 8 * 1024;
 /// How long a request may take to arrive, and a response to be taken.
 const SLOW: Duration = Duration::from_secs(5);
-/// Longer than most scrapers wait between two requests.
-const IDLE: Duration = Duration::from_secs(90);
+/// Short enough for connections that say nothing not to keep probes out for long.
+const IDLE: Duration = Duration::from_secs(10);
 /// How long the last responses may take when the program ends.
 const END: Duration = Duration::from_millis(100);
 
