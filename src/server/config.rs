@@ -58,7 +58,7 @@ pub struct Config {
     /// turn a connection is served as before, except that nothing can be pushed to it.
     pub drain_spread: Duration,
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
-    /// default the acceptor polls for some microseconds, and a reactor once if there are workers.
+    /// default the acceptor polls for some microseconds, and a reactor once.
     pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`](crate::Handler::tick) is called, from [`Server::bind`](crate::Server::bind) on; never by default.
     pub tick: Option<Duration>,
