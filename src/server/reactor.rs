@@ -365,10 +365,11 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     /// When there is something to do although no event or mail arrives.
     fn next_due(&self) -> Option<Tick> {
         let tick = self.ticker.as_ref().map(|ticker| ticker.next);
-        [self.patience.next(), tick, self.drain_turns.next(), self.end_by]
-            .into_iter()
-            .flatten()
-            .min()
+        // Compilers may compare what a `None` holds, of which valgrind warns.
+        let never = Tick(u64::MAX);
+        let all = [self.patience.next(), tick, self.drain_turns.next(), self.end_by];
+        let next = all.into_iter().fold(never, |next, due| next.min(due.unwrap_or(never)));
+        (next != never).then_some(next)
     }
 
     fn timeout(&self) -> Option<Duration> {
