@@ -365,11 +365,12 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     /// When there is something to do although no event or mail arrives.
     fn next_due(&self) -> Option<Tick> {
         let tick = self.ticker.as_ref().map(|ticker| ticker.next);
-        // Compilers may compare what a `None` holds, of which valgrind warns.
-        let never = Tick(u64::MAX);
-        let all = [self.patience.next(), tick, self.drain_turns.next(), self.end_by];
-        let next = all.into_iter().fold(never, |next, due| next.min(due.unwrap_or(never)));
-        (next != never).then_some(next)
+        let next = [self.patience.next(), tick, self.end_by].into_iter().flatten().min();
+        // Apart, or the compiler compares what a `None` holds, of which valgrind warns.
+        match std::hint::black_box(self.drain_turns.next()) {
+            None => next,
+            Some(turn) => Some(next.map_or(turn, |next| next.min(turn))),
+        }
     }
 
     fn timeout(&self) -> Option<Duration> {
