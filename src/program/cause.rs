@@ -102,7 +102,7 @@ fn is_exempt(status: &str) -> bool {
 /// does not leave room for this many threads.
 fn limit_of_cgroup(root: &Path, wanted: u64) -> Option<Limit> {
     let limit_of = |folder: &Path| {
-        let (most, used) = (number(folder.join("pids.max"))?, number(folder.join("pids.current"))?);
+        let (most, used) = cgroup::pids(folder)?;
         (used + wanted > most).then_some(most)
     };
     let folders = cgroup::folders(root, "pids");

@@ -32,11 +32,18 @@ fn memory_left_in(folder: &Path) -> Option<u64> {
 /// Returns how many more threads and processes the control groups of this process let it start.
 /// `None` if none has a limit, or none can be read.
 pub fn pids_left() -> Option<u64> {
-    let left = |folder: &PathBuf| {
-        let (most, used) = (number(folder.join("pids.max"))?, number(folder.join("pids.current"))?);
-        Some(most.saturating_sub(used))
-    };
-    folders(Path::new("/"), "pids").iter().filter_map(left).min()
+    let folders = folders(Path::new("/"), "pids");
+    folders
+        .iter()
+        .filter_map(|folder| pids(folder))
+        .map(|(most, used)| most.saturating_sub(used))
+        .min()
+}
+
+/// How many threads and processes a control group may have, and how many it has, if it has a
+/// limit.
+pub(crate) fn pids(folder: &Path) -> Option<(u64, u64)> {
+    Some((number(folder.join("pids.max"))?, number(folder.join("pids.current"))?))
 }
 
 /// Returns the folders of the control groups by which a controller limits this process: of its

@@ -4,7 +4,7 @@
 //! it wants it so. A plain write to it fails half-way through. Here it waits, and changes
 //! nothing about the descriptor.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -144,9 +144,10 @@ impl Stream {
 
     /// Returns whether systemd has what is written here in its journal.
     pub fn is_journal(&self) -> bool {
-        let Ok(metadata) = self.file.metadata() else { return false };
-        let own = format!("{}:{}", metadata.dev(), metadata.ino());
-        std::env::var("JOURNAL_STREAM").is_ok_and(|journal| journal == own)
+        let Ok((device, inode)) = self.file.metadata().map(|it| identity(&it)) else {
+            return false;
+        };
+        std::env::var("JOURNAL_STREAM").is_ok_and(|journal| journal == format!("{device}:{inode}"))
     }
 
     /// Returns whether this is a file, the one of this path, whose last line does not end.
@@ -172,9 +173,15 @@ impl Stream {
 
     /// Returns whether both lead to the same file, pipe, socket or terminal.
     pub fn is_same(&self, other: &Stream) -> bool {
-        let identity = |stream: &Stream| stream.file.metadata().map(|it| (it.dev(), it.ino())).ok();
-        identity(self) == identity(other)
+        let of = |stream: &Stream| stream.file.metadata().map(|it| identity(&it)).ok();
+        of(self) == of(other)
     }
+}
+
+/// The numbers of a file: of its device, and of its inode there. Whatever leads to the file has
+/// the same.
+pub fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 impl Write for Stream {

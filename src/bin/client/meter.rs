@@ -3,7 +3,7 @@
 use anyhow::{Context, bail, ensure};
 use procfs::WithCurrentSystemInfo;
 use procfs::process::Process;
-use reactor_server::program::cpu::time_of_process;
+use reactor_server::program::cpu::{time_of_process, user_and_system};
 use reactor_server::program::memory;
 
 use crate::admin_page::{AdminPage, Figures};
@@ -110,7 +110,7 @@ impl ProcessMeter {
         let stat = self.process()?.stat();
         let stat = stat.with_context(|| format!("cannot read /proc/{}/stat", self.pid))?;
         Ok(Reading {
-            cpu: self.cpu(stat.utime as f64, stat.stime as f64)?,
+            cpu: self.cpu(stat.utime, stat.stime)?,
             own: Some(stat.rss_bytes().get()),
             kernel: memory::of_kernel(),
             loops: Vec::new(),
@@ -127,12 +127,10 @@ impl ProcessMeter {
         self.process.as_ref().with_context(|| format!("there is no /proc/{}", self.pid))
     }
 
-    /// The kernel counts user and system time in hundredths of a second, but their sum in
-    /// nanoseconds.
-    fn cpu(&self, user: f64, system: f64) -> anyhow::Result<Cpu> {
-        let total = time_of_process(self.pid)?.as_secs_f64();
-        let share = if user + system > 0.0 { user / (user + system) } else { 0.0 };
-        Ok(Cpu { user: total * share, system: total * (1.0 - share) })
+    fn cpu(&self, user_ticks: u64, system_ticks: u64) -> anyhow::Result<Cpu> {
+        let total = time_of_process(self.pid)?;
+        let (user, system) = user_and_system(total, user_ticks, system_ticks);
+        Ok(Cpu { user, system })
     }
 }
 

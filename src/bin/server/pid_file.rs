@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use reactor_server::program::stream::identity;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -73,11 +74,10 @@ impl PidFile {
     }
 
     fn is_at_its_path(&self) -> bool {
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         let (Ok(own), Ok(there)) = (self.file.metadata(), fs::metadata(&self.path)) else {
             return false;
         };
-        identity(own) == identity(there)
+        identity(&own) == identity(&there)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the server counts, as metrics.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use procfs::process::Process;
+use procfs::process::{LimitValue, Process};
 use procfs::{ProcResult, WithCurrentSystemInfo};
-use reactor_server::program::cpu::time_of_process;
-use reactor_server::{Reason, Stats};
+use reactor_server::program::cpu::{time_of_process, user_and_system};
+use reactor_server::{Counter, ReactorStats, Reason, Stats};
 
 use super::exposition::Exposition;
 use super::tcp_states::TcpStates;
@@ -28,12 +28,11 @@ pub(super) fn render(
     );
     let is_draining = u8::from(status.is_draining());
     text.gauge("reactor_draining", "Whether the server drains.", is_draining);
-    connections(&mut text, stats, serving.max_connections);
+    let open = connections(&mut text, stats, serving.max_connections);
     traffic(&mut text, stats);
     trouble(&mut text, stats, dropped);
     loops(&mut text, stats);
     turns(&mut text, stats);
-    let open = stats.acceptor.accepted.get().saturating_sub(stats.closed());
     if let Some(counts) = tcp_states.count(serving.port, open) {
         const STATES: &str = "reactor_tcp_connections";
         text.family(STATES, "gauge", "Connections of the server in the kernel, by TCP state.");
@@ -45,12 +44,13 @@ pub(super) fn render(
     text.into_text()
 }
 
-fn connections(text: &mut Exposition, stats: &Stats, most: usize) {
-    let acceptor = &stats.acceptor;
+/// Returns how many connections are open.
+fn connections(text: &mut Exposition, stats: &Stats, most: usize) -> u64 {
     // The closed ones first, or one could be counted that was not when it was accepted.
     let closed = stats.closed();
-    let accepted = acceptor.accepted.get();
-    text.gauge("reactor_connections", "Open connections.", accepted.saturating_sub(closed));
+    let accepted = stats.acceptor.accepted.get();
+    let open = accepted.saturating_sub(closed);
+    text.gauge("reactor_connections", "Open connections.", open);
     text.gauge("reactor_max_connections", "Connections that may be open at once.", most);
     text.counter("reactor_accepted_total", "Connections accepted.", accepted);
     const CLOSED: &str = "reactor_closed_total";
@@ -61,20 +61,19 @@ fn connections(text: &mut Exposition, stats: &Stats, most: usize) {
     }
     let resets = stats.sum(|reactor| &reactor.resets);
     text.counter("reactor_resets_total", "Connections reset on purpose.", resets);
+    open
 }
 
 fn traffic(text: &mut Exposition, stats: &Stats) {
-    let messages = stats.sum(|reactor| &reactor.messages);
-    text.counter("reactor_messages_total", "Messages handled.", messages);
-    let received = stats.sum(|reactor| &reactor.received);
-    text.counter("reactor_received_bytes_total", "Bytes received.", received);
-    let sent = stats.sum(|reactor| &reactor.sent);
-    text.counter("reactor_sent_bytes_total", "Bytes sent.", sent);
-    let discarded = stats.sum(|reactor| &reactor.discarded);
     const DISCARDED: &str = "Bytes that arrived after the last one that is answered.";
-    text.counter("reactor_discarded_bytes_total", DISCARDED, discarded);
-    let pushed = stats.sum(|reactor| &reactor.pushed);
-    text.counter("reactor_pushed_total", "Messages pushed to connections.", pushed);
+    let counters: [Counted; 5] = [
+        ("reactor_messages_total", "Messages handled.", |it| &it.messages),
+        ("reactor_received_bytes_total", "Bytes received.", |it| &it.received),
+        ("reactor_sent_bytes_total", "Bytes sent.", |it| &it.sent),
+        ("reactor_discarded_bytes_total", DISCARDED, |it| &it.discarded),
+        ("reactor_pushed_total", "Messages pushed to connections.", |it| &it.pushed),
+    ];
+    sums(text, stats, &counters);
 }
 
 /// What was refused, dropped, or had to wait.
@@ -84,32 +83,37 @@ fn trouble(text: &mut Exposition, stats: &Stats, dropped: u64) {
     text.family(PAUSES, "counter", "How often accepting was paused, by what was short.");
     text.sample(PAUSES, "short=\"connections\"", acceptor.full.get());
     text.sample(PAUSES, "short=\"descriptors\"", acceptor.exhausted.get());
-    let waited = acceptor.waited.get();
     const WAITED: &str = "Connections that had to wait to be accepted.";
-    text.counter("reactor_accept_waited_total", WAITED, waited);
-    let retries = acceptor.retries.get();
+    text.counter("reactor_accept_waited_total", WAITED, acceptor.waited.get());
     const RETRIES: &str = "Attempts to accept that failed and were repeated at once.";
-    text.counter("reactor_accept_retries_total", RETRIES, retries);
-    let waits = stats.sum(|reactor| &reactor.waits);
+    text.counter("reactor_accept_retries_total", RETRIES, acceptor.retries.get());
     const WAITS: &str = "How often a connection had to wait for a worker.";
-    text.counter("reactor_worker_waits_total", WAITS, waits);
-    let reduced = stats.sum(|reactor| &reactor.reduced_reads);
     const REDUCED: &str = "Reads that were reduced because the connections held too much.";
-    text.counter("reactor_reduced_reads_total", REDUCED, reduced);
+    const UNWATCHED: &str = "Connections lost because epoll did not watch them.";
+    const STALE: &str = "Events and replies for a connection that was closed already.";
+    let counters: [Counted; 5] = [
+        ("reactor_worker_waits_total", WAITS, |it| &it.waits),
+        ("reactor_reduced_reads_total", REDUCED, |it| &it.reduced_reads),
+        ("reactor_panics_total", "Panics of the handler.", |it| &it.panics),
+        ("reactor_unwatched_total", UNWATCHED, |it| &it.unwatched),
+        ("reactor_stale_total", STALE, |it| &it.stale),
+    ];
+    sums(text, stats, &counters);
     const PUSHES: &str = "reactor_pushes_dropped_total";
     text.family(PUSHES, "counter", "Messages not pushed, by cause.");
     text.sample(PUSHES, "cause=\"full\"", stats.sum(|reactor| &reactor.pushes_dropped));
     text.sample(PUSHES, "cause=\"closed\"", stats.sum(|reactor| &reactor.pushes_late));
-    let panics = stats.sum(|reactor| &reactor.panics);
-    text.counter("reactor_panics_total", "Panics of the handler.", panics);
-    let unwatched = stats.sum(|reactor| &reactor.unwatched);
-    const UNWATCHED: &str = "Connections lost because epoll did not watch them.";
-    text.counter("reactor_unwatched_total", UNWATCHED, unwatched);
-    let stale = stats.sum(|reactor| &reactor.stale);
-    const STALE: &str = "Events and replies for a connection that was closed already.";
-    text.counter("reactor_stale_total", STALE, stale);
     const DROPPED: &str = "Log lines that were not written.";
     text.counter("reactor_log_lines_dropped_total", DROPPED, dropped);
+}
+
+/// The name of a counter, its help, and what of each reactor it sums.
+type Counted = (&'static str, &'static str, fn(&ReactorStats) -> &Counter);
+
+fn sums(text: &mut Exposition, stats: &Stats, counters: &[Counted]) {
+    for (name, help, counter) in counters {
+        text.counter(name, help, stats.sum(counter));
+    }
 }
 
 /// The balance of the reactors, each of which runs an event loop.
@@ -146,38 +150,31 @@ fn process(text: &mut Exposition, status: &Status) {
     let started = status.started.duration_since(UNIX_EPOCH).unwrap_or_default();
     const STARTED: &str = "Start time of the process since the Unix epoch in seconds.";
     text.gauge("process_start_time_seconds", STARTED, started.as_secs_f64());
+    let process = Process::myself().ok();
     if let Ok(total) = time_of_process(std::process::id() as i32) {
         let used = total.as_secs_f64();
         text.counter("process_cpu_seconds_total", "CPU time used in seconds.", used);
-        if let Ok(stat) = Process::myself().and_then(|process| process.stat()) {
-            cpu_by_mode(text, total, stat.utime as f64, stat.stime as f64);
+        if let Some(stat) = process.as_ref().and_then(|process| process.stat().ok()) {
+            const CPU: &str = "reactor_cpu_seconds_total";
+            let (user, system) = user_and_system(total, stat.utime, stat.stime);
+            text.family(CPU, "counter", "CPU time of the process in seconds, by mode.");
+            text.sample(CPU, "mode=\"user\"", user);
+            text.sample(CPU, "mode=\"system\"", system);
             let resident = stat.rss_bytes().get();
             text.gauge("process_resident_memory_bytes", "Resident memory in bytes.", resident);
         }
     }
-    if let Ok((open, most)) = descriptors() {
+    if let Some((open, most)) = process.and_then(|process| descriptors(&process).ok()) {
         text.gauge("process_open_fds", "Open file descriptors.", open);
         text.gauge("process_max_fds", "Most file descriptors that may be open.", most);
     }
 }
 
-/// The kernel counts user and system time in hundredths of a second, but their sum in
-/// nanoseconds.
-fn cpu_by_mode(text: &mut Exposition, total: Duration, user: f64, system: f64) {
-    const CPU: &str = "reactor_cpu_seconds_total";
-    let share = if user + system > 0.0 { user / (user + system) } else { 0.0 };
-    let total = total.as_secs_f64();
-    text.family(CPU, "counter", "CPU time of the process in seconds, by mode.");
-    text.sample(CPU, "mode=\"user\"", total * share);
-    text.sample(CPU, "mode=\"system\"", total * (1.0 - share));
-}
-
 /// How many descriptors are open, and how many may be.
-fn descriptors() -> ProcResult<(usize, String)> {
-    let process = Process::myself()?;
+fn descriptors(process: &Process) -> ProcResult<(usize, String)> {
     let most = match process.limits()?.max_open_files.soft_limit {
-        procfs::process::LimitValue::Value(most) => most.to_string(),
-        procfs::process::LimitValue::Unlimited => "+Inf".to_owned(),
+        LimitValue::Value(most) => most.to_string(),
+        LimitValue::Unlimited => "+Inf".to_owned(),
     };
     Ok((process.fd_count()?, most))
 }
