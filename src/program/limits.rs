@@ -36,6 +36,12 @@ pub fn descriptors_needed(connections: usize, others: usize) -> u64 {
     RESERVE.saturating_add(connections as u64).saturating_add(others as u64)
 }
 
+/// Returns how many descriptors the event loops of a server have: an epoll and a waker for each I/O
+/// thread, for the acceptor, and for the lobby if there is one.
+pub fn event_loop_descriptors(io_threads: usize, has_lobby: bool) -> usize {
+    io_threads.saturating_add(1 + usize::from(has_lobby)).saturating_mul(2)
+}
+
 /// The limit of descriptors where the kernel refuses to read it, as it may in a sandbox: the
 /// highest that a system allows unless it is told otherwise (`fs.nr_open`). With fewer, a
 /// connect or an accept fails, and open connections go on.

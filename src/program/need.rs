@@ -17,6 +17,10 @@ pub struct Need {
     pub provided: Option<String>,
 }
 
+/// Bytes of the kernel for one end of a connection that is idle. Measured with
+/// `scripts/million.sh`.
+pub const KERNEL_BYTES: u64 = 5_200;
+
 impl Need {
     /// Returns whether there is enough. What is unknown is no reason to warn.
     pub fn is_met(&self) -> bool {
@@ -36,6 +40,17 @@ impl Need {
         };
         let available = available.map_or("unknown".to_owned(), |available| available.to_string());
         format!("{what:<28} {needed:>12} of {available:>12}  {result}\n")
+    }
+
+    /// A setting of the kernel, by its name for `sysctl`.
+    pub fn setting(what: &'static str, name: &str, needed: u64) -> Need {
+        Need {
+            what,
+            needed,
+            available: number(format!("/proc/sys/{}", name.replace('.', "/"))),
+            fix: format!("sysctl {name}={needed}"),
+            ..Need::default()
+        }
     }
 
     /// Files that all processes of the machine have open.

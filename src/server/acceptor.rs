@@ -48,8 +48,6 @@ pub(crate) struct Acceptor<S> {
     end_by: Option<Instant>,
     /// How many threads have not ended.
     running: usize,
-    /// The peers are not known yet, and so not logged: there is a lobby.
-    has_lobby: bool,
     log: ConnectionLog,
     server: Handle,
 }
@@ -102,7 +100,7 @@ impl<S> Acceptor<S> {
     ) -> io::Result<Acceptor<S>> {
         let mut watched = None;
         event_loop.poll.watch(&listener, Token::LISTENER, &mut watched, Interest::READABLE)?;
-        let (signals, running, has_lobby, pause, catching_up, end_by) = Default::default();
+        let (signals, running, pause, catching_up, end_by) = Default::default();
         let (full, exhausted) = Default::default();
         let round_robin = RoundRobin::new(mailboxes.len());
         let (listener, log) = (Some(listener), ConnectionLog { which, acceptor: sys::thread_id() });
@@ -121,7 +119,6 @@ impl<S> Acceptor<S> {
             drain_timeout,
             end_by,
             running,
-            has_lobby,
             log,
             server,
         })
@@ -130,11 +127,6 @@ impl<S> Acceptor<S> {
     /// Has the kernel queue connections from now on.
     pub(crate) fn listen(&self) -> io::Result<()> {
         self.listener.iter().try_for_each(|listener| SockRef::from(listener).listen(BACKLOG))
-    }
-
-    /// All connections go to a lobby, whose mailbox is the only one.
-    pub(crate) fn deal_to_lobby(&mut self) {
-        self.has_lobby = true;
     }
 
     /// Drains at the first of these signals, and stops at a second one.
@@ -211,9 +203,7 @@ impl<S> Acceptor<S> {
     }
 
     fn deal(&mut self, socket: OwnedFd, address: SocketAddr, seat: Seat) {
-        if !self.has_lobby {
-            self.log.accepted(socket.as_raw_fd(), address);
-        }
+        self.log.accepted(socket.as_raw_fd(), address);
         let opened = self.server.stats().nanoseconds();
         self.server.stats().count_accept(opened);
         self.server.stats().acceptor.waited.add(u64::from(self.catching_up.is_some()));
@@ -332,9 +322,7 @@ impl<S> Acceptor<S> {
         self.pause = None;
         self.seats.lift_limit();
         self.accept(BACKLOG as usize)?;
-        // Epoll would go on to report a listener that another process has as well.
-        self.watch(Interest::NONE)?;
-        self.listener = None;
+        self.close_listener();
         (self.full, self.exhausted) = Default::default();
         let by = Instant::now() + self.drain_timeout.min(LONGEST);
         self.end_by = Some(by + GRACE);
@@ -342,10 +330,18 @@ impl<S> Acceptor<S> {
         Ok(())
     }
 
+    /// Another process may have the listener as well: epoll would go on to report it.
+    fn close_listener(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            // It was watched, so this cannot fail.
+            let _ = self.event_loop.poll.forget(&listener);
+        }
+    }
+
     /// Has the reactors reset their connections, and waits for them to end, this long at most.
     fn stop(&mut self, grace: Duration) {
         self.server.end();
-        self.listener = None;
+        self.close_listener();
         self.end_by = Some(Instant::now() + grace);
         self.mailboxes.iter().for_each(|mailbox| mailbox.send(Mail::Stop));
     }

@@ -17,7 +17,7 @@ use crate::net::poll::{EVENTS, Events, Interest};
 use crate::net::slab::Slab;
 use crate::net::sys;
 use crate::net::token::Token;
-use crate::server::connection_log::Closed;
+use crate::server::connection_log::{Closed, LogConnections};
 use crate::server::handle::Handle;
 use crate::server::mail::{Mail, Newcomer};
 use crate::server::round_robin::RoundRobin;
@@ -46,6 +46,8 @@ pub(crate) struct Lobby<S> {
     reactors: Vec<Mailbox<Mail<S>>>,
     round_robin: RoundRobin,
     server: Handle,
+    /// Which connections are logged, once their clients are known.
+    logged: LogConnections,
     thread: i32,
     has_ended: bool,
 }
@@ -65,6 +67,7 @@ impl<S> Lobby<S> {
         proxy: Proxy,
         reactors: Vec<Mailbox<Mail<S>>>,
         server: Handle,
+        logged: LogConnections,
     ) -> Lobby<S> {
         let (waiting, deadlines, has_ended) = Default::default();
         let (round_robin, thread) = (RoundRobin::new(reactors.len()), sys::thread_id());
@@ -76,6 +79,7 @@ impl<S> Lobby<S> {
             reactors,
             round_robin,
             server,
+            logged,
             thread,
             has_ended,
         }
@@ -119,7 +123,8 @@ impl<S> Lobby<S> {
     }
 
     /// Takes a connection over from the acceptor.
-    fn admit(&mut self, newcomer: Newcomer) {
+    fn admit(&mut self, mut newcomer: Newcomer) {
+        newcomer.log.which = self.logged;
         let reactor = self.round_robin.next();
         if !self.proxy.from.iter().any(|network| network.contains(newcomer.address.ip())) {
             return self.refuse(&newcomer);

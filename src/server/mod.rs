@@ -41,7 +41,9 @@ use crate::net::busy_poll::{BusyPoll, FreeCpus};
 use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::socket_option::SocketOption;
 use crate::net::termination_signals::TerminationSignals;
-use crate::program::limits::{connections_possible, cpus, descriptors_needed};
+use crate::program::limits::{
+    connections_possible, cpus, descriptors_needed, event_loop_descriptors,
+};
 use crate::wire::codec::Codec;
 use acceptor::Acceptor;
 use lobby::Lobby;
@@ -128,13 +130,11 @@ impl<H: Handler> Server<H> {
             seats,
             first,
             config.drain_timeout.saturating_add(config.drain_spread),
-            config.log_connections,
+            // A lobby logs them instead, when it knows the clients.
+            if lobby.is_some() { LogConnections::None } else { config.log_connections },
             handle.clone(),
         )?;
         signals.map(|signals| acceptor.end_on(signals)).transpose()?;
-        if lobby.is_some() {
-            acceptor.deal_to_lobby();
-        }
         let free_cpus = FreeCpus::of(cpus());
         let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
         let threads = Threads::new(mailbox, config.workers.saturating_add(config.io_threads));
@@ -147,7 +147,7 @@ impl<H: Handler> Server<H> {
             &free_cpus,
         )?;
         if let Some((proxy, event_loop)) = lobby {
-            server.start_lobby(proxy, event_loop, mailboxes)?;
+            server.start_lobby(proxy, event_loop, mailboxes, config.log_connections)?;
         }
         server.acceptor.listen()?;
         Ok(server)
@@ -159,10 +159,11 @@ impl<H: Handler> Server<H> {
         proxy: Proxy,
         event_loop: EventLoop<Mail<H::Session>>,
         mailboxes: Vec<Mailbox<Mail<H::Session>>>,
+        logged: LogConnections,
     ) -> io::Result<()> {
         let server = self.handle.clone();
         self.threads.spawn("lobby".to_owned(), move || {
-            Lobby::new(event_loop, proxy, mailboxes, server).run()
+            Lobby::new(event_loop, proxy, mailboxes, server, logged).run()
         })
     }
 
@@ -244,8 +245,8 @@ impl<H: Handler> fmt::Debug for Server<H> {
 /// How many connections there may be: as many as were asked for, as far as the epolls and
 /// wakers of all threads leave descriptors for them.
 fn max_connections(config: &Config) -> io::Result<usize> {
-    let threads = config.io_threads.saturating_add(1 + usize::from(config.proxy.is_some()));
-    let needed = threads.saturating_mul(2).saturating_add(usize::from(config.drain_on_signals));
+    let event_loops = event_loop_descriptors(config.io_threads, config.proxy.is_some());
+    let needed = event_loops.saturating_add(usize::from(config.drain_on_signals));
     let possible = connections_possible(needed);
     if possible == 0 {
         let least = descriptors_needed(1, needed);

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use reactor_server::load::{Close, MAX_CONNECTING, Plan, port_range};
 use reactor_server::program::limits::{descriptors_needed, raise_descriptor_limit};
 use reactor_server::program::memory;
-use reactor_server::program::need::Need;
-use reactor_server::program::proc_file::number;
+use reactor_server::program::need::{KERNEL_BYTES, Need};
 use reactor_server::program::target::Target;
 use serde_json::{Value, json};
 
@@ -15,10 +14,8 @@ use crate::local::is_local;
 use crate::output::Output;
 use crate::resolve::plan_for_first;
 
-/// Bytes per connection: the client's own, and the kernel's for one end. Measured with
-/// `scripts/million.sh`.
+/// Bytes of the client's own per connection. Measured with `scripts/million.sh`.
 const OWN: u64 = 500;
-const KERNEL: u64 = 5_200;
 /// The kernel takes messages up to this size whole.
 const SMALL: usize = 64 * 1024;
 
@@ -132,7 +129,7 @@ fn memory(plan: &Plan, ends: u64) -> Need {
     };
     Need {
         what: "bytes of memory",
-        needed: (plan.connections as u64).saturating_mul(OWN + held + KERNEL * ends),
+        needed: (plan.connections as u64).saturating_mul(OWN + held + KERNEL_BYTES * ends),
         available: memory::available(),
         fix: "fewer connections, or more memory (in a container: a higher limit)".to_owned(),
         ..Need::default()
@@ -143,11 +140,6 @@ fn memory(plan: &Plan, ends: u64) -> Need {
 /// the kernel drops a connect, and repeats it a second later.
 fn accept_queue(plan: &Plan) -> Need {
     let needed = plan.connections.min(MAX_CONNECTING * plan.threads) as u64;
-    Need {
-        what: "connects under way",
-        needed,
-        available: number("/proc/sys/net/core/somaxconn"),
-        fix: format!("sysctl net.core.somaxconn={needed}, or a slower --connect-rate"),
-        ..Need::default()
-    }
+    let need = Need::setting("connects under way", "net.core.somaxconn", needed);
+    Need { fix: format!("{}, or a slower --connect-rate", need.fix), ..need }
 }

@@ -162,7 +162,7 @@ pub(crate) struct Cli {
     /// 3 s is closed.
     #[arg(long, value_name = "VERSION", value_enum, env = "SERVER_PROXY_PROTOCOL")]
     #[arg(help_heading = FLEET)]
-    proxy_protocol: Option<ProxyProtocol>,
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Networks of the proxies
     ///
     /// Connections from elsewhere are closed. Repeat the flag, or separate networks by commas.

@@ -5,17 +5,17 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use reactor_server::program::cgroup;
-use reactor_server::program::limits::{cpus, descriptor_limits, descriptors_needed};
-use reactor_server::program::need::Need;
+use reactor_server::program::limits::{
+    cpus, descriptor_limits, descriptors_needed, event_loop_descriptors,
+};
+use reactor_server::program::need::{KERNEL_BYTES, Need};
 use reactor_server::program::proc_file::number;
 use reactor_server::program::stream::Stream;
 
 use crate::cli::Cli;
 
-/// Bytes per connection: the server's own, and the kernel's for this end. Measured with
-/// `scripts/counts.sh` and `scripts/million.sh`.
+/// Bytes of the server's own per connection. Measured with `scripts/counts.sh`.
 const OWN: u64 = 150;
-const KERNEL: u64 = 5_200;
 /// Bytes of a server without connections.
 const BASE: u64 = 8 << 20;
 /// Threads besides those that the flags ask for: the acceptor, signals, the log, and the admin
@@ -26,23 +26,26 @@ const BURST: u64 = 4096;
 /// More than any machine holds.
 const MOST: u64 = 1 << 40;
 
-/// The threads that the flags ask for.
+/// What the flags ask for besides connections.
 #[derive(Debug, Clone, Copy)]
-struct Threads {
-    io: u64,
-    workers: u64,
+struct Demand {
+    threads: u64,
+    descriptors: usize,
 }
 
 /// Prints what this machine has and what the connections need, and changes nothing. The exit
 /// code is 0 if all suffice, and 1 if not.
 pub(crate) fn check(cli: &Cli) -> anyhow::Result<ExitCode> {
-    let threads = Threads { io: cli.io_threads() as u64, workers: cli.workers as u64 };
-    let fits = |connections| needs(connections, threads).iter().all(Need::is_met);
+    let demand = Demand {
+        threads: cli.io_threads() as u64 + cli.workers as u64 + OTHER_THREADS,
+        descriptors: event_loop_descriptors(cli.io_threads(), cli.proxy_protocol.is_some()),
+    };
+    let fits = |connections| needs(connections, demand).iter().all(Need::is_met);
     let possible = most(fits);
     let wanted = cli.max_connections.unwrap_or(possible);
     let mut text = format!("{wanted} connections\n");
-    text.extend(needs(wanted, threads).iter().map(Need::line));
-    let next = needs(possible + 1, threads);
+    text.extend(needs(wanted, demand).iter().map(Need::line));
+    let next = needs(possible + 1, demand);
     text.push_str(&match next.iter().find(|need| !need.is_met()) {
         None => "No limit of this machine can be read.\n".to_owned(),
         Some(Need { what, fix, .. }) if wanted <= possible => {
@@ -69,31 +72,26 @@ fn most(fits: impl Fn(u64) -> bool) -> u64 {
     least
 }
 
-fn needs(connections: u64, threads: Threads) -> Vec<Need> {
-    let descriptors = descriptors_of(connections, threads);
+fn needs(connections: u64, demand: Demand) -> Vec<Need> {
+    let descriptors = descriptors_needed(0, demand.descriptors).saturating_add(connections);
     let mut needs = vec![
         descriptors_of_process(descriptors),
-        setting("descriptors, at the very most", "fs.nr_open", descriptors),
+        Need::setting("descriptors, at the very most", "fs.nr_open", descriptors),
         Need::open_files(descriptors),
         memory(connections),
-        setting("connects at one moment", "net.core.somaxconn", connections.min(BURST)),
+        Need::setting("connects at one moment", "net.core.somaxconn", connections.min(BURST)),
         half_open(connections.min(BURST)),
     ];
     needs.extend(Need::conntrack(connections));
     needs.extend(cgroup::pids_left().map(|left| Need {
         what: "threads of the control group",
-        needed: threads.io + threads.workers + OTHER_THREADS,
+        needed: demand.threads,
         available: Some(left),
         fix: "raise pids.max (TasksMax= in systemd)".to_owned(),
         ..Need::default()
     }));
     needs.push(Need { what: "CPUs", needed: 1, available: Some(cpus() as u64), ..Need::default() });
     needs
-}
-
-/// As the server counts them: an epoll and a waker for each I/O thread and for the acceptor.
-fn descriptors_of(connections: u64, threads: Threads) -> u64 {
-    descriptors_needed(0, 2 * (threads.io as usize + 1)).saturating_add(connections)
 }
 
 /// The server raises the soft limit to the hard limit.
@@ -109,21 +107,10 @@ fn descriptors_of_process(needed: u64) -> Need {
     }
 }
 
-/// A setting of the kernel, by its name for `sysctl`.
-fn setting(what: &'static str, name: &str, needed: u64) -> Need {
-    Need {
-        what,
-        needed,
-        available: number(format!("/proc/sys/{}", name.replace('.', "/"))),
-        fix: format!("sysctl {name}={needed}"),
-        ..Need::default()
-    }
-}
-
 /// With SYN cookies the kernel needs no room for connects that are not complete.
 fn half_open(needed: u64) -> Need {
     let name = "net.ipv4.tcp_max_syn_backlog";
-    let need = setting("half-open connects", name, needed);
+    let need = Need::setting("half-open connects", name, needed);
     let has_cookies = number("/proc/sys/net/ipv4/tcp_syncookies").is_some_and(|value| value > 0);
     match need.is_met() || !has_cookies {
         true => need,
@@ -138,7 +125,7 @@ fn half_open(needed: u64) -> Need {
 fn memory(connections: u64) -> Need {
     Need {
         what: "bytes of memory",
-        needed: connections.saturating_mul(OWN + KERNEL).saturating_add(BASE),
+        needed: connections.saturating_mul(OWN + KERNEL_BYTES).saturating_add(BASE),
         available: reactor_server::program::memory::available(),
         fix: "more memory (in a container: a higher limit)".to_owned(),
         ..Need::default()

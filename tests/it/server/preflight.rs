@@ -108,3 +108,9 @@ fn tune_raises_what_is_too_low_and_puts_it_back() {
     assert_eq!(value("net/ipv4/ip_local_port_range"), "32768 60999\n");
     assert_eq!((tune(&["--undo"]).0, tune(&[]).0, tune(&["many"]).0), (Some(1), Some(2), Some(2)));
 }
+
+#[test]
+fn check_counts_the_descriptors_of_the_lobby_as_the_server_does() {
+    let (code, text) = check("1000:1000", &["-t", "2", "--proxy-protocol", "v2"]);
+    assert!(code == Some(0) && text.starts_with("960 connections\n"), "{text}");
+}
