@@ -13,7 +13,7 @@ mod status;
 use std::io::{self, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -98,9 +98,8 @@ fn serve(
         Ok(_) => {}
         Err(error) => log::warn!("cannot raise the limit of open descriptors: {error}"),
     }
-    let (to_signals, handles) = mpsc::channel();
     let status = Arc::new(Status::new());
-    handle_signals(signals, handles, Arc::clone(&status), logger.clone(), cli.drain_delay)
+    handle_signals(signals, Arc::clone(&status), logger.clone(), cli.drain_delay)
         .map_err(with_limits)?;
     let admin = start_admin(cli, &status, logger)?;
     // Last of all: the kernel queues connections once it listens.
@@ -109,7 +108,6 @@ fn serve(
         None => bind(cli, addresses)?,
     };
     let handle = server.handle();
-    to_signals.send(handle.clone()).context("the thread signals has ended")?;
     if let Some(interval) = cli.stats_interval.0 {
         interval::log_every(interval, handle.clone(), logger.clone()).map_err(with_limits)?;
     }
@@ -240,13 +238,12 @@ fn too_many_threads(io_threads: usize, cpus: usize) -> Option<String> {
 /// ends.
 fn handle_signals(
     signals: Signals,
-    handles: mpsc::Receiver<Handle>,
     status: Arc<Status>,
     logger: Logger,
     drain_delay: Duration,
 ) -> io::Result<()> {
     let run = move || {
-        let Ok(server) = handles.recv() else { return };
+        let server = &status.wait().server;
         let mut is_draining = false;
         while let Ok(signal) = signals.wait() {
             match signal {

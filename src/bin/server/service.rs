@@ -28,7 +28,6 @@ pub(crate) fn passed_listener() -> anyhow::Result<Option<TcpListener>> {
     let socket = SockRef::from(&listener);
     let listens = socket.is_listener().context("the socket that was passed")?;
     ensure!(listens, "the socket that was passed (LISTEN_FDS) does not listen");
-    socket.set_nonblocking(true).context("the socket that was passed")?;
     Ok(Some(listener))
 }
 

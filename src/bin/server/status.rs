@@ -38,6 +38,11 @@ impl Status {
         self.serving.get()
     }
 
+    /// Waits until the server listens.
+    pub(crate) fn wait(&self) -> &Serving {
+        self.serving.wait()
+    }
+
     /// The server is about to drain.
     pub(crate) fn begin_draining(&self) {
         self.is_draining.store(true, Relaxed);

@@ -30,15 +30,15 @@ impl CostArgs {
 
 /// Parses `NAME=PID`.
 pub(super) fn process_of(text: &str) -> Result<(String, Source), String> {
-    let wrong = || "expected NAME=PID, such as ours=4711".to_owned();
-    let (name, pid) = text.split_once('=').ok_or_else(wrong)?;
-    let pid = pid.parse().ok().filter(|pid| *pid > 0).ok_or_else(wrong)?;
+    let wrong = "expected NAME=PID, such as ours=4711";
+    let (name, pid) = text.split_once('=').ok_or(wrong)?;
+    let pid = pid.parse().ok().filter(|pid| *pid > 0).ok_or(wrong)?;
     Ok((name.to_owned(), Source::Process(pid)))
 }
 
 /// Parses `NAME=URL`.
 pub(super) fn page_of(text: &str) -> Result<(String, Source), String> {
-    let wrong = || "expected NAME=URL, such as ours=http://127.0.0.1:9100".to_owned();
-    let (name, url) = text.split_once('=').ok_or_else(wrong)?;
+    let wrong = "expected NAME=URL, such as ours=http://127.0.0.1:9100";
+    let (name, url) = text.split_once('=').ok_or(wrong)?;
     Ok((name.to_owned(), Source::Page(AdminPage::parse(url)?)))
 }
