@@ -45,8 +45,10 @@ pub struct Config {
     /// idle as it likes.
     pub timeouts: Timeouts,
     /// The proxies in front of the server, which name their clients in the PROXY protocol; none by
-    /// default. [`Handler::opened`](crate::Handler::opened) then gets the address of the client, and counters and log have
+    /// default. [`Handler::opened`] then gets the address of the client, and counters and log have
     /// it. A connection that does not begin with a right header within three seconds is closed.
+    ///
+    /// [`Handler::opened`]: crate::Handler::opened
     pub proxy: Option<Proxy>,
     /// How long a drain may take, besides `drain_spread`; 10 s by default. Then the remaining
     /// connections are reset.
@@ -60,26 +62,34 @@ pub struct Config {
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
     /// default the acceptor polls for some microseconds, and a reactor once.
     pub busy_poll: Option<Duration>,
-    /// How often [`Handler::tick`](crate::Handler::tick) is called, from [`Server::bind`](crate::Server::bind) on; never by default.
+    /// How often [`Handler::tick`] is called, from [`Server::bind`] on; never by default.
+    ///
+    /// [`Handler::tick`]: crate::Handler::tick
+    /// [`Server::bind`]: crate::Server::bind
     pub tick: Option<Duration>,
     /// Which connections have lines in the log; all by default. They are written through the
     /// `log` crate, at level `info` and with the target `reactor_server::events`, and so need a
     /// logger that the program installs.
     pub log_connections: LogConnections,
-    /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`](crate::Handle::drain) does, and a
-    /// second one stops it, as [`Handle::stop`](crate::Handle::stop) does; not by default.
+    /// Whether SIGTERM, SIGINT and SIGQUIT drain the server, as [`Handle::drain`] does, and a
+    /// second one stops it, as [`Handle::stop`] does; not by default.
     ///
     /// The first one does not stop a server that drains already. They are acted on also if the
     /// process was started with them ignored, as a shell's `&` has SIGINT and SIGQUIT.
     ///
-    /// [`Server::bind`](crate::Server::bind) then blocks these signals in the thread that calls it and in all that
+    /// [`Server::bind`] then blocks these signals in the thread that calls it and in all that
     /// it starts from then on. Call it before the program starts other threads: a signal that
     /// reaches one of those ends the process at once. Child processes inherit the block.
-    /// [`Server::run`](crate::Server::run) unblocks the signals in its thread when it returns. One server of a process
+    /// [`Server::run`] unblocks the signals in its thread when it returns. One server of a process
     /// can have this at a time.
     ///
     /// A server that says goodbye to its connections leaves this off: its program waits for the
     /// signals in a thread of its own, sends, and then drains.
+    ///
+    /// [`Handle::drain`]: crate::Handle::drain
+    /// [`Handle::stop`]: crate::Handle::stop
+    /// [`Server::bind`]: crate::Server::bind
+    /// [`Server::run`]: crate::Server::run
     pub drain_on_signals: bool,
 }
 

@@ -64,7 +64,7 @@ fn supervise(mut child: Child) -> io::Result<ExitCode> {
 /// Leaves the terminal, whose signals no longer reach this process then.
 ///
 /// # Errors
-/// The parent is gone: whoever started the server has given up.
+/// The parent is gone: the start of the server was given up.
 pub(crate) fn leave_terminal() -> anyhow::Result<()> {
     let has_parent = env::var(PARENT).is_ok_and(|parent| parent == parent_id().to_string());
     ensure!(has_parent, "the process that started this one has ended");
@@ -74,7 +74,7 @@ pub(crate) fn leave_terminal() -> anyhow::Result<()> {
 /// Tells the parent that the server is ready, and lets go of it.
 ///
 /// # Errors
-/// The parent is gone: whoever started the server has given up.
+/// The parent is gone: the start of the server was given up.
 pub(crate) fn report_ready() -> anyhow::Result<()> {
     io::stdout()
         .write_all(READY.as_bytes())
