@@ -14,6 +14,7 @@ use crate::net::poll::{Events, Interest};
 use crate::net::sys;
 use crate::net::termination_signals::TerminationSignals;
 use crate::net::token::Token;
+use crate::server::config::Config;
 use crate::server::connection_log::{ConnectionLog, LogConnections};
 use crate::server::ending::Ending;
 use crate::server::handle::Handle;
@@ -48,6 +49,8 @@ pub(crate) struct Acceptor<S> {
     end_by: Option<Instant>,
     /// How many threads have not ended.
     running: usize,
+    /// Stands in front of what it logs.
+    name: String,
     log: ConnectionLog,
     server: Handle,
 }
@@ -94,7 +97,7 @@ impl<S> Acceptor<S> {
         listener: TcpListener,
         seats: Arc<Seats>,
         mailboxes: Vec<Mailbox<Mail<S>>>,
-        drain_timeout: Duration,
+        config: &Config,
         which: LogConnections,
         server: Handle,
     ) -> io::Result<Acceptor<S>> {
@@ -116,9 +119,10 @@ impl<S> Acceptor<S> {
             catching_up,
             full,
             exhausted,
-            drain_timeout,
+            drain_timeout: config.drain_timeout.saturating_add(config.drain_spread),
             end_by,
             running,
+            name: config.prefix(": "),
             log,
             server,
         })
@@ -237,7 +241,7 @@ impl<S> Acceptor<S> {
     }
 
     fn pause(&mut self, pause: Pause, begins: Option<String>) -> io::Result<()> {
-        begins.iter().for_each(|line| log::warn!("{line}"));
+        begins.iter().for_each(|line| log::warn!("{}{line}", self.name));
         self.pause = Some(pause);
         self.watch(Interest::NONE)
     }
@@ -270,7 +274,7 @@ impl<S> Acceptor<S> {
         let waiting =
             || listener.as_ref().map_or(0, |it| sys::accept_queue(it.as_fd()).unwrap_or(0));
         for shortage in [&mut self.full, &mut self.exhausted] {
-            shortage.tell(now, waiting).iter().for_each(|line| log::warn!("{line}"));
+            shortage.tell(now, waiting).iter().for_each(|line| log::warn!("{}{line}", self.name));
         }
     }
 

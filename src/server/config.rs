@@ -25,6 +25,10 @@ use crate::wire::codec::Framing;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// What this server is called, where a process has several; nothing by default. It stands in
+    /// front of the names of its threads (`admin-io-0`), and of the lines in the log that say that
+    /// connections have to wait.
+    pub name: String,
     /// The address to listen on; 127.0.0.1:0 by default. With port 0 the kernel chooses a port.
     /// On `::` clients are served over IPv6 and IPv4.
     pub address: SocketAddr,
@@ -96,6 +100,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            name: String::new(),
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             io_threads: cpus(),
             workers: 0,
@@ -119,6 +124,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The name and what parts it from what follows, if there is a name.
+    pub(crate) fn prefix(&self, separator: &str) -> String {
+        match self.name.as_str() {
+            "" => String::new(),
+            name => format!("{name}{separator}"),
+        }
+    }
+
     /// # Errors
     /// A number makes no sense.
     pub(crate) fn check(&self) -> io::Result<()> {

@@ -40,7 +40,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) struct Lobby<S> {
     event_loop: EventLoop<Mail<S>>,
     proxy: Proxy,
-    waiting: Slab<Waiting>,
+    guests: Slab<Guest>,
     /// In the order in which they arrived, with those that have left.
     deadlines: VecDeque<(Instant, Token)>,
     reactors: Vec<Mailbox<Mail<S>>>,
@@ -53,7 +53,7 @@ pub(crate) struct Lobby<S> {
 }
 
 /// A connection whose header is not complete.
-struct Waiting {
+struct Guest {
     newcomer: Newcomer,
     /// The reactor whose turn it was when the connection was accepted.
     reactor: usize,
@@ -69,12 +69,12 @@ impl<S> Lobby<S> {
         server: Handle,
         logged: LogConnections,
     ) -> Lobby<S> {
-        let (waiting, deadlines, has_ended) = Default::default();
+        let (guests, deadlines, has_ended) = Default::default();
         let (round_robin, thread) = (RoundRobin::new(reactors.len()), sys::thread_id());
         Lobby {
             event_loop,
             proxy,
-            waiting,
+            guests,
             deadlines,
             reactors,
             round_robin,
@@ -108,11 +108,8 @@ impl<S> Lobby<S> {
                 Some(Mail::Adopt(newcomer)) => self.admit(newcomer),
                 Some(Mail::Drain(by)) => {
                     // What has arrived by now is answered.
-                    self.waiting
-                        .tokens()
-                        .collect::<Vec<_>>()
-                        .into_iter()
-                        .for_each(|token| self.read(token));
+                    let tokens: Vec<_> = self.guests.tokens().collect();
+                    tokens.into_iter().for_each(|token| self.read(token));
                     self.end(|| Mail::Drain(by));
                 }
                 Some(Mail::Stop) => self.end(|| Mail::Stop),
@@ -126,69 +123,75 @@ impl<S> Lobby<S> {
     fn admit(&mut self, mut newcomer: Newcomer) {
         newcomer.log.which = self.logged;
         let reactor = self.round_robin.next();
-        if !self.proxy.from.iter().any(|network| network.contains(newcomer.address.ip())) {
-            return self.refuse(&newcomer);
+        let guest = Guest { newcomer, reactor, header: Vec::new() };
+        let address = guest.newcomer.address.ip();
+        if !self.proxy.from.iter().any(|network| network.contains(address)) {
+            return self.refuse(&guest, Reason::ProxyHeader);
         }
-        let token = self.waiting.insert(Waiting { newcomer, reactor, header: Vec::new() });
+        let token = self.guests.insert(guest);
         self.deadlines.push_back((Instant::now() + DEADLINE, token));
-        let watched = self.waiting.get_mut(token).map(|waiting| {
-            let socket = &waiting.newcomer.socket;
-            self.event_loop.poll.watch(socket, token, &mut None, Interest::READABLE)
-        });
-        if !matches!(watched, Some(Ok(()))) {
-            self.dismiss(token);
+        let Some(guest) = self.guests.get_mut(token) else { return };
+        let socket = &guest.newcomer.socket;
+        let poll = &self.event_loop.poll;
+        if let Err(error) = poll.watch(socket, token, &mut None, Interest::READABLE) {
+            log::warn!("epoll does not watch a connection, which is lost: {error}");
+            self.dismiss(token, Reason::Error);
         }
     }
 
     /// Reads what has arrived of a header, and passes the connection on if that completes it.
     fn read(&mut self, token: Token) {
-        let Some(waiting) = self.waiting.get_mut(token) else { return };
-        match waiting.read(self.proxy.protocol) {
+        let Some(guest) = self.guests.get_mut(token) else { return };
+        match guest.read(self.proxy.protocol) {
             Ok(Header::Incomplete) => {}
             Ok(Header::Complete(source)) => self.pass_on(token, source.map(plain)),
-            Ok(Header::Wrong) | Err(_) => self.dismiss(token),
+            Ok(Header::Wrong) => self.dismiss(token, Reason::ProxyHeader),
+            Err(error) => self.dismiss(token, Reason::of(&error)),
         }
     }
 
     fn pass_on(&mut self, token: Token, source: Option<std::net::SocketAddr>) {
-        let Some(Waiting { mut newcomer, reactor, .. }) = self.waiting.remove(token) else {
+        let Some(Guest { mut newcomer, reactor, .. }) = self.guests.remove(token) else {
             return;
         };
-        if self.event_loop.poll.forget(&newcomer.socket).is_err() {
-            return self.refuse(&newcomer);
-        }
+        // It was watched, so this cannot fail.
+        let _ = self.event_loop.poll.forget(&newcomer.socket);
         newcomer.address = source.unwrap_or(newcomer.address);
         newcomer.log.accepted(newcomer.socket.as_raw_fd(), newcomer.address);
         self.reactors[reactor].send(Mail::Adopt(newcomer));
     }
 
     /// Closes a connection that has no header.
-    fn dismiss(&mut self, token: Token) {
-        if let Some(waiting) = self.waiting.remove(token) {
-            self.refuse(&waiting.newcomer);
+    fn dismiss(&mut self, token: Token, reason: Reason) {
+        if let Some(guest) = self.guests.remove(token) {
+            self.refuse(&guest, reason);
         }
     }
 
     /// Counts and logs a connection that is about to be closed, under its own address.
-    fn refuse(&self, newcomer: &Newcomer) {
-        let (fd, peer, reason) =
-            (newcomer.socket.as_raw_fd(), newcomer.address, Reason::ProxyHeader);
+    fn refuse(&self, guest: &Guest, reason: Reason) {
+        let Guest { newcomer, header, .. } = guest;
+        let (fd, peer) = (newcomer.socket.as_raw_fd(), newcomer.address);
         let now = self.server.stats().nanoseconds();
         let open = Duration::from_nanos(now.saturating_sub(newcomer.opened));
-        let (thread, messages, tally) = (self.thread, 0, Tally::default());
-        self.server.stats().acceptor.refused.add(1);
+        let tally = Tally { received: header.len() as u64, ..Tally::default() };
+        let (thread, messages) = (self.thread, 0);
+        self.server.stats().count_refused(reason);
         newcomer.log.accepted(fd, peer);
+        if !header.is_empty() {
+            newcomer.log.used(fd, peer);
+        }
         newcomer.log.closed(&Closed { fd, peer, thread, open, messages, tally, reason });
     }
 
     fn refuse_late(&mut self) {
         while let Some(&(due, token)) = self.deadlines.front() {
             // Those that have left are skipped.
-            if self.waiting.get_mut(token).is_some() {
+            if self.guests.get_mut(token).is_some() {
                 if due > Instant::now() {
                     return;
                 }
-                self.dismiss(token);
+                self.dismiss(token, Reason::ProxyHeader);
             }
             self.deadlines.pop_front();
         }
@@ -201,13 +204,14 @@ impl<S> Lobby<S> {
 
     /// Refuses those that wait, and tells all reactors.
     fn end(&mut self, mail: impl Fn() -> Mail<S>) {
-        self.waiting.tokens().collect::<Vec<_>>().into_iter().for_each(|token| self.dismiss(token));
+        let tokens: Vec<_> = self.guests.tokens().collect();
+        tokens.into_iter().for_each(|token| self.dismiss(token, Reason::ProxyHeader));
         self.reactors.iter().for_each(|reactor| reactor.send(mail()));
         self.has_ended = true;
     }
 }
 
-impl Waiting {
+impl Guest {
     /// Reads what has arrived of the header. What follows it stays with the kernel.
     fn read(&mut self, protocol: ProxyProtocol) -> io::Result<Header> {
         let mut buffer = [0; LONGEST];

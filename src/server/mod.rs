@@ -129,7 +129,7 @@ impl<H: Handler> Server<H> {
             listener,
             seats,
             first,
-            config.drain_timeout.saturating_add(config.drain_spread),
+            &config,
             // A lobby logs them instead, when it knows the clients.
             if lobby.is_some() { LogConnections::None } else { config.log_connections },
             handle.clone(),
@@ -137,7 +137,8 @@ impl<H: Handler> Server<H> {
         signals.map(|signals| acceptor.end_on(signals)).transpose()?;
         let free_cpus = FreeCpus::of(cpus());
         let busy_poll = BusyPoll::new(MOMENT, config.busy_poll, Arc::clone(&free_cpus));
-        let threads = Threads::new(mailbox, config.workers.saturating_add(config.io_threads));
+        let wanted = config.workers.saturating_add(config.io_threads);
+        let threads = Threads::new(mailbox, config.prefix("-"), wanted);
         let mut server = Server { address, acceptor, threads, busy_poll, handle };
         server.start_threads(
             &config,
@@ -162,9 +163,8 @@ impl<H: Handler> Server<H> {
         logged: LogConnections,
     ) -> io::Result<()> {
         let server = self.handle.clone();
-        self.threads.spawn("lobby".to_owned(), move || {
-            Lobby::new(event_loop, proxy, mailboxes, server, logged).run()
-        })
+        self.threads
+            .spawn("lobby", move || Lobby::new(event_loop, proxy, mailboxes, server, logged).run())
     }
 
     /// Starts the workers and the reactors, and waits until all of them run.
@@ -182,7 +182,7 @@ impl<H: Handler> Server<H> {
         for number in 0..config.workers {
             let (queue, mailboxes, running) = (queue.clone(), mailboxes.clone(), running.clone());
             let (server, handler) = (self.handle.clone(), Arc::clone(&handler));
-            self.threads.spawn(format!("worker-{number}"), move || {
+            self.threads.spawn(&format!("worker-{number}"), move || {
                 let send_back = |job: Box<Job<_>>| mailboxes[job.reactor].send(Mail::Finish(job));
                 threads::report_running(running);
                 work(&queue, &server, &*handler, send_back);
@@ -196,7 +196,7 @@ impl<H: Handler> Server<H> {
             let budget = HELD / config.io_threads;
             let busy_poll = BusyPoll::new(ONE_LOOK, config.busy_poll, Arc::clone(free_cpus));
             let running = running.clone();
-            self.threads.spawn(format!("io-{number}"), move || {
+            self.threads.spawn(&format!("io-{number}"), move || {
                 let shared = Shared::new(server, handler, workers, budget, number);
                 let reactor = Reactor::new(event_loop, shared, timeouts, tick, drain_spread);
                 threads::report_running(running);

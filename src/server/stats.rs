@@ -19,8 +19,9 @@ pub struct AcceptorStats {
     pub full: Counter,
     /// Connections that had to wait to be accepted, because of one of these pauses.
     pub waited: Counter,
-    /// Connections closed for want of a right PROXY header, which no reactor has seen.
-    pub refused: Counter,
+    /// Connections that no reactor has seen, because they ended without a right PROXY header, by
+    /// [`Reason`].
+    pub(crate) refused: [Counter; Reason::ALL.len()],
     /// When the first connection was accepted, in nanoseconds since the server was made.
     pub(crate) first_opened: Counter,
 }
@@ -97,6 +98,11 @@ impl Stats {
         self.acceptor.accepted.add(1);
     }
 
+    /// Counts a connection that ended before a reactor has seen it.
+    pub(crate) fn count_refused(&self, reason: Reason) {
+        self.acceptor.refused[reason as usize].add(1);
+    }
+
     /// Counts a connection of that reactor that was closed `now`.
     pub(crate) fn count_close(&self, reactor: usize, now: u64, reason: Reason) {
         let stats = &self.reactors[reactor];
@@ -153,9 +159,7 @@ impl Stats {
 
     /// How many connections were closed for this reason.
     pub fn closed_for(&self, reason: Reason) -> u64 {
-        match reason {
-            Reason::ProxyHeader => self.acceptor.refused.get(),
-            _ => self.sum(|reactor| &reactor.closed[reason as usize]),
-        }
+        let refused = self.acceptor.refused[reason as usize].get();
+        refused + self.sum(|reactor| &reactor.closed[reason as usize])
     }
 }

@@ -15,6 +15,8 @@ use crate::server::notice::Notice;
 #[derive(Debug)]
 pub(crate) struct Threads {
     acceptor: Mailbox<Notice>,
+    /// Stands in front of their names.
+    prefix: String,
     /// How many there will be.
     wanted: usize,
     handles: Vec<JoinHandle<()>>,
@@ -27,8 +29,8 @@ pub(crate) fn report_running(running: Sender<()>) {
 }
 
 impl Threads {
-    pub(crate) fn new(acceptor: Mailbox<Notice>, wanted: usize) -> Threads {
-        Threads { acceptor, wanted, handles: Vec::new() }
+    pub(crate) fn new(acceptor: Mailbox<Notice>, prefix: String, wanted: usize) -> Threads {
+        Threads { acceptor, prefix, wanted, handles: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -37,9 +39,10 @@ impl Threads {
 
     pub(crate) fn spawn(
         &mut self,
-        name: String,
+        name: &str,
         body: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
+        let name = format!("{}{name}", self.prefix);
         let (acceptor, own_name) = (self.acceptor.clone(), name.clone());
         let run = move || {
             let result = catch_unwind(AssertUnwindSafe(body))

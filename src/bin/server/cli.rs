@@ -276,6 +276,7 @@ impl Cli {
 
     pub(crate) fn config(&self, address: SocketAddr) -> Config {
         Config {
+            name: String::new(),
             address,
             io_threads: self.io_threads(),
             workers: self.workers,

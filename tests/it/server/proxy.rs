@@ -9,6 +9,7 @@ use reactor_server::{
     Config, ConnectionId, Ending, Framing, Handler, Proxy, ProxyProtocol, Reason, Reply,
 };
 
+use crate::support::eventually;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
 use crate::support::streams::{connect, exchange, read_to_end, round_trip};
@@ -151,6 +152,18 @@ fn whatever_is_no_right_header_closes_that_connection_and_is_counted() {
     }
 }
 
+/// As the health checks of a balancer do that has them without a header.
+#[test]
+fn a_connection_that_is_reset_without_a_header_is_a_reset() {
+    let server = start(ProxyProtocol::V2, &["127.0.0.0/8"], 0);
+    let stream = server.connect();
+    server.wait_until("it is accepted", |stats| stats.acceptor.accepted.get() == 1);
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
+    drop(stream);
+    server.wait_until("it is counted", |stats| stats.closed_for(Reason::Reset) == 1);
+    assert_eq!(server.handle.stats().closed(), 1);
+}
+
 #[test]
 fn a_connection_that_is_not_from_a_proxy_is_closed() {
     let server = start(ProxyProtocol::V1, &["10.0.0.0/8", "::1/128"], 0);
@@ -219,6 +232,17 @@ fn connection_k_goes_to_reactor_k_mod_n_in_the_order_of_acceptance() {
     }
     let opened = server.handle.stats().reactors.iter().map(|it| it.opened.get());
     assert_eq!(opened.collect::<Vec<_>>(), [2, 2, 2]);
+}
+
+#[test]
+fn a_wrong_header_has_lines_where_used_connections_have_and_silence_has_none() {
+    let server = ServerProcess::start(&["--proxy-protocol", "v1", "--log-connections", "used"]);
+    drop(server.connect());
+    eventually("it is counted", || server.counter("closed-proxy-header") == "1");
+    server.connect().write_all(b"hello\n").expect("sent");
+    server.wait_for_log("reason=proxy-header");
+    let log = server.log();
+    assert_eq!(log.matches("new connection").count(), 1, "{log}");
 }
 
 #[test]
