@@ -13,7 +13,7 @@ use crate::support::browser::Browser;
 use crate::support::http::{HttpClient, admin_of, metric, wait_for_metric};
 use crate::support::server::{SERVER, ServerProcess};
 use crate::support::streams::{exchange, fill, read_to_end};
-use crate::support::temporary;
+use crate::support::{eventually, temporary};
 
 fn start(flags: &[&str]) -> (ServerProcess, SocketAddr) {
     let server = ServerProcess::start(&[&["--admin", "127.0.0.1:0"], flags].concat());
@@ -169,6 +169,44 @@ fn a_request_that_is_too_long_or_too_slow_ends_its_connection() {
     assert!(server.is_alive());
 }
 
+/// Sixteen connections that are kept open would keep probes out for as long as they like.
+#[test]
+fn where_many_are_open_an_answer_ends_its_connection() {
+    let (server, admin) = start(&["-t", "1"]);
+    let mut clients: Vec<_> = (0..16).map(|_| HttpClient::connect(admin)).collect();
+    let closes = |client: &mut HttpClient| {
+        let response = client.get("/livez");
+        assert_eq!(response.status, 200);
+        response.head.contains("\r\nConnection: close\r\n")
+    };
+    // All of them are open, and one that is answered makes room for one more.
+    assert!(closes(&mut clients[0]));
+    clients[0].expect_end();
+    assert!(closes(&mut HttpClient::connect(admin)));
+    for client in &mut clients[1..8] {
+        assert!(closes(client));
+        client.expect_end();
+    }
+    eventually("few are open", || {
+        let mut client = HttpClient::connect(admin);
+        !closes(&mut client)
+    });
+    assert!(!server.log().contains(" WARN 16 connections"), "{}", server.log());
+}
+
+/// Its shortages are not those of the server.
+#[test]
+fn the_lines_and_threads_of_the_admin_server_have_its_name() {
+    let (server, admin) = start(&["-t", "1"]);
+    let _clients: Vec<_> = (0..17).map(|_| HttpClient::connect(admin)).collect();
+    server.wait_for_log(" WARN admin: 16 connections are open, more have to wait");
+    let threads = server.process().tasks().expect("threads").flatten();
+    let mut names: Vec<_> = threads.map(|it| it.stat().expect("a name").comm).collect();
+    names.retain(|name| name.contains("io-"));
+    names.sort_unstable();
+    assert_eq!(names, ["admin-io-0", "io-0"]);
+}
+
 #[test]
 fn an_admin_address_that_cannot_be_used_is_one_clear_error() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -183,6 +221,18 @@ fn an_admin_address_that_cannot_be_used_is_one_clear_error() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(stderr.starts_with(&error) && output.stdout.is_empty(), "{stderr}");
+    }
+}
+
+#[test]
+fn no_line_of_figures_follows_the_summary() {
+    for _ in 0..5 {
+        let mut server = ServerProcess::start(&["-t", "1", "--stats-interval", "100ms"]);
+        server.wait_for_log(" stats connections=");
+        server.signal(Signal::TERM);
+        assert_eq!(server.exit_code(), Some(0));
+        let log = server.log();
+        assert!(log.lines().last().is_some_and(|line| line.contains(" summary ")), "{log}");
     }
 }
 

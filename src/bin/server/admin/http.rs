@@ -46,10 +46,15 @@ impl Request {
             values.join(",")
         };
         let is_modern = request.version == Some(1);
-        if is_modern && !request.headers.iter().any(|it| it.name.eq_ignore_ascii_case("host")) {
-            return Err(bad("there is no Host"));
+        let hosts =
+            request.headers.iter().filter(|it| it.name.eq_ignore_ascii_case("host")).count();
+        if hosts > 1 || is_modern && hosts == 0 {
+            return Err(bad("there must be one Host"));
         }
         let length = values("content-length");
+        if !length.split(',').all(|it| it.trim().bytes().all(|byte| byte.is_ascii_digit())) {
+            return Err(bad("Content-Length is no number"));
+        }
         if !matches!(length.trim(), "" | "0") || !values("transfer-encoding").is_empty() {
             return Err(Response::text("413 Content Too Large", "a request here has no body\n"));
         }
@@ -70,11 +75,14 @@ impl Request {
 
 /// The path of a target, which may name the server in front of it and has a query behind it.
 fn path(target: &str) -> String {
+    let target = target.split(['?', '#']).next().unwrap_or_default();
     let path = match target.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
-        None => target,
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.find('/').map_or("/", |at| &rest[at..])
+        }
+        _ => target,
     };
-    path.split(['?', '#']).next().unwrap_or_default().to_owned()
+    path.to_owned()
 }
 
 impl Response {
@@ -149,6 +157,9 @@ mod tests {
         assert_eq!(of("/metrics?name[]=a"), "/metrics");
         assert_eq!(of("http://a:9100/livez"), "/livez");
         assert_eq!(of("http://a:9100"), "/");
+        assert_eq!(of("http://a:9100?b=/livez"), "/");
+        assert_eq!(of("/a://b/livez"), "/a://b/livez");
+        assert_eq!(of("/metrics?from=http://a/livez"), "/metrics");
     }
 
     #[test]
@@ -158,6 +169,8 @@ mod tests {
             ("GET /", "400"),
             ("GET / HTTP/3.0\r\nHost: a", "400"),
             ("GET / HTTP/1.1\r\nHost a", "400"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b", "400"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1", "400"),
             ("POST / HTTP/1.1\r\nHost: a", "405"),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3", "413"),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 7", "413"),

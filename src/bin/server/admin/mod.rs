@@ -11,13 +11,14 @@ mod tcp_states;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use reactor_server::program::logger::Logger;
 use reactor_server::program::thread;
 use reactor_server::{
-    Config, ConnectionId, Framing, Handle, Handler, LogConnections, Reply, Server, Timeouts,
+    Config, ConnectionId, Framing, Handle, Handler, LogConnections, Reason, Reply, Server, Timeouts,
 };
 
 use crate::status::Status;
@@ -31,8 +32,10 @@ const MOST_CONNECTIONS: usize = 16;
 const MOST_BYTES: usize = 8 * 1024;
 /// How long a request may take to arrive, and a response to be taken.
 const SLOW: Duration = Duration::from_secs(5);
+/// With more connections than this, each is closed once it is answered, so that a probe finds room.
+const CROWD: usize = MOST_CONNECTIONS / 2;
 /// Short enough for connections that say nothing not to keep probes out for long.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(5);
 /// How long the last responses may take when the program ends.
 const END: Duration = Duration::from_millis(100);
 
@@ -50,6 +53,8 @@ struct Site {
     status: Arc<Status>,
     logger: Logger,
     tcp_states: TcpStates,
+    /// How many of its own connections are open.
+    open: AtomicUsize,
 }
 
 impl Admin {
@@ -63,6 +68,7 @@ impl Admin {
         logger: Logger,
     ) -> io::Result<Admin> {
         let config = Config {
+            name: "admin".to_owned(),
             address,
             io_threads: 1,
             framing: Framing::Delimited(b"\r\n\r\n".to_vec()),
@@ -73,12 +79,12 @@ impl Admin {
             log_connections: LogConnections::None,
             ..Config::default()
         };
-        let server =
-            Server::bind(config, Site { status, logger, tcp_states: TcpStates::default() })?;
+        let (tcp_states, open) = Default::default();
+        let server = Server::bind(config, Site { status, logger, tcp_states, open })?;
         let (address, handle) = (server.local_addr(), server.handle());
         let run = move || {
             if let Err(error) = server.run() {
-                log::error!("the admin server has ended: {error}");
+                log::error!("the admin server has ended, and nobody answers probes: {error}");
             }
         };
         let thread = thread::start("admin".to_owned(), 1, run)?;
@@ -95,7 +101,7 @@ impl Admin {
 
 impl Site {
     fn respond(&self, path: &str) -> Response {
-        let Site { status, logger, tcp_states } = self;
+        let Site { status, logger, tcp_states, .. } = self;
         match (path, status.serving()) {
             ("/", _) => Response::page(include_str!("page.html")),
             ("/livez", _) => Response::text("200 OK", "alive\n"),
@@ -114,11 +120,20 @@ impl Site {
 impl Handler for Site {
     type Session = ();
 
-    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    fn closed(&self, (): (), _: Reason) {
+        self.open.fetch_sub(1, Relaxed);
+    }
 
     fn message(&self, _: &mut (), head: &[u8], reply: &mut Reply<'_>) {
+        let is_crowded = self.open.load(Relaxed) > CROWD;
         let (response, is_head, keeps_alive) = match Request::parse(head) {
-            Ok(request) => (self.respond(&request.path), request.is_head, request.keeps_alive),
+            Ok(Request { path, is_head, keeps_alive }) => {
+                (self.respond(&path), is_head, keeps_alive && !is_crowded)
+            }
             Err(response) => (response, false, false),
         };
         reply.send_unframed(&[&response.encode(is_head, keeps_alive)]);
