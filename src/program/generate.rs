@@ -86,11 +86,19 @@ fn tidy(page: &str) -> String {
     let mut after_space = true;
     for line in page.lines().map(str::trim_end) {
         let is_space = line.is_empty() || [".br", ".sp"].contains(&line);
-        match is_space {
+        match line {
             // One of several that follow each other, or that follow the head of a paragraph.
-            true if after_space => {}
-            true => tidy.push_str(".sp\n"),
-            false => push_wrapped(&mut tidy, line),
+            _ if is_space && after_space => {}
+            _ if is_space => tidy.push_str(".sp\n"),
+            // The examples behind the flags, with their title.
+            ".SH EXTRA" => tidy.push_str(".SH EXAMPLES\n"),
+            "Examples:" => {}
+            // An indented line, such as a command, is a line of its own.
+            _ if line.starts_with(' ') => tidy.extend([
+                line, "
+",
+            ]),
+            _ => push_wrapped(&mut tidy, line),
         }
         after_space = is_space || line.starts_with(".SH") || line.starts_with(".PP");
     }

@@ -70,8 +70,10 @@ impl Batch {
             Style::Time => time_and_level(line),
             Style::Journal => format!("<{}>", severity(line.level)),
         };
-        // Writing to memory cannot fail.
-        let _ = writeln!(self.bytes, "{front}{}", line.text);
+        for text in line.text.split('\n') {
+            // Writing to memory cannot fail.
+            let _ = writeln!(self.bytes, "{front}{text}");
+        }
         self.ends.push((self.bytes.len(), accounts_for));
     }
 
@@ -123,5 +125,19 @@ fn severity(level: Level) -> u8 {
         Level::Warn => 4,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The journal takes each line for a message of its own.
+    #[test]
+    fn each_line_of_a_text_has_its_level() {
+        let mut batch = Batch::new(Style::Journal);
+        batch.push(&Line::new(Level::Error, "one\ntwo".to_owned()));
+        assert_eq!(batch.rest(), b"<3>one\n<3>two\n");
+        assert_eq!(batch.unaccounted(), 1);
     }
 }

@@ -55,7 +55,8 @@ struct Counts {
 /// All that the writer can be told besides lines.
 #[derive(Debug)]
 enum Request {
-    Reopen,
+    /// Reopen the file, and answer.
+    Reopen(Sender<()>),
     /// Write the lines so far until this time, answer and end.
     End(Instant, Sender<()>),
 }
@@ -80,10 +81,14 @@ impl Logger {
         Ok(Logger { requests, counts })
     }
 
-    /// Reopens the file, after it was renamed. A log that is a descriptor of this process,
-    /// such as `/dev/stdout`, stays as it is.
-    pub fn reopen(&self) {
-        let _ = self.requests.try_send(Request::Reopen);
+    /// Reopens the file, after it was renamed, and waits until that is done, though no longer than
+    /// the timeout. A log that is a descriptor of this process, such as `/dev/stdout`, stays as it
+    /// is.
+    pub fn reopen(&self, timeout: Duration) {
+        let (done, is_done) = bounded(1);
+        if self.requests.try_send(Request::Reopen(done)).is_ok() {
+            let _ = is_done.recv_timeout(timeout);
+        }
     }
 
     /// Ends the log when all lines so far are written, or when the timeout passes. Lines that
@@ -176,7 +181,10 @@ impl Writer {
         while let Ok(request) = self.step() {
             match request {
                 None => {}
-                Some(Request::Reopen) => self.reopen(),
+                Some(Request::Reopen(done)) => {
+                    self.reopen();
+                    let _ = done.send(());
+                }
                 Some(Request::End(until, done)) => {
                     self.end(until);
                     let _ = done.send(());

@@ -51,6 +51,9 @@ fn manual_pages_are_as_mandoc_wants_them() {
         let page = format!("{folder}/{name}");
         let text = std::fs::read_to_string(&page).expect("a page");
         assert!(text.contains(".SH SYNOPSIS\n"), "{text}");
+        let (_, examples) = text.split_once("\n.SH EXAMPLES\n").expect("examples");
+        // A line of its own for each command.
+        assert!(examples.lines().any(|line| line.starts_with("    ")), "{examples}");
         match Command::new("mandoc").args(["-T", "lint", &page]).output() {
             Ok(lint) => assert_eq!(String::from_utf8_lossy(&lint.stdout), ""),
             Err(_) => println!("skipped: mandoc is not installed"),

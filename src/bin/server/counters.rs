@@ -26,7 +26,7 @@ pub(crate) fn log_counters(stats: &Stats, dropped: u64) {
         .collect();
     log::info!(
         "counters accepted={accepted} open={} messages={} in={}B out={}B{reasons} discarded={}B resets={} \
-         stale={} panics={} unwatched={} job-waits={} slim-reads={} accept-retries={} accept-exhausted={} \
+         stale={} panics={} unwatched={} job-waits={} reduced-reads={} accept-retries={} accept-exhausted={} \
          accept-full={} accept-waited={} pushed={} pushes-dropped={} pushes-late={} dropped={dropped}",
         accepted.saturating_sub(closed),
         stats.sum(|reactor| &reactor.messages),

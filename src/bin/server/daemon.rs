@@ -54,7 +54,10 @@ fn supervise(mut child: Child) -> io::Result<ExitCode> {
     // The child closes it when it is ready.
     child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut output)).transpose()?;
     if let Some(output) = output.strip_suffix(READY) {
-        io::stdout().write_all(output.as_bytes())?;
+        // The server runs, whoever reads what it listens on.
+        if let Err(error) = io::stdout().write_all(output.as_bytes()) {
+            print_error(&format!("warning: cannot write to standard output: {error}"));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let code = child.wait()?.code().and_then(|code| u8::try_from(code).ok());

@@ -1,30 +1,59 @@
 //! The line of figures that `--stats-interval` logs.
 
 use std::io;
-use std::thread::sleep;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use reactor_server::Handle;
 use reactor_server::program::logger::Logger;
 use reactor_server::program::thread;
 
-/// Starts a thread that logs a line per interval until the process ends.
-pub(crate) fn log_every(interval: Duration, server: Handle, logger: Logger) -> io::Result<()> {
-    let run = move || {
-        let mut next = Instant::now();
-        let mut before = Sample::take(&server, &logger);
-        loop {
-            // After a suspend no lines are made up for.
-            while next <= Instant::now() {
-                next += interval;
-            }
-            sleep(next.saturating_duration_since(Instant::now()));
-            let now = Sample::take(&server, &logger);
-            log::info!("{}", now.line_since(&before));
-            before = now;
+/// Logs a line per interval, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct IntervalLog {
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl IntervalLog {
+    /// Starts the thread that logs.
+    pub(crate) fn start(
+        interval: Duration,
+        server: Handle,
+        logger: Logger,
+    ) -> io::Result<IntervalLog> {
+        let (end, ended) = bounded(0);
+        let run = move || log_every(interval, &server, &logger, &ended);
+        let thread = thread::start("stats".to_owned(), 1, run)?;
+        Ok(IntervalLog { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for IntervalLog {
+    fn drop(&mut self) {
+        self.end = None;
+        // It does not panic.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Logs a line per interval until the other end of the channel is gone.
+fn log_every(interval: Duration, server: &Handle, logger: &Logger, ended: &Receiver<()>) {
+    let mut next = Instant::now();
+    let mut before = Sample::take(server, logger);
+    loop {
+        // After a suspend no lines are made up for.
+        while next <= Instant::now() {
+            next += interval;
         }
-    };
-    thread::start("stats".to_owned(), 1, run).map(drop)
+        if ended.recv_deadline(next) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        let now = Sample::take(server, logger);
+        log::info!("{}", now.line_since(&before));
+        before = now;
+    }
 }
 
 /// The counters of one moment.

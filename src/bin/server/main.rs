@@ -18,8 +18,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use admin::Admin;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use cli::Cli;
+use interval::IntervalLog;
 use pid_file::PidFile;
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::limits::{
@@ -33,8 +34,8 @@ use reactor_server::program::thread::{self, NotStarted};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
 use status::{Serving, Status};
 
-/// How long the end of the program waits for those that read its log and its errors.
-const END: Duration = Duration::from_secs(1);
+/// How long the program waits for its log to be reopened, or at its end to be read.
+const LOG: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     survive_file_size_limit();
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         }),
     };
     code.unwrap_or_else(|error| {
-        print_error_within(&format!("error: {error:#}"), END);
+        print_error_within(&format!("error: {error:#}"), LOG);
         ExitCode::FAILURE
     })
 }
@@ -57,8 +58,11 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Ending> {
     give_memory_back();
     // Before signals are blocked, because it may have to wait for the network.
-    let target = cli.target();
-    let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
+    let addresses = addresses_of(&cli.target())?;
+    let admin_addresses = match &cli.admin.0 {
+        Some(target) => addresses_of(target).context("--admin")?,
+        None => Vec::new(),
+    };
     if cli.daemon {
         daemon::leave_terminal()?;
     }
@@ -78,14 +82,15 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
         })?;
     // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
-    let ending = serve(cli, &addresses, listener, signals, &logger);
-    logger.end(END);
+    let ending = serve(cli, &addresses, &admin_addresses, listener, signals, &logger);
+    logger.end(LOG);
     ending
 }
 
 fn serve(
     cli: &Cli,
     addresses: &[SocketAddr],
+    admin_addresses: &[SocketAddr],
     listener: Option<TcpListener>,
     signals: Signals,
     logger: &Logger,
@@ -101,16 +106,17 @@ fn serve(
     let status = Arc::new(Status::new());
     handle_signals(signals, Arc::clone(&status), logger.clone(), cli.drain_delay)
         .map_err(with_limits)?;
-    let admin = start_admin(cli, &status, logger)?;
+    let admin = start_admin(admin_addresses, &status, logger)?;
     // Last of all: the kernel queues connections once it listens.
     let server = match listener {
         Some(listener) => serve_on(listener, cli)?,
         None => bind(cli, addresses)?,
     };
     let handle = server.handle();
-    if let Some(interval) = cli.stats_interval.0 {
-        interval::log_every(interval, handle.clone(), logger.clone()).map_err(with_limits)?;
-    }
+    let figures = cli.stats_interval.0.map(|interval| {
+        IntervalLog::start(interval, handle.clone(), logger.clone()).map_err(with_limits)
+    });
+    let figures = figures.transpose()?;
     status.serve(Serving {
         server: handle.clone(),
         max_connections: server.max_connections(),
@@ -125,19 +131,32 @@ fn serve(
         daemon::report_ready()?;
     }
     let ending = server.run();
-    counters::log_summary(handle.stats(), logger.dropped());
+    // Before the summary, which is the last line.
     if let Some(admin) = admin {
         admin.end();
     }
+    drop(figures);
+    counters::log_summary(handle.stats(), logger.dropped());
     Ok(ending?)
 }
 
-/// Starts the admin server, if one is wanted.
-fn start_admin(cli: &Cli, status: &Arc<Status>, logger: &Logger) -> anyhow::Result<Option<Admin>> {
-    let Some(target) = &cli.admin.0 else { return Ok(None) };
+fn addresses_of(target: &Target) -> anyhow::Result<Vec<SocketAddr>> {
     let addresses = target.addresses().with_context(|| format!("cannot find {}", target.host))?;
+    ensure!(!addresses.is_empty(), "{} has no address", target.host);
+    Ok(addresses)
+}
+
+/// Starts the admin server, if it has addresses.
+fn start_admin(
+    addresses: &[SocketAddr],
+    status: &Arc<Status>,
+    logger: &Logger,
+) -> anyhow::Result<Option<Admin>> {
+    if addresses.is_empty() {
+        return Ok(None);
+    }
     let start = |address| Admin::start(address, Arc::clone(status), logger.clone());
-    first_bound(target, &addresses, start).context("--admin").map(Some)
+    first_bound(addresses, start).context("--admin").map(Some)
 }
 
 /// Serves on a listener that was passed to this process.
@@ -149,18 +168,16 @@ fn serve_on(listener: TcpListener, cli: &Cli) -> anyhow::Result<Server<Echo>> {
 }
 
 fn bind(cli: &Cli, addresses: &[SocketAddr]) -> anyhow::Result<Server<Echo>> {
-    let bind = |address| Server::bind(cli.config(address), cli.handler());
-    first_bound(&cli.target(), addresses, bind)
+    first_bound(addresses, |address| Server::bind(cli.config(address), cli.handler()))
 }
 
-/// Binds to the first address of the host that this machine has. (That a port is in use is
+/// Binds to the first of a host's addresses that this machine has. (That a port is in use is
 /// an error: the next address of `localhost` would be another server's.)
 fn first_bound<T>(
-    target: &Target,
     addresses: &[SocketAddr],
     bind: impl Fn(SocketAddr) -> io::Result<T>,
 ) -> anyhow::Result<T> {
-    let mut result = Err(anyhow!("{} has no address", target.host));
+    let mut result = Err(anyhow!("there is no address"));
     for &address in addresses {
         match bind(address) {
             Ok(bound) => return Ok(bound),
@@ -247,7 +264,7 @@ fn handle_signals(
         let mut is_draining = false;
         while let Ok(signal) = signals.wait() {
             match signal {
-                Signal::Hangup => service::notify_reload(|| logger.reopen()),
+                Signal::Hangup => service::notify_reload(|| logger.reopen(LOG)),
                 Signal::User1 => counters::log_counters(server.stats(), logger.dropped()),
                 Signal::Terminate if is_draining => server.stop(),
                 Signal::Terminate => {

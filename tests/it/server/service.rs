@@ -81,6 +81,20 @@ fn a_daemon_that_cannot_start_is_the_error_of_its_command() {
     assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{output:?}");
 }
 
+/// It runs, so its command must not say that it does not.
+#[test]
+fn a_daemon_whose_address_nobody_can_read_is_a_success_all_the_same() {
+    let folder = folder("daemon-full");
+    let mut command = Command::new(SERVER);
+    command.current_dir(&folder).args(["127.0.0.1", "0", "--daemon", "--pid-file", "pid"]);
+    let full = File::options().write(true).open("/dev/full").expect("a device");
+    let output = command.args(["--log-file", "log"]).stdout(full).output().expect("it runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.starts_with("warning: cannot write to standard output: No space"), "{stderr}");
+    end(process_in(&folder.join("pid")), Signal::TERM);
+}
+
 #[test]
 fn a_second_server_with_the_same_pid_file_is_refused_and_touches_nothing() {
     let folder = folder("pid-file");
@@ -135,10 +149,12 @@ fn systemd_is_told_how_far_the_server_is() {
     let ready = received();
     let status = format!("STATUS=listening on {}", server.address);
     assert!(ready.contains("READY=1") && ready.contains(&status), "{ready}");
+    fs::rename(&server.log, temporary("notify-old.log")).expect("renamed");
     server.signal(Signal::HUP);
     let reloading = received();
     assert!(reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="));
     assert!(received().contains("READY=1"));
+    assert!(server.log.exists(), "it is not ready before the log is reopened");
     server.signal(Signal::TERM);
     assert!(received().contains("STOPPING=1"));
     assert_eq!(server.exit_code(), Some(0));
@@ -230,6 +246,15 @@ fn a_passed_descriptor_of_another_kind_is_refused() {
         assert_eq!(output.status.code(), Some(1), "{kind}: {stderr}");
         assert!(stderr.starts_with("error: the socket that was passed"), "{kind}: {stderr}");
         assert_eq!(stderr.lines().count(), 1, "{kind}: {stderr}");
+    }
+}
+
+#[test]
+fn a_number_of_passed_sockets_that_is_none_is_an_error() {
+    for count in ["x", "-1", "99999999"] {
+        let script = format!("LISTEN_PID=$$ LISTEN_FDS={count} exec {SERVER} 127.0.0.1 0");
+        let output = Command::new("sh").args(["-c", &script]).output().expect("it runs");
+        assert_error(&output, &format!("error: LISTEN_FDS is \"{count}\", and no number"));
     }
 }
 
