@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use reactor_server::program::target;
 
 use crate::report::Cpu;
@@ -25,6 +25,8 @@ pub(crate) struct Figures {
     pub(crate) cpu: Cpu,
     /// Bytes of resident memory; `None` if the server cannot read them.
     pub(crate) resident: Option<u64>,
+    /// Bytes received.
+    pub(crate) received: u64,
     /// Messages handled by each event loop.
     pub(crate) loops: Vec<u64>,
 }
@@ -61,10 +63,13 @@ impl AdminPage {
         let agent: ureq::Agent = agent.build().into();
         let answer = agent.get(&self.url).call().and_then(|it| it.into_body().read_to_string());
         let text = answer.with_context(|| format!("cannot read {}", self.url))?;
-        let Some(figures) = Figures::of(&text) else {
-            bail!("{} has no reactor_cpu_seconds_total: it is no admin server", self.url);
-        };
-        Ok(figures)
+        ensure!(
+            text.contains("\nreactor_build_info{"),
+            "{} has no reactor_build_info: it is no admin server",
+            self.url
+        );
+        let figures = Figures::of(&text);
+        figures.with_context(|| format!("the server of {} cannot read its CPU time", self.url))
     }
 }
 
@@ -78,6 +83,7 @@ impl Figures {
         let messages =
             |number: usize| value(&format!("reactor_loop_messages_total{{loop=\"{number}\"}}"));
         Some(Figures {
+            received: value("reactor_received_bytes_total")? as u64,
             cpu: Cpu { user: cpu("user")?, system: cpu("system")? },
             resident: value("process_resident_memory_bytes").map(|bytes| bytes as u64),
             loops: (0..).map_while(messages).map(|messages| messages as u64).collect(),
@@ -106,10 +112,15 @@ mod tests {
         let cpu = "reactor_cpu_seconds_total{mode=\"user\"} 1.5\n\
                    reactor_cpu_seconds_total{mode=\"system\"} 2\n";
         let loops = "reactor_loop_messages_total{loop=\"0\"} 7\n\
-                     reactor_loop_messages_total{loop=\"1\"} 8\n";
+                     reactor_loop_messages_total{loop=\"1\"} 8\n\
+                     reactor_received_bytes_total 9\n";
         let known = Figures::of(&format!("{cpu}{loops}")).expect("figures");
         let expected = Cpu { user: 1.5, system: 2.0 };
-        assert_eq!(known, Figures { cpu: expected, resident: None, loops: vec![7, 8] });
+        let loops_known = vec![7, 8];
+        assert_eq!(
+            known,
+            Figures { cpu: expected, resident: None, received: 9, loops: loops_known }
+        );
         assert_eq!(Figures::of(loops), None);
     }
 }

@@ -37,7 +37,7 @@ use compare::{Comparison, Contender, Contest, Ending};
 use exports::{Exports, RESULTS, SameOutput, refuse_same};
 use interrupts::Interrupts;
 use limit::within_limits;
-use meter::{Meter, Source};
+use meter::{CostSource, Meter};
 use output::{Output, json_text};
 use reactor_server::program::cause::with_limits;
 use reactor_server::program::signals::{Signals, survive_file_size_limit};
@@ -172,8 +172,8 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
 fn check_source(server: &NamedServer) -> anyhow::Result<()> {
     let Some(source) = &server.source else { return Ok(()) };
     Meter::of(source).map(drop).with_context(|| match source {
-        Source::Process(pid) => format!("--server-pid {}={pid}", server.name),
-        Source::Page(page) => format!("--server {}={}", server.name, page.url()),
+        CostSource::Process(pid) => format!("--server-pid {}={pid}", server.name),
+        CostSource::Page(page) => format!("--server {}={}", server.name, page.url()),
     })
 }
 

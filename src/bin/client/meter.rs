@@ -11,7 +11,7 @@ use crate::report::{BytesPerConnection, Cpu};
 
 /// Where the cost of a server is read.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Source {
+pub(crate) enum CostSource {
     /// A process on this machine.
     Process(i32),
     /// The admin page of a server.
@@ -41,6 +41,8 @@ pub(crate) struct Reading {
     own: Option<u64>,
     /// Bytes of the kernel's objects, sockets among them, of all processes.
     kernel: Option<u64>,
+    /// Bytes received by the server, if known.
+    received: Option<u64>,
     /// Messages handled by each event loop, if known.
     loops: Vec<u64>,
 }
@@ -48,10 +50,10 @@ pub(crate) struct Reading {
 impl Meter {
     /// # Errors
     /// There is no such process, or no admin page.
-    pub(crate) fn of(source: &Source) -> anyhow::Result<Meter> {
+    pub(crate) fn of(source: &CostSource) -> anyhow::Result<Meter> {
         match source {
-            Source::Process(pid) => ProcessMeter::of(*pid).map(Meter::Process),
-            Source::Page(page) => {
+            CostSource::Process(pid) => ProcessMeter::of(*pid).map(Meter::Process),
+            CostSource::Page(page) => {
                 page.read()?;
                 Ok(Meter::Page(page.clone()))
             }
@@ -77,9 +79,9 @@ impl Meter {
         match self {
             Meter::Process(process) => process.read(),
             Meter::Page(page) => {
-                let Figures { cpu, resident, loops } = page.read()?;
+                let Figures { cpu, resident, received, loops } = page.read()?;
                 let kernel = page.is_local.then(memory::of_kernel).flatten();
-                Ok(Reading { cpu, own: resident, kernel, loops })
+                Ok(Reading { cpu, own: resident, kernel, received: Some(received), loops })
             }
         }
     }
@@ -113,6 +115,7 @@ impl ProcessMeter {
             cpu: self.cpu(stat.utime, stat.stime)?,
             own: Some(stat.rss_bytes().get()),
             kernel: memory::of_kernel(),
+            received: None,
             loops: Vec::new(),
         })
     }
@@ -155,6 +158,11 @@ impl Reading {
             own: self.own.zip(before.own).map(|(now, then)| each(now, then)),
             kernel: self.kernel.zip(before.kernel).map(|(now, then)| each(now, then)),
         }
+    }
+
+    /// The bytes that the server received since an earlier reading, if known.
+    pub(crate) fn received_since(&self, before: &Reading) -> Option<u64> {
+        self.received.zip(before.received).map(|(now, then)| now.saturating_sub(then))
     }
 
     /// The messages of each event loop since an earlier reading, if known.

@@ -260,14 +260,7 @@ impl<'a> Run<'a> {
             .client
             .as_ref()
             .and_then(|client| Some(client.meter.read().ok()?.cpu_since(&client.counting)));
-        let server_cost = self.server.as_ref().and_then(|server| {
-            let cost = server_cost(server, &outcome, self.environment.host.as_deref());
-            cost.inspect_err(|error| {
-                self.print(&format!("the server's cost is not known: {error:#}"));
-            })
-            .ok()
-        });
-        let server_cost = self.args.server.as_ref().map(|_| server_cost);
+        let server_cost = self.args.server.as_ref().map(|_| self.server_cost(&outcome));
         let outages = Outages::new(&outcome.outages, since_1970);
         let record = RunRecord {
             ended: outcome.ended.map_or_else(seconds_since_1970, since_1970),
@@ -279,6 +272,33 @@ impl<'a> Run<'a> {
             environment: self.environment,
         };
         Ok(Report::new(self.plan, outcome, record))
+    }
+
+    /// What the load has cost the server. If that is not known, prints why.
+    fn server_cost(&self, outcome: &Outcome) -> Option<ServerCost> {
+        let server = self.server.as_ref()?;
+        let result = server.meter.read();
+        let unknown = |error| self.print(&format!("the server's cost is not known: {error:#}"));
+        let now = result.map_err(unknown).ok()?;
+        let host = self.environment.host.as_deref().unwrap_or("an unknown host");
+        let name = server.meter.name(host);
+        // A little may have arrived before the first reading.
+        let sent = outcome.bytes_sent;
+        if let Some(received) = now.received_since(&server.counting)
+            && received < sent / 2
+        {
+            self.print(&format!(
+                "the server of {name} has received {received} of {sent} bytes: it is another \
+                 server, or one of several"
+            ));
+        }
+        Some(ServerCost {
+            processes: [(name, now.cpu_since(&server.counting))].into(),
+            bytes_per_connection: server
+                .open
+                .memory_since(&server.before, outcome.connections.opened),
+            loops: now.loops_since(&server.counting),
+        })
     }
 }
 
@@ -296,21 +316,6 @@ fn goal_of_messages(plan: &Plan, open: u64) -> Goal {
         Some(duration) => Goal::Duration(duration),
         None => Goal::Messages(plan.messages.unwrap_or(0).saturating_mul(open)),
     }
-}
-
-fn server_cost(
-    server: &Readings,
-    outcome: &Outcome,
-    host: Option<&str>,
-) -> anyhow::Result<ServerCost> {
-    let now = server.meter.read()?;
-    let cpu = now.cpu_since(&server.counting);
-    let (opened, host) = (outcome.connections.opened, host.unwrap_or("an unknown host"));
-    Ok(ServerCost {
-        processes: [(server.meter.name(host), cpu)].into(),
-        bytes_per_connection: server.open.memory_since(&server.before, opened),
-        loops: now.loops_since(&server.counting),
-    })
 }
 
 /// Whether client and server share CPUs. A server on this machine whose process is unknown

@@ -35,6 +35,21 @@ fn the_cost_and_the_balance_of_a_server_are_those_of_its_admin_page() {
 }
 
 #[test]
+fn the_page_of_another_server_is_told_of() {
+    let ((one, own), (_other, page)) = (start(&[]), start(&[]));
+    for (page, is_told) in [(page, true), (own, false)] {
+        let output = run(one.address, &["-c", "2", "-n", "2000", "--server", &page]);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert_eq!(
+            text.contains("bytes: it is another server, or one of several"),
+            is_told,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_comparison_reads_the_page_of_each_server() {
     let ((one, one_url), (other, other_url)) = (start(&["-t", "1"]), start(&["-t", "1"]));
     let words = [format!("a={}", one.address), format!("b={}", other.address)];
@@ -53,7 +68,7 @@ fn a_page_that_is_none_is_an_error_before_connecting() {
     let wrong = format!("{url}/livez");
     for (url, code, error) in [
         (nobody.as_str(), 1, format!("error: cannot read http://{nobody}/metrics: ")),
-        (&wrong, 1, format!("error: {wrong} has no reactor_cpu_seconds_total")),
+        (&wrong, 1, format!("error: {wrong} has no reactor_build_info")),
         ("127.0.0.1", 2, "error: invalid value '127.0.0.1' for '--server <URL>'".to_owned()),
         ("https://a:1", 2, "error: invalid value 'https://a:1' for '--server <URL>'".to_owned()),
     ] {

@@ -11,7 +11,7 @@ use super::cost::{page_of, process_of};
 use super::inputs::refuse_overwriting;
 use super::load::{LoadArgs, RESULTS};
 use super::subjects::{Subjects, subjects};
-use crate::meter::Source;
+use crate::meter::CostSource;
 
 /// Compare servers under the same load
 ///
@@ -44,13 +44,13 @@ pub(super) struct CompareFlags {
     /// Repeat the flag for several servers, or separate them by commas.
     #[arg(id = "server_pid", long = "server-pid", value_name = "NAME=PID", value_parser = process_of)]
     #[arg(value_delimiter = ',', env = "CLIENT_SERVER_PID", help_heading = RESULTS)]
-    server_pids: Vec<(String, Source)>,
+    server_pids: Vec<(String, CostSource)>,
     /// Compare the CPU time of servers, too, as their admin pages have it
     ///
     /// Repeat the flag for several servers, or separate them by commas.
     #[arg(id = "server", long = "server", value_name = "NAME=URL", value_parser = page_of)]
     #[arg(value_delimiter = ',', env = "CLIENT_SERVER", help_heading = RESULTS)]
-    pages: Vec<(String, Source)>,
+    pages: Vec<(String, CostSource)>,
     /// Also write a page with charts to this file
     #[arg(long, value_name = "FILE", env = "CLIENT_HTML", help_heading = RESULTS)]
     html: Option<PathBuf>,

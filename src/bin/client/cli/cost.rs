@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::load::RESULTS;
 use crate::admin_page::AdminPage;
-use crate::meter::Source;
+use crate::meter::CostSource;
 
 /// Where the cost of one server is read.
 #[derive(Debug, Clone, Args)]
@@ -22,23 +22,23 @@ pub(super) struct CostArgs {
 }
 
 impl CostArgs {
-    pub(super) fn source(&self) -> Option<Source> {
-        let page = self.server.clone().map(Source::Page);
-        page.or(self.server_pid.map(Source::Process))
+    pub(super) fn source(&self) -> Option<CostSource> {
+        let page = self.server.clone().map(CostSource::Page);
+        page.or(self.server_pid.map(CostSource::Process))
     }
 }
 
 /// Parses `NAME=PID`.
-pub(super) fn process_of(text: &str) -> Result<(String, Source), String> {
+pub(super) fn process_of(text: &str) -> Result<(String, CostSource), String> {
     let wrong = "expected NAME=PID, such as ours=4711";
     let (name, pid) = text.split_once('=').ok_or(wrong)?;
     let pid = pid.parse().ok().filter(|pid| *pid > 0).ok_or(wrong)?;
-    Ok((name.to_owned(), Source::Process(pid)))
+    Ok((name.to_owned(), CostSource::Process(pid)))
 }
 
 /// Parses `NAME=URL`.
-pub(super) fn page_of(text: &str) -> Result<(String, Source), String> {
+pub(super) fn page_of(text: &str) -> Result<(String, CostSource), String> {
     let wrong = "expected NAME=URL, such as ours=http://127.0.0.1:9100";
     let (name, url) = text.split_once('=').ok_or(wrong)?;
-    Ok((name.to_owned(), Source::Page(AdminPage::parse(url)?)))
+    Ok((name.to_owned(), CostSource::Page(AdminPage::parse(url)?)))
 }

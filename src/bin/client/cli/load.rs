@@ -16,7 +16,7 @@ use super::inputs::refuse_overwriting;
 use super::results::ResultArgs;
 use super::values;
 use super::words::Meaning;
-use crate::meter::Source;
+use crate::meter::CostSource;
 
 const CONNECTIONS: &str = "Connections";
 const MESSAGES: &str = "Messages";
@@ -177,7 +177,7 @@ pub(crate) struct LoadArgs {
     quiet: bool,
     /// Where the cost of the server is read, if it is asked for. Each command has its own flags.
     #[arg(skip)]
-    pub(crate) server: Option<Source>,
+    pub(crate) server: Option<CostSource>,
 }
 
 impl LoadArgs {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use reactor_server::program::target::{self, Target};
 
-use crate::meter::Source;
+use crate::meter::CostSource;
 
 /// What is compared. All of it has a name of its own.
 #[derive(Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(crate) struct NamedServer {
     pub(crate) name: String,
     pub(crate) target: Target,
     /// Where its cost is read, if it is asked for.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<CostSource>,
 }
 
 /// The files of the runs of one server.
@@ -45,7 +45,7 @@ pub(crate) const MOST: usize = 6;
 /// A sentence that says what is wrong.
 pub(super) fn subjects(
     words: &[String],
-    sources: &[(String, Source)],
+    sources: &[(String, CostSource)],
     is_file: impl Fn(&Path) -> bool,
 ) -> Result<Subjects, String> {
     let (mut servers, mut files) = (Vec::<NamedServer>::new(), Vec::<NamedFiles>::new());
@@ -81,13 +81,13 @@ pub(super) fn subjects(
 /// Gives the source of each cost to its server.
 fn checked_servers(
     mut servers: Vec<NamedServer>,
-    sources: &[(String, Source)],
+    sources: &[(String, CostSource)],
 ) -> Result<Vec<NamedServer>, String> {
     check_count(servers.len())?;
     for (name, source) in sources {
         let flag = match source {
-            Source::Process(_) => "--server-pid",
-            Source::Page(_) => "--server",
+            CostSource::Process(_) => "--server-pid",
+            CostSource::Page(_) => "--server",
         };
         match servers.iter_mut().find(|it| it.name == *name) {
             Some(server) if server.source.is_none() => server.source = Some(source.clone()),
@@ -168,7 +168,7 @@ mod tests {
     /// The files that there are.
     const FILES: [&str; 4] = ["results", "file/x=h:1", "./a=3", "dir/x=y"];
 
-    fn parsed(words: &[&str], sources: &[(String, Source)]) -> Result<Subjects, String> {
+    fn parsed(words: &[&str], sources: &[(String, CostSource)]) -> Result<Subjects, String> {
         let words: Vec<_> = words.iter().map(|&it| it.to_owned()).collect();
         subjects(&words, sources, |path| FILES.map(Path::new).contains(&path))
     }
@@ -225,11 +225,14 @@ mod tests {
     #[test]
     fn a_process_is_its_servers() {
         let sources = |names: &[&str]| -> Vec<_> {
-            names.iter().map(|&name| (name.to_owned(), Source::Process(7))).collect()
+            names.iter().map(|&name| (name.to_owned(), CostSource::Process(7))).collect()
         };
         let of = |names: &[&str]| parsed(&["a=h:1", "b=h:2"], &sources(names));
         let Ok(Subjects::Servers(servers)) = of(&["b"]) else { panic!("no servers") };
-        assert_eq!((&servers[0].source, &servers[1].source), (&None, &Some(Source::Process(7))));
+        assert_eq!(
+            (&servers[0].source, &servers[1].source),
+            (&None, &Some(CostSource::Process(7)))
+        );
         assert!(of(&["c"]).is_err_and(|it| it.contains("no server here has the name c")));
         assert!(of(&["a", "a"]).is_err_and(|it| it.contains("the cost of a has two sources")));
     }
