@@ -54,7 +54,8 @@ least() {
     now=$(value "$1")
     ((now >= $2)) || wanted+=("$1 $2")
 }
-burst=$((connections < 65535 ? connections : 65535))
+# As many may connect before the acceptor runs: what `server --check` asks for.
+burst=$((connections < 4096 ? connections : 4096))
 descriptors=$((connections + 10000))
 read -r open _ <"$(path fs.file-nr)" || fail "cannot read $(path fs.file-nr)"
 least fs.nr_open "$descriptors"
@@ -62,7 +63,8 @@ least fs.nr_open "$descriptors"
 least fs.file-max $((open + 2 * connections + 10000))
 least net.core.somaxconn "$burst"
 least net.ipv4.tcp_max_syn_backlog "$burst"
-least net.netfilter.nf_conntrack_max $((2 * connections))
+conntrack=$(path net.netfilter.nf_conntrack_count)
+[[ ! -r $conntrack ]] || least net.netfilter.nf_conntrack_max $(($(<"$conntrack") + connections))
 # For clients on this machine, each of whose addresses has so many ports.
 [[ ! -r $(path net.ipv4.ip_local_port_range) || $(value net.ipv4.ip_local_port_range) == "1024 65535" ]] ||
     ((connections <= 28000)) || wanted+=("net.ipv4.ip_local_port_range 1024 65535")

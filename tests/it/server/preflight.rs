@@ -79,6 +79,8 @@ fn tune_raises_what_is_too_low_and_puts_it_back() {
         ("fs/file-max", "500000\n"),
         ("fs/nr_open", "1000\n"),
         ("net/core/somaxconn", "128\n"),
+        ("net/netfilter/nf_conntrack_count", "7\n"),
+        ("net/netfilter/nf_conntrack_max", "9\n"),
         ("net/ipv4/ip_local_port_range", "32768\t60999\n"),
     ];
     for (name, value) in settings {
@@ -95,7 +97,8 @@ fn tune_raises_what_is_too_low_and_puts_it_back() {
     };
     let (code, printed) = tune(&["40000"]);
     assert_eq!((code, value("fs/nr_open").as_str()), (Some(0), "1000\n"), "{printed}");
-    assert!(printed.contains("fs.nr_open = 50000\nnet.core.somaxconn = 40000\n"), "{printed}");
+    assert!(printed.contains("fs.nr_open = 50000\nnet.core.somaxconn = 4096\n"), "{printed}");
+    assert!(printed.contains("\nnet.netfilter.nf_conntrack_max = 40007\n"), "{printed}");
     assert_eq!(tune(&["40000", "--apply"]).0, Some(0));
     assert_eq!((value("fs/nr_open"), value("fs/file-max")), ("50000\n".into(), "500000\n".into()));
     assert_eq!(value("net/ipv4/ip_local_port_range"), "1024 65535\n");
