@@ -54,7 +54,7 @@ least() {
     now=$(value "$1")
     ((now >= $2)) || wanted+=("$1 $2")
 }
-# As many may connect before the acceptor runs: what `server --check` asks for.
+# Clients that may connect at one moment, before the acceptor runs.
 burst=$((connections < 4096 ? connections : 4096))
 descriptors=$((connections + 10000))
 read -r open _ <"$(path fs.file-nr)" || fail "cannot read $(path fs.file-nr)"

@@ -80,7 +80,7 @@ fn man_page(command: Command) -> io::Result<String> {
 const WIDTH: usize = 78;
 
 /// The same page in the style that `mandoc -T lint` asks for: no trailing space, no empty line
-/// and no long one.
+/// and no long one. Its examples have a section of that name.
 fn tidy(page: &str) -> String {
     let mut tidy = String::new();
     let mut after_space = true;

@@ -75,7 +75,7 @@ impl Stream {
     /// It cannot be opened, or is a named pipe that nobody reads.
     pub fn append(path: &Path) -> io::Result<Stream> {
         let mut options = OpenOptions::new();
-        // A terminal does not become this process's own.
+        // A terminal must not become the controlling terminal.
         options.create(true).append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
         Stream::named(path, Dash::Output, |path| options.open(path))
     }

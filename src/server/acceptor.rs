@@ -50,7 +50,7 @@ pub(crate) struct Acceptor<S> {
     /// How many threads have not ended.
     running: usize,
     /// Stands in front of what it logs.
-    name: String,
+    log_prefix: String,
     log: ConnectionLog,
     server: Handle,
 }
@@ -122,7 +122,7 @@ impl<S> Acceptor<S> {
             drain_timeout: config.drain_timeout.saturating_add(config.drain_spread),
             end_by,
             running,
-            name: config.prefix(": "),
+            log_prefix: config.prefix(": "),
             log,
             server,
         })
@@ -241,7 +241,7 @@ impl<S> Acceptor<S> {
     }
 
     fn pause(&mut self, pause: Pause, begins: Option<String>) -> io::Result<()> {
-        begins.iter().for_each(|line| log::warn!("{}{line}", self.name));
+        begins.iter().for_each(|line| log::warn!("{}{line}", self.log_prefix));
         self.pause = Some(pause);
         self.watch(Interest::NONE)
     }
@@ -274,7 +274,10 @@ impl<S> Acceptor<S> {
         let waiting =
             || listener.as_ref().map_or(0, |it| sys::accept_queue(it.as_fd()).unwrap_or(0));
         for shortage in [&mut self.full, &mut self.exhausted] {
-            shortage.tell(now, waiting).iter().for_each(|line| log::warn!("{}{line}", self.name));
+            shortage
+                .tell(now, waiting)
+                .iter()
+                .for_each(|line| log::warn!("{}{line}", self.log_prefix));
         }
     }
 

@@ -25,9 +25,9 @@ use crate::wire::codec::Framing;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What this server is called, where a process has several; nothing by default. It stands in
-    /// front of the names of its threads (`admin-io-0`), and of the lines in the log that say that
-    /// connections have to wait.
+    /// The name of this server, for a process that runs several; empty by default. It prefixes the
+    /// names of its threads (`admin-io-0`), of which Linux shows 15 bytes, and the lines in the log
+    /// that say that connections have to wait.
     pub name: String,
     /// The address to listen on; 127.0.0.1:0 by default. With port 0 the kernel chooses a port.
     /// On `::` clients are served over IPv6 and IPv4.
@@ -64,7 +64,7 @@ pub struct Config {
     /// turn a connection is served as before, except that nothing can be pushed to it.
     pub drain_spread: Duration,
     /// How long a thread busy-polls before it blocks, while that pays and a CPU is free. By
-    /// default the acceptor polls for some microseconds, and a reactor once.
+    /// default the acceptor polls for some microseconds, and a reactor once if there are workers.
     pub busy_poll: Option<Duration>,
     /// How often [`Handler::tick`] is called, from [`Server::bind`] on; never by default.
     ///
@@ -124,7 +124,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The name and what parts it from what follows, if there is a name.
+    /// The name and the separator, or nothing without a name.
     pub(crate) fn prefix(&self, separator: &str) -> String {
         match self.name.as_str() {
             "" => String::new(),
@@ -136,6 +136,7 @@ impl Config {
     /// A number makes no sense.
     pub(crate) fn check(&self) -> io::Result<()> {
         let problem = match self {
+            Config { name, .. } if name.contains('\0') => "a name must have no NUL",
             Config { io_threads: 0, .. } => "there must be at least one I/O thread",
             Config { max_connections: Some(0), .. } => "there must be at least one connection",
             Config { tick: Some(Duration::ZERO), .. } => "a tick must be longer than 0",

@@ -15,6 +15,7 @@ use crate::net::mailbox::{EventLoop, Mailbox};
 use crate::net::network::Network;
 use crate::net::poll::{EVENTS, Events, Interest};
 use crate::net::slab::Slab;
+use crate::net::socket::Socket;
 use crate::net::sys;
 use crate::net::token::Token;
 use crate::server::connection_log::{Closed, LogConnections};
@@ -40,7 +41,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) struct Lobby<S> {
     event_loop: EventLoop<Mail<S>>,
     proxy: Proxy,
-    guests: Slab<Guest>,
+    pending: Slab<Pending>,
     /// In the order in which they arrived, with those that have left.
     deadlines: VecDeque<(Instant, Token)>,
     reactors: Vec<Mailbox<Mail<S>>>,
@@ -53,7 +54,7 @@ pub(crate) struct Lobby<S> {
 }
 
 /// A connection whose header is not complete.
-struct Guest {
+struct Pending {
     newcomer: Newcomer,
     /// The reactor whose turn it was when the connection was accepted.
     reactor: usize,
@@ -69,12 +70,12 @@ impl<S> Lobby<S> {
         server: Handle,
         logged: LogConnections,
     ) -> Lobby<S> {
-        let (guests, deadlines, has_ended) = Default::default();
+        let (pending, deadlines, has_ended) = Default::default();
         let (round_robin, thread) = (RoundRobin::new(reactors.len()), sys::thread_id());
         Lobby {
             event_loop,
             proxy,
-            guests,
+            pending,
             deadlines,
             reactors,
             round_robin,
@@ -108,11 +109,11 @@ impl<S> Lobby<S> {
                 Some(Mail::Adopt(newcomer)) => self.admit(newcomer),
                 Some(Mail::Drain(by)) => {
                     // What has arrived by now is answered.
-                    let tokens: Vec<_> = self.guests.tokens().collect();
+                    let tokens: Vec<_> = self.pending.tokens().collect();
                     tokens.into_iter().for_each(|token| self.read(token));
-                    self.end(|| Mail::Drain(by));
+                    self.end(Reason::Drain, || Mail::Drain(by));
                 }
-                Some(Mail::Stop) => self.end(|| Mail::Stop),
+                Some(Mail::Stop) => self.end(Reason::Stop, || Mail::Stop),
                 // What workers and handles send goes to the reactors.
                 Some(Mail::Finish(_) | Mail::Push(_)) | None => {}
             }
@@ -123,26 +124,26 @@ impl<S> Lobby<S> {
     fn admit(&mut self, mut newcomer: Newcomer) {
         newcomer.log.which = self.logged;
         let reactor = self.round_robin.next();
-        let guest = Guest { newcomer, reactor, header: Vec::new() };
-        let address = guest.newcomer.address.ip();
+        let pending = Pending { newcomer, reactor, header: Vec::new() };
+        let address = pending.newcomer.address.ip();
         if !self.proxy.from.iter().any(|network| network.contains(address)) {
-            return self.refuse(&guest, Reason::ProxyHeader);
+            return self.refuse(&pending, Reason::ProxyHeader);
         }
-        let token = self.guests.insert(guest);
+        let token = self.pending.insert(pending);
         self.deadlines.push_back((Instant::now() + DEADLINE, token));
-        let Some(guest) = self.guests.get_mut(token) else { return };
-        let socket = &guest.newcomer.socket;
+        let Some(pending) = self.pending.get_mut(token) else { return };
+        let socket = &pending.newcomer.socket;
         let poll = &self.event_loop.poll;
         if let Err(error) = poll.watch(socket, token, &mut None, Interest::READABLE) {
-            log::warn!("epoll does not watch a connection, which is lost: {error}");
+            self.server.stats().lobby.count_unwatched(&error);
             self.dismiss(token, Reason::Error);
         }
     }
 
     /// Reads what has arrived of a header, and passes the connection on if that completes it.
     fn read(&mut self, token: Token) {
-        let Some(guest) = self.guests.get_mut(token) else { return };
-        match guest.read(self.proxy.protocol) {
+        let Some(pending) = self.pending.get_mut(token) else { return };
+        match pending.read(self.proxy.protocol) {
             Ok(Header::Incomplete) => {}
             Ok(Header::Complete(source)) => self.pass_on(token, source.map(plain)),
             Ok(Header::Wrong) => self.dismiss(token, Reason::ProxyHeader),
@@ -151,7 +152,7 @@ impl<S> Lobby<S> {
     }
 
     fn pass_on(&mut self, token: Token, source: Option<std::net::SocketAddr>) {
-        let Some(Guest { mut newcomer, reactor, .. }) = self.guests.remove(token) else {
+        let Some(Pending { mut newcomer, reactor, .. }) = self.pending.remove(token) else {
             return;
         };
         // It was watched, so this cannot fail.
@@ -163,20 +164,25 @@ impl<S> Lobby<S> {
 
     /// Closes a connection that has no header.
     fn dismiss(&mut self, token: Token, reason: Reason) {
-        if let Some(guest) = self.guests.remove(token) {
-            self.refuse(&guest, reason);
+        if let Some(pending) = self.pending.remove(token) {
+            self.refuse(&pending, reason);
         }
     }
 
     /// Counts and logs a connection that is about to be closed, under its own address.
-    fn refuse(&self, guest: &Guest, reason: Reason) {
-        let Guest { newcomer, header, .. } = guest;
+    fn refuse(&self, pending: &Pending, reason: Reason) {
+        let Pending { newcomer, header, .. } = pending;
         let (fd, peer) = (newcomer.socket.as_raw_fd(), newcomer.address);
-        let now = self.server.stats().nanoseconds();
+        if reason.resets() {
+            newcomer.socket.reset();
+        }
+        let stats = self.server.stats();
+        let now = stats.nanoseconds();
         let open = Duration::from_nanos(now.saturating_sub(newcomer.opened));
         let tally = Tally { received: header.len() as u64, ..Tally::default() };
         let (thread, messages) = (self.thread, 0);
-        self.server.stats().count_refused(reason);
+        stats.lobby.received.add(tally.received);
+        stats.lobby.count_close(now, reason);
         newcomer.log.accepted(fd, peer);
         if !header.is_empty() {
             newcomer.log.used(fd, peer);
@@ -187,7 +193,7 @@ impl<S> Lobby<S> {
     fn refuse_late(&mut self) {
         while let Some(&(due, token)) = self.deadlines.front() {
             // Those that have left are skipped.
-            if self.guests.get_mut(token).is_some() {
+            if self.pending.get_mut(token).is_some() {
                 if due > Instant::now() {
                     return;
                 }
@@ -203,15 +209,15 @@ impl<S> Lobby<S> {
     }
 
     /// Refuses those that wait, and tells all reactors.
-    fn end(&mut self, mail: impl Fn() -> Mail<S>) {
-        let tokens: Vec<_> = self.guests.tokens().collect();
-        tokens.into_iter().for_each(|token| self.dismiss(token, Reason::ProxyHeader));
+    fn end(&mut self, reason: Reason, mail: impl Fn() -> Mail<S>) {
+        let tokens: Vec<_> = self.pending.tokens().collect();
+        tokens.into_iter().for_each(|token| self.dismiss(token, reason));
         self.reactors.iter().for_each(|reactor| reactor.send(mail()));
         self.has_ended = true;
     }
 }
 
-impl Guest {
+impl Pending {
     /// Reads what has arrived of the header. What follows it stays with the kernel.
     fn read(&mut self, protocol: ProxyProtocol) -> io::Result<Header> {
         let mut buffer = [0; LONGEST];

@@ -317,14 +317,13 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         let stats = self.shared.all_stats();
         let now = stats.nanoseconds();
         // Counted first, so that a reader of the line finds it in the counters.
-        stats.count_close(self.shared.reactor, now, reason);
+        stats.reactors[self.shared.reactor].count_close(now, reason);
         self.shared.log.closed(&peer.closed(self.thread, now, reason));
     }
 
     /// Epoll does not watch the peer: its connection is lost, and no other.
     fn lose(&mut self, token: Token, error: &io::Error) {
-        log::warn!("epoll does not watch a connection, which is lost: {error}");
-        self.shared.stats().unwatched.add(1);
+        self.shared.stats().count_unwatched(error);
         self.close(token, Reason::Error);
     }
 

@@ -1,5 +1,6 @@
 //! What is counted.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::net::counter::Counter;
@@ -19,9 +20,6 @@ pub struct AcceptorStats {
     pub full: Counter,
     /// Connections that had to wait to be accepted, because of one of these pauses.
     pub waited: Counter,
-    /// Connections that no reactor has seen, because they ended without a right PROXY header, by
-    /// [`Reason`].
-    pub(crate) refused: [Counter; Reason::ALL.len()],
     /// When the first connection was accepted, in nanoseconds since the server was made.
     pub(crate) first_opened: Counter,
 }
@@ -79,6 +77,23 @@ pub struct Stats {
     pub acceptor: AcceptorStats,
     /// The counters of each reactor.
     pub reactors: Box<[ReactorStats]>,
+    /// Of connections that ended before their PROXY header was read, which no reactor has seen.
+    pub(crate) lobby: ReactorStats,
+}
+
+impl ReactorStats {
+    /// Counts a connection that was closed `now`.
+    pub(crate) fn count_close(&self, now: u64, reason: Reason) {
+        self.closed[reason as usize].add(1);
+        self.resets.add(u64::from(reason.resets()));
+        self.last_closed.set(now);
+    }
+
+    /// Counts and logs a connection that epoll does not watch: it is lost, and no other.
+    pub(crate) fn count_unwatched(&self, error: &io::Error) {
+        self.unwatched.add(1);
+        log::warn!("epoll does not watch a connection, which is lost: {error}");
+    }
 }
 
 impl Stats {
@@ -87,6 +102,7 @@ impl Stats {
             started: Instant::now(),
             acceptor: AcceptorStats::default(),
             reactors: (0..reactors).map(|_| ReactorStats::default()).collect(),
+            lobby: ReactorStats::default(),
         }
     }
 
@@ -98,17 +114,9 @@ impl Stats {
         self.acceptor.accepted.add(1);
     }
 
-    /// Counts a connection that ended before a reactor has seen it.
-    pub(crate) fn count_refused(&self, reason: Reason) {
-        self.acceptor.refused[reason as usize].add(1);
-    }
-
-    /// Counts a connection of that reactor that was closed `now`.
-    pub(crate) fn count_close(&self, reactor: usize, now: u64, reason: Reason) {
-        let stats = &self.reactors[reactor];
-        stats.closed[reason as usize].add(1);
-        stats.resets.add(u64::from(reason.resets()));
-        stats.last_closed.set(now);
+    /// The counters of all threads that own connections.
+    fn owners(&self) -> impl Iterator<Item = &ReactorStats> {
+        self.reactors.iter().chain([&self.lobby])
     }
 
     /// The time from the first connection to the end of the last one, or until now while
@@ -116,7 +124,7 @@ impl Stats {
     pub fn busy(&self) -> Duration {
         let closed = self.closed();
         let last = match self.acceptor.accepted.get().saturating_sub(closed) {
-            0 => self.reactors.iter().map(|reactor| reactor.last_closed.get()).max(),
+            0 => self.owners().map(|owner| owner.last_closed.get()).max(),
             _ => Some(self.nanoseconds()),
         };
         let first = self.acceptor.first_opened.get();
@@ -139,9 +147,10 @@ impl Stats {
         opened.get().saturating_sub(closed)
     }
 
-    /// The sum over all reactors of what `counter` picks.
+    /// The sum over all reactors of what `counter` picks. (Connections that ended before their PROXY
+    /// header was read count too.)
     pub fn sum(&self, counter: impl Fn(&ReactorStats) -> &Counter) -> u64 {
-        self.reactors.iter().map(|reactor| counter(reactor).get()).sum()
+        self.owners().map(|owner| counter(owner).get()).sum()
     }
 
     /// How long the turns of the reactors took, from their events to the next wait: of those that
@@ -159,7 +168,6 @@ impl Stats {
 
     /// How many connections were closed for this reason.
     pub fn closed_for(&self, reason: Reason) -> u64 {
-        let refused = self.acceptor.refused[reason as usize].get();
-        refused + self.sum(|reactor| &reactor.closed[reason as usize])
+        self.sum(|reactor| &reactor.closed[reason as usize])
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Figures {
     pub(crate) cpu: Cpu,
     /// Bytes of resident memory; `None` if the server cannot read them.
     pub(crate) resident: Option<u64>,
-    /// Bytes received.
+    /// By the server since its start.
     pub(crate) received: u64,
     /// Messages handled by each event loop.
     pub(crate) loops: Vec<u64>,
@@ -57,7 +57,7 @@ impl AdminPage {
     }
 
     /// # Errors
-    /// Nobody answers there, or what answers is not the admin server.
+    /// Nobody answers there, or what answers is not the admin server, or it has no CPU time.
     pub(crate) fn read(&self) -> anyhow::Result<Figures> {
         let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None);
         let agent: ureq::Agent = agent.build().into();
@@ -83,7 +83,7 @@ impl Figures {
         let messages =
             |number: usize| value(&format!("reactor_loop_messages_total{{loop=\"{number}\"}}"));
         Some(Figures {
-            received: value("reactor_received_bytes_total")? as u64,
+            received: value("reactor_received_bytes_total").unwrap_or_default() as u64,
             cpu: Cpu { user: cpu("user")?, system: cpu("system")? },
             resident: value("process_resident_memory_bytes").map(|bytes| bytes as u64),
             loops: (0..).map_while(messages).map(|messages| messages as u64).collect(),
@@ -111,16 +111,12 @@ mod tests {
     fn what_is_not_there_is_not_known() {
         let cpu = "reactor_cpu_seconds_total{mode=\"user\"} 1.5\n\
                    reactor_cpu_seconds_total{mode=\"system\"} 2\n";
-        let loops = "reactor_loop_messages_total{loop=\"0\"} 7\n\
+        let others = "reactor_loop_messages_total{loop=\"0\"} 7\n\
                      reactor_loop_messages_total{loop=\"1\"} 8\n\
                      reactor_received_bytes_total 9\n";
-        let known = Figures::of(&format!("{cpu}{loops}")).expect("figures");
-        let expected = Cpu { user: 1.5, system: 2.0 };
-        let loops_known = vec![7, 8];
-        assert_eq!(
-            known,
-            Figures { cpu: expected, resident: None, received: 9, loops: loops_known }
-        );
-        assert_eq!(Figures::of(loops), None);
+        let known = Figures::of(&format!("{cpu}{others}")).expect("figures");
+        let (cpu, loops) = (Cpu { user: 1.5, system: 2.0 }, vec![7, 8]);
+        assert_eq!(known, Figures { cpu, resident: None, received: 9, loops });
+        assert_eq!(Figures::of(others), None);
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Reading {
 
 impl Meter {
     /// # Errors
-    /// There is no such process, or no admin page.
+    /// There is no such process, or no admin page that has the CPU time of its server.
     pub(crate) fn of(source: &CostSource) -> anyhow::Result<Meter> {
         match source {
             CostSource::Process(pid) => ProcessMeter::of(*pid).map(Meter::Process),

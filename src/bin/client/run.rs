@@ -282,10 +282,9 @@ impl<'a> Run<'a> {
         let now = result.map_err(unknown).ok()?;
         let host = self.environment.host.as_deref().unwrap_or("an unknown host");
         let name = server.meter.name(host);
-        // A little may have arrived before the first reading.
         let sent = outcome.bytes_sent;
-        if let Some(received) = now.received_since(&server.counting)
-            && received < sent / 2
+        if let Some(received) = now.received_since(&server.open)
+            && received < sent - sent / 10
         {
             self.print(&format!(
                 "the server of {name} has received {received} of {sent} bytes: it is another \

@@ -54,7 +54,7 @@ fn supervise(mut child: Child) -> io::Result<ExitCode> {
     // The child closes it when it is ready.
     child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut output)).transpose()?;
     if let Some(output) = output.strip_suffix(READY) {
-        // The server runs, whoever reads what it listens on.
+        // The server runs even if its address cannot be printed.
         if let Err(error) = io::stdout().write_all(output.as_bytes()) {
             print_error(&format!("warning: cannot write to standard output: {error}"));
         }

@@ -34,8 +34,9 @@ use reactor_server::program::thread::{self, NotStarted};
 use reactor_server::{Config, Echo, Ending, Handle, Server};
 use status::{Serving, Status};
 
-/// How long the program waits for its log to be reopened, or at its end to be read.
-const LOG: Duration = Duration::from_secs(1);
+/// How long the program waits for its log to be reopened, and at its end for those that read its log
+/// and its errors.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     survive_file_size_limit();
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         }),
     };
     code.unwrap_or_else(|error| {
-        print_error_within(&format!("error: {error:#}"), LOG);
+        print_error_within(&format!("error: {error:#}"), OUTPUT_TIMEOUT);
         ExitCode::FAILURE
     })
 }
@@ -83,7 +84,7 @@ fn run(cli: &Cli) -> anyhow::Result<Ending> {
     // A panic goes to the log too: writing it to a pipe could block.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
     let ending = serve(cli, &addresses, &admin_addresses, listener, signals, &logger);
-    logger.end(LOG);
+    logger.end(OUTPUT_TIMEOUT);
     ending
 }
 
@@ -113,10 +114,10 @@ fn serve(
         None => bind(cli, addresses)?,
     };
     let handle = server.handle();
-    let figures = cli.stats_interval.0.map(|interval| {
+    let interval_log = cli.stats_interval.0.map(|interval| {
         IntervalLog::start(interval, handle.clone(), logger.clone()).map_err(with_limits)
     });
-    let figures = figures.transpose()?;
+    let interval_log = interval_log.transpose()?;
     status.serve(Serving {
         server: handle.clone(),
         max_connections: server.max_connections(),
@@ -135,7 +136,7 @@ fn serve(
     if let Some(admin) = admin {
         admin.end();
     }
-    drop(figures);
+    drop(interval_log);
     counters::log_summary(handle.stats(), logger.dropped());
     Ok(ending?)
 }
@@ -264,7 +265,7 @@ fn handle_signals(
         let mut is_draining = false;
         while let Ok(signal) = signals.wait() {
             match signal {
-                Signal::Hangup => service::notify_reload(|| logger.reopen(LOG)),
+                Signal::Hangup => service::notify_reload(|| logger.reopen(OUTPUT_TIMEOUT)),
                 Signal::User1 => counters::log_counters(server.stats(), logger.dropped()),
                 Signal::Terminate if is_draining => server.stop(),
                 Signal::Terminate => {

@@ -16,9 +16,10 @@ pub(crate) fn passed_listener() -> anyhow::Result<Option<TcpListener>> {
     if !is_passed_a_socket() {
         return Ok(None);
     }
-    // What is no number would count as none.
-    let count = env::var("LISTEN_FDS").unwrap_or_default();
-    ensure!(count.parse::<u16>().is_ok(), "LISTEN_FDS is {count:?}, and no number of sockets");
+    // listenfd takes a value that is not a number as no sockets.
+    if let Ok(count) = env::var("LISTEN_FDS") {
+        ensure!(count.parse::<u16>().is_ok(), "LISTEN_FDS is {count:?}: not a number of sockets");
+    }
     let mut passed = ListenFd::from_env();
     match passed.len() {
         0 => return Ok(None),

@@ -152,7 +152,7 @@ fn whatever_is_no_right_header_closes_that_connection_and_is_counted() {
     }
 }
 
-/// As the health checks of a balancer do that has them without a header.
+/// Some balancers' health checks connect and reset without a header.
 #[test]
 fn a_connection_that_is_reset_without_a_header_is_a_reset() {
     let server = start(ProxyProtocol::V2, &["127.0.0.0/8"], 0);
@@ -216,6 +216,8 @@ fn a_drain_answers_what_has_arrived_behind_a_header_and_ends() {
     assert_eq!(end_of(whole), b"1.2.3.4:99\nhello\n");
     assert_eq!(end_of(half), b"");
     assert_eq!(server.ending(), Ending::Drained);
+    let stats = server.handle.stats();
+    assert_eq!((stats.closed_for(Reason::Drain), stats.closed_for(Reason::ProxyHeader)), (2, 0));
 }
 
 #[test]

@@ -254,7 +254,7 @@ fn a_number_of_passed_sockets_that_is_none_is_an_error() {
     for count in ["x", "-1", "99999999"] {
         let script = format!("LISTEN_PID=$$ LISTEN_FDS={count} exec {SERVER} 127.0.0.1 0");
         let output = Command::new("sh").args(["-c", &script]).output().expect("it runs");
-        assert_error(&output, &format!("error: LISTEN_FDS is \"{count}\", and no number"));
+        assert_error(&output, &format!("error: LISTEN_FDS is \"{count}\": not a number"));
     }
 }
 

@@ -154,6 +154,7 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         ..Config::default()
     };
     for wrong in [
+        Config { name: "a\0b".to_owned(), ..Config::default() },
         Config { io_threads: 0, ..Config::default() },
         Config { max_connections: Some(0), ..Config::default() },
         Config { max_message: 0, ..Config::default() },

@@ -11,14 +11,13 @@ mod tcp_states;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use reactor_server::program::logger::Logger;
 use reactor_server::program::thread;
 use reactor_server::{
-    Config, ConnectionId, Framing, Handle, Handler, LogConnections, Reason, Reply, Server, Timeouts,
+    Config, ConnectionId, Framing, Handle, Handler, LogConnections, Reply, Server, Timeouts,
 };
 
 use crate::status::Status;
@@ -33,7 +32,7 @@ const MOST_BYTES: usize = 8 * 1024;
 /// How long a request may take to arrive, and a response to be taken.
 const SLOW: Duration = Duration::from_secs(5);
 /// With more connections than this, each is closed once it is answered, so that a probe finds room.
-const CROWD: usize = MOST_CONNECTIONS / 2;
+const CROWD: u64 = MOST_CONNECTIONS as u64 / 2;
 /// Short enough for connections that say nothing not to keep probes out for long.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long the last responses may take when the program ends.
@@ -53,8 +52,6 @@ struct Site {
     status: Arc<Status>,
     logger: Logger,
     tcp_states: TcpStates,
-    /// How many of its own connections are open.
-    open: AtomicUsize,
 }
 
 impl Admin {
@@ -79,8 +76,8 @@ impl Admin {
             log_connections: LogConnections::None,
             ..Config::default()
         };
-        let (tcp_states, open) = Default::default();
-        let server = Server::bind(config, Site { status, logger, tcp_states, open })?;
+        let server =
+            Server::bind(config, Site { status, logger, tcp_states: TcpStates::default() })?;
         let (address, handle) = (server.local_addr(), server.handle());
         let run = move || {
             if let Err(error) = server.run() {
@@ -101,7 +98,7 @@ impl Admin {
 
 impl Site {
     fn respond(&self, path: &str) -> Response {
-        let Site { status, logger, tcp_states, .. } = self;
+        let Site { status, logger, tcp_states } = self;
         match (path, status.serving()) {
             ("/", _) => Response::page(include_str!("page.html")),
             ("/livez", _) => Response::text("200 OK", "alive\n"),
@@ -120,16 +117,10 @@ impl Site {
 impl Handler for Site {
     type Session = ();
 
-    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {
-        self.open.fetch_add(1, Relaxed);
-    }
-
-    fn closed(&self, (): (), _: Reason) {
-        self.open.fetch_sub(1, Relaxed);
-    }
+    fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
 
     fn message(&self, _: &mut (), head: &[u8], reply: &mut Reply<'_>) {
-        let is_crowded = self.open.load(Relaxed) > CROWD;
+        let is_crowded = reply.handle().stats().open(0) > CROWD;
         let (response, is_head, keeps_alive) = match Request::parse(head) {
             Ok(Request { path, is_head, keeps_alive }) => {
                 (self.respond(&path), is_head, keeps_alive && !is_crowded)
