@@ -104,7 +104,7 @@ wake_ups() {
     }'
 }
 
-wake_ups "3000 connections handed over" 0.02 3000 -- --connections 30 --messages 100 --reconnect-every 1
+wake_ups "3000 connections handed over" 0.1 3000 -- --connections 30 --messages 100 --reconnect-every 1
 wake_ups "30000 jobs of one worker" 0.02 30000 --workers 1 -- --connections 30 --messages 1000
 
 # blocks CONNECTIONS MESSAGES FLAGS...: how many heap blocks a server has allocated by the
