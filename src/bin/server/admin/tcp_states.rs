@@ -16,8 +16,8 @@ const MOST_CONNECTIONS: u64 = 20_000;
 const MOST_BYTES: u64 = 20_000 * 150;
 /// They are counted no more often than this, however many ask,
 const INTERVAL: Duration = Duration::from_secs(1);
-/// and a count that took long is kept for this many times as long: 1 % of a core at most.
-const REST: u32 = 100;
+/// and a count that took long is kept for this many times as long: 0.25 % of a core at most.
+const REST: u32 = 400;
 
 /// Counts them, and remembers for a moment.
 #[derive(Debug, Default)]
