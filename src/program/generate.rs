@@ -94,10 +94,7 @@ fn tidy(page: &str) -> String {
             ".SH EXTRA" => tidy.push_str(".SH EXAMPLES\n"),
             "Examples:" => {}
             // An indented line, such as a command, is a line of its own.
-            _ if line.starts_with(' ') => tidy.extend([
-                line, "
-",
-            ]),
+            _ if line.starts_with(' ') => tidy.extend([line, "\n"]),
             _ => push_wrapped(&mut tidy, line),
         }
         after_space = is_space || line.starts_with(".SH") || line.starts_with(".PP");

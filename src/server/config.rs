@@ -133,7 +133,7 @@ impl Config {
     }
 
     /// # Errors
-    /// A number makes no sense.
+    /// A number or the name makes no sense.
     pub(crate) fn check(&self) -> io::Result<()> {
         let problem = match self {
             Config { name, .. } if name.contains('\0') => "a name must have no NUL",

@@ -9,11 +9,12 @@ use reactor_server::Handle;
 use reactor_server::program::logger::Logger;
 use reactor_server::program::thread;
 
-/// Logs a line per interval, until it is dropped.
+/// Logs a line per interval, until it is ended.
 #[derive(Debug)]
 pub(crate) struct IntervalLog {
-    end: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing is sent: the thread ends when it is dropped.
+    end: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl IntervalLog {
@@ -26,15 +27,14 @@ impl IntervalLog {
         let (end, ended) = bounded(0);
         let run = move || log_every(interval, &server, &logger, &ended);
         let thread = thread::start("stats".to_owned(), 1, run)?;
-        Ok(IntervalLog { end: Some(end), thread: Some(thread) })
+        Ok(IntervalLog { end, thread })
     }
-}
 
-impl Drop for IntervalLog {
-    fn drop(&mut self) {
-        self.end = None;
+    /// No line follows.
+    pub(crate) fn end(self) {
+        drop(self.end);
         // It does not panic.
-        let _ = self.thread.take().map(JoinHandle::join);
+        let _ = self.thread.join();
     }
 }
 

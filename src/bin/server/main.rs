@@ -136,7 +136,9 @@ fn serve(
     if let Some(admin) = admin {
         admin.end();
     }
-    drop(interval_log);
+    if let Some(interval_log) = interval_log {
+        interval_log.end();
+    }
     counters::log_summary(handle.stats(), logger.dropped());
     Ok(ending?)
 }

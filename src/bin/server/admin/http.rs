@@ -40,14 +40,15 @@ impl Request {
             Ok(_) => return Err(bad("the request has an empty line in front")),
             Err(error) => return Err(bad(&error.to_string())),
         }
-        let values = |name: &str| {
-            let lines = request.headers.iter().filter(move |it| it.name.eq_ignore_ascii_case(name));
-            let values: Vec<_> = lines.map(|it| String::from_utf8_lossy(it.value)).collect();
-            values.join(",")
+        let lines = |name: &'static str| {
+            request.headers.iter().filter(move |it| it.name.eq_ignore_ascii_case(name))
+        };
+        let values = |name| {
+            let values = lines(name).map(|it| String::from_utf8_lossy(it.value));
+            values.collect::<Vec<_>>().join(",")
         };
         let is_modern = request.version == Some(1);
-        let hosts =
-            request.headers.iter().filter(|it| it.name.eq_ignore_ascii_case("host")).count();
+        let hosts = lines("host").count();
         if hosts > 1 || is_modern && hosts == 0 {
             return Err(bad("there must be one Host"));
         }
