@@ -97,10 +97,11 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
     pub(crate) fn run(mut self, mut busy_poll: BusyPoll) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut timer = TurnTimer::default();
+        let mut timeout = self.do_what_is_due();
         while !self.has_ended() {
-            busy_poll.wait(&self.event_loop, &mut events, self.timeout())?;
+            busy_poll.wait(&self.event_loop, &mut events, timeout)?;
             let began = timer.begin();
-            self.run_once(events.iter());
+            timeout = self.run_once(events.iter());
             if let Some(began) = began {
                 self.shared.stats().turns.count(began.elapsed());
             }
@@ -108,8 +109,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         Ok(())
     }
 
-    /// Does what one wait brought, and what is due by now.
-    fn run_once(&mut self, events: impl Iterator<Item = Event>) {
+    /// Does what one wait brought, and what is due by now. Returns how long to wait next.
+    fn run_once(&mut self, events: impl Iterator<Item = Event>) -> Option<Duration> {
         self.read_mail();
         for event in events {
             match event.token() {
@@ -117,10 +118,11 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
                 token => self.visit(token, |visit, scratch| visit.ready(event, scratch)),
             }
         }
-        self.do_what_is_due();
+        let timeout = self.do_what_is_due();
         if !self.shared.finished.is_empty() {
             self.event_loop.inbox.leave_rest();
         }
+        timeout
     }
 
     fn read_mail(&mut self) {
@@ -327,12 +329,13 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         self.close(token, Reason::Error);
     }
 
-    /// Checks the deadlines, ticks and ends, as far as they are due.
-    fn do_what_is_due(&mut self) {
-        let Some(due) = self.next_due() else { return };
+    /// Checks the deadlines, ticks and ends, as far as they are due. Returns how long it is until
+    /// something is due again.
+    fn do_what_is_due(&mut self) -> Option<Duration> {
+        let due = self.next_due()?;
         let now = self.patience.now();
         if due > now {
-            return;
+            return Some(now.until(due));
         }
         self.check_deadlines(now);
         if let Some(ticker) = &mut self.ticker
@@ -345,6 +348,8 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
         if self.end_by.is_some_and(|by| by <= now) {
             self.stop();
         }
+        // Not from `now`: the handler may have taken long.
+        self.next_due().map(|due| self.patience.now().until(due))
     }
 
     fn check_deadlines(&mut self, now: Tick) {
@@ -371,10 +376,6 @@ impl<H: Handler, T: Socket> Reactor<H, T> {
             None => next,
             Some(turn) => Some(next.map_or(turn, |next| next.min(turn))),
         }
-    }
-
-    fn timeout(&self) -> Option<Duration> {
-        self.next_due().map(|due| self.patience.now().until(due))
     }
 
     /// Returns whether it was told to end and nothing is left. It waits for a job that is

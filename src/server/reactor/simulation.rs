@@ -152,6 +152,7 @@ fn world(mut rng: Rng) -> World {
         expected,
         checker,
         drain_at,
+        timeout: None,
     }
 }
 

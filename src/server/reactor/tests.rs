@@ -1,15 +1,17 @@
 //! Turns of a reactor with real sockets, of which a test decides what epoll reports.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use socket2::{Domain, SockRef, Socket as AnySocket, Type};
 
 use super::*;
+use crate::net::clock::scripted::advance;
 use crate::net::mailbox::Mailbox;
+use crate::server::connection_id::ConnectionId;
 use crate::server::handle::{Handle, To};
-use crate::server::handler::Echo;
+use crate::server::handler::{Echo, Reply};
 use crate::server::seats::Seats;
 use crate::server::workers::Workers;
 use crate::wire::codec::{Codec, Framing};
@@ -23,15 +25,26 @@ struct Rig {
     seats: Arc<Seats>,
 }
 
+/// A reactor whose peers have all time, the way to it, and the handle of its server.
+fn reactor<H: Handler<Session = ()>>(
+    handler: Arc<H>,
+    workers: Option<Workers<()>>,
+    budget: usize,
+    tick: Option<Duration>,
+) -> (Reactor<H>, Mailbox<Mail<()>>, Handle) {
+    let ((event_loop, mailbox), (_, acceptor)) =
+        (EventLoop::new().expect("a loop"), EventLoop::new().expect("a loop"));
+    let codec = Codec::new(Framing::line(), 1024 * 1024);
+    let server = Handle::new(acceptor, Box::new(vec![mailbox.clone()]), 1, codec);
+    let shared = Shared::new(server.clone(), handler, workers, budget, 0);
+    let timeouts = Timeouts { message: None, write: None, idle: None };
+    let reactor = Reactor::new(event_loop, shared, timeouts, tick, Duration::ZERO);
+    (reactor, mailbox, server)
+}
+
 impl Rig {
     fn new(echo: Arc<Echo>, workers: Option<Workers<()>>, budget: usize) -> Rig {
-        let ((event_loop, mailbox), (_, acceptor)) =
-            (EventLoop::new().expect("a loop"), EventLoop::new().expect("a loop"));
-        let codec = Codec::new(Framing::line(), 1024 * 1024);
-        let server = Handle::new(acceptor, Box::new(vec![mailbox.clone()]), 1, codec);
-        let shared = Shared::new(server.clone(), echo, workers, budget, 0);
-        let timeouts = Timeouts { message: None, write: None, idle: None };
-        let reactor = Reactor::new(event_loop, shared, timeouts, None, Duration::ZERO);
+        let (reactor, mailbox, server) = reactor(echo, workers, budget, None);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let seats = Seats::new(100, mailbox.waker());
         Rig { reactor, mailbox, server, listener, seats }
@@ -133,4 +146,22 @@ fn a_connection_that_pushes_have_closed_is_no_stale_event() {
     }
     assert_eq!(rig.server.stats().closed_for(Reason::PushFull), 1);
     assert_eq!(rig.server.stats().sum(|reactor| &reactor.stale), 0);
+}
+
+#[test]
+fn a_wait_is_shorter_by_the_time_that_a_tick_took() {
+    struct SlowTick;
+    impl Handler for SlowTick {
+        type Session = ();
+        fn opened(&self, _: ConnectionId, _: SocketAddr, _: &mut Reply<'_>) {}
+        fn message(&self, (): &mut (), _: &[u8], _: &mut Reply<'_>) {}
+        fn tick(&self, _: usize) {
+            advance(Duration::from_millis(60));
+        }
+    }
+    advance(Duration::ZERO);
+    let every = Duration::from_millis(100);
+    let (mut reactor, ..) = reactor(Arc::new(SlowTick), None, usize::MAX, Some(every));
+    advance(every);
+    assert_eq!(reactor.run_once(std::iter::empty()), Some(Duration::from_millis(40)));
 }
