@@ -9,7 +9,7 @@ use std::os::fd::{IntoRawFd, RawFd};
 use std::ptr::{null, null_mut};
 use std::thread;
 
-use libc::{EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, c_int};
+use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, c_int};
 use peers::{Arguments, BUFFER};
 
 /// A connection. Its epoll's events carry its address; it belongs to the thread of that epoll.
@@ -103,7 +103,10 @@ fn serve(epoll: RawFd, pointer: *mut Connection, buffer: &mut [u8]) {
         false => connection.flush(epoll),
     };
     if !matches!(state, Ok(State::Open)) {
-        // SAFETY: the descriptor is this connection's alone. Epoll forgets it.
+        // To close it is not enough for epoll to forget it: the thread that accepted it may still
+        // be in the call that added it, and hold it open.
+        let _ = control(epoll, EPOLL_CTL_DEL, connection.fd, 0, 0);
+        // SAFETY: the descriptor is this connection's alone.
         unsafe { libc::close(connection.fd) };
         // SAFETY: as above; each connection has one event a wait.
         drop(unsafe { Box::from_raw(pointer) });
