@@ -13,8 +13,16 @@ type Result = std::result::Result<(), Box<dyn Error>>;
 const OURS: RGBColor = RGBColor(31, 95, 168);
 const THEIRS: RGBColor = RGBColor(176, 184, 194);
 const INK: RGBColor = RGBColor(40, 40, 40);
-const LINES: [RGBColor; 4] =
-    [OURS, RGBColor(120, 120, 120), RGBColor(214, 108, 36), RGBColor(46, 139, 87)];
+const LINES: [RGBColor; 8] = [
+    OURS,
+    RGBColor(120, 120, 120),
+    RGBColor(214, 108, 36),
+    RGBColor(46, 139, 87),
+    RGBColor(126, 87, 194),
+    RGBColor(190, 30, 90),
+    RGBColor(0, 150, 160),
+    RGBColor(150, 120, 20),
+];
 const FONT: &str = "sans-serif";
 
 /// Height of a bar with the space around it, in pixels.
