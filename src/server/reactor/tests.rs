@@ -25,7 +25,7 @@ struct Rig {
     seats: Arc<Seats>,
 }
 
-/// A reactor whose peers have all time, the way to it, and the handle of its server.
+/// A reactor without timeouts, its mailbox, and a handle of its server.
 fn reactor<H: Handler<Session = ()>>(
     handler: Arc<H>,
     workers: Option<Workers<()>>,
