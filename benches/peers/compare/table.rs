@@ -109,7 +109,7 @@ fn print_threads(group: &str, shapes: &[&Shape], servers: &[&'static str], all: 
 fn print_memory(shape: &Shape, servers: &[&'static str], all: &[Measurement]) {
     println!("\n## memory: {}\n", shape.title);
     println!(
-        "Servers with a task, a coroutine or a thread per connection have a read buffer of 16 KiB in each.\n"
+        "Servers with a task, a coroutine, a goroutine or a thread per connection have a read buffer of 16 KiB in each.\n"
     );
     println!("| server | connections | idle | after each has echoed 64 KiB, in turn |");
     println!("|---|---|---|---|");

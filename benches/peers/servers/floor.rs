@@ -103,8 +103,8 @@ fn serve(epoll: RawFd, pointer: *mut Connection, buffer: &mut [u8]) {
         false => connection.flush(epoll),
     };
     if !matches!(state, Ok(State::Open)) {
-        // To close it is not enough for epoll to forget it: the thread that accepted it may still
-        // be in the call that added it, and hold it open.
+        // Closing it may not remove it from epoll: the thread that accepted it may still be in the
+        // call that added it, and hold it open.
         let _ = control(epoll, EPOLL_CTL_DEL, connection.fd, 0, 0);
         // SAFETY: the descriptor is this connection's alone.
         unsafe { libc::close(connection.fd) };
