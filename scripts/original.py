@@ -10,13 +10,16 @@ the server crashes at the first connection.
 Each measurement is a fresh server and 30 fresh clients; the servers take turns. Reported are
 thousands of messages per second from the start of the clients to the end of the last, and the
 CPU time of the server per message: median/least/most. The clients compare no bytes, but a client
-that gets none fails, and one that waits for a minute is stuck: such a run is counted as failed.
+that gets no reply fails, and so does one that has not ended after a minute. Such a run counts as
+failed, and so does one in which the server crashes; its figures are left out.
 
-Run it in the folder of this project; it needs g++ and make. Exits with 1 if this server failed, 2 for wrong usage.
+Run it in the folder of this project; it needs g++ and make. Exits with 1 if this server failed,
+2 for wrong usage or if the original cannot be built, 130 if interrupted.
 """
 import argparse
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -29,6 +32,7 @@ CLIENTS = 30
 # Seconds that a run may take.
 PATIENCE = 60
 OURS, ORIGINAL = "ours", "original"
+FLAGS = ["--framing", "len32", "--reply-prefix", "reply:", "--log-file", "/dev/null"]
 # File, what stands there, and what is put in its place.
 CHANGES = [
     ("server.cpp", "argc != 3", "argc != 4"),
@@ -52,57 +56,67 @@ def build(sources, folder):
         with open(path, encoding="utf-8") as text:
             code = text.read()
         if before not in code:
-            sys.exit(f"error: {file} is not that of the last version: it has no `{before}`")
+            raise OSError(f"{file} is not that of the last version: it has no `{before}`")
         with open(path, "w", encoding="utf-8") as text:
             text.write(code.replace(before, after))
-    subprocess.run(["make", "-B", "-C", folder], check=True, capture_output=True)
+    subprocess.run(["make", "-B", "-C", folder], check=True, stdout=subprocess.DEVNULL)
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+        return probe.getsockname()[1]
 
 
-def wait_for(port):
-    """Waits until the port is listened on. A connection that only tries crashes the original."""
+def listens(server, port):
+    """Waits until the server listens on the port. Returns whether it does. A trial connection
+    would crash the original."""
     for _ in range(500):
         with open("/proc/net/tcp", encoding="ascii") as sockets:
-            if any(f":{int(port):04X} 00000000:0000 0A" in line for line in sockets):
-                return
+            if any(f":{port:04X} 00000000:0000 0A" in line for line in sockets):
+                return True
+        if server.poll() is not None:
+            return False
         time.sleep(0.01)
-    sys.exit(f"error: nothing listens on port {port}")
+    return False
 
 
 def cpu_time(process):
-    """Nanoseconds that its threads have run."""
-    folder = f"/proc/{process.pid}/task"
-    threads = [open(f"{folder}/{thread}/schedstat") for thread in os.listdir(folder)]
-    return sum(int(thread.read().split()[0]) for thread in threads)
+    """Nanoseconds that its threads have run, or None if it is ending."""
+    total = 0
+    try:
+        for thread in os.listdir(f"/proc/{process.pid}/task"):
+            with open(f"/proc/{process.pid}/task/{thread}/schedstat", encoding="ascii") as figures:
+                total += int(figures.read().split()[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return total
 
 
 def run(server, client, messages):
-    """Returns thousands of messages per second and microseconds of CPU per message, or None."""
+    """Returns thousands of messages per second and microseconds of CPU per message, or None if
+    the server or a client failed."""
     port = free_port()
-    server = [word.replace("PORT", port) for word in server]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(server, **quiet) as process:
-        try:
-            wait_for(port)
-            cpu, began = cpu_time(process), time.monotonic()
-            command = [client, "127.0.0.1", port, str(messages)]
-            clients = [subprocess.Popen(command, **quiet) for _ in range(CLIENTS)]
-            codes = [end(it, began + PATIENCE) for it in clients]
-            seconds = time.monotonic() - began
-            if any(codes):
-                return None
-            total = CLIENTS * messages
-            return total / seconds / 1e3, (cpu_time(process) - cpu) / total / 1e3
-        except OSError:
-            # The server has ended: it crashes now and then as clients leave.
+    server = subprocess.Popen([word.replace("PORT", str(port)) for word in server], **quiet)
+    started = [server]
+    try:
+        if not listens(server, port):
             return None
-        finally:
+        before, began = cpu_time(server), time.monotonic()
+        for _ in range(CLIENTS):
+            started.append(subprocess.Popen([client, "127.0.0.1", str(port), str(messages)], **quiet))
+        codes = [end(it, began + PATIENCE) for it in started[1:]]
+        seconds = time.monotonic() - began
+        after = cpu_time(server)
+        if any(codes) or None in (before, after) or server.poll() is not None:
+            return None
+        total = CLIENTS * messages
+        return total / seconds / 1e3, (after - before) / total / 1e3
+    finally:
+        for process in started:
             process.kill()
+            process.wait()
 
 
 def end(client, by):
@@ -135,15 +149,18 @@ def main():
     if min(arguments.rounds, arguments.messages) < 1:
         parser.error("--rounds and --messages are at least 1")
 
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bins"], check=True)
     with tempfile.TemporaryDirectory() as folder:
-        build(arguments.folder, folder)
-        client = os.path.join(folder, "client")
-        flags = ["--framing", "len32", "--reply-prefix", "reply:", "--log-file", "/dev/null"]
+        try:
+            subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bins"], check=True)
+            build(arguments.folder, folder)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
         commands = {
-            OURS: lambda count: [f"{TARGET}/release/server", "127.0.0.1", "PORT", "--io-threads", count, *flags],
+            OURS: lambda count: [f"{TARGET}/release/server", "127.0.0.1", "PORT", "--io-threads", count, *FLAGS],
             ORIGINAL: lambda count: [os.path.join(folder, "server"), "127.0.0.1", "PORT", count],
         }
+        client = os.path.join(folder, "client")
         results = {(count, name): [] for count in counts for name in commands}
         for number in range(arguments.rounds):
             print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
@@ -153,11 +170,14 @@ def main():
     print("| threads | server | thousands/s | CPU us per message | failed runs |\n|---|---|---|---|---|")
     for (count, name), runs in results.items():
         done = [it for it in runs if it]
-        rates, times = ([it[column] for it in done] for column in (0, 1))
-        shown = f"{figures(rates)} | {figures(times)}" if done else "- | -"
+        shown = " | ".join(figures(column) for column in zip(*done)) or "- | -"
         print(f"| {count} | {name} | {shown} | {len(runs) - len(done)} of {len(runs)} |")
-    return any(it is None for (_, name), runs in results.items() if name == OURS for it in runs)
+    return int(any(None in runs for (_, name), runs in results.items() if name == OURS))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
