@@ -84,10 +84,11 @@ impl<'a> Goals<'a> {
         self.series(shape, server).median(field)
     }
 
-    /// The others' figures with their names, in ascending order.
+    /// The others' figures with what they are called, in ascending order.
     fn others(&self, of: impl Fn(&'static str) -> Option<f64>) -> Vec<(f64, &'static str)> {
         let others = self.servers.iter().filter(|name| !is_ours(name));
-        let mut figures: Vec<_> = others.filter_map(|&name| Some((of(name)?, name))).collect();
+        let mut figures: Vec<_> =
+            others.filter_map(|&name| Some((of(name)?, called(name)))).collect();
         figures.sort_by(|one, other| one.0.total_cmp(&other.0));
         figures
     }
@@ -99,7 +100,7 @@ impl<'a> Goals<'a> {
         Some(line(
             &format!("{shape}: CPU per echo (min) of {server} <= {CPU} x the best"),
             &format!("{ours:.2} us, {:.3} x", ours / best),
-            &format!("{} {best:.2} us", called(name)),
+            &format!("{name} {best:.2} us"),
             verdict(ours <= CPU * best, false),
         ))
     }
@@ -126,7 +127,7 @@ impl<'a> Goals<'a> {
         Some(line(
             "B: p50 (median) no worse than the best",
             &format!("{ours:.1} us"),
-            &format!("{} {best:.1} us", called(name)),
+            &format!("{name} {best:.1} us"),
             verdict(ours <= best, ours <= best * (1.0 + TIE)),
         ))
     }
@@ -191,19 +192,18 @@ impl<'a> Goals<'a> {
             ("fairness", ratio(worse(|it| it.fairness, f64::min), ours.median(|it| it.fairness))),
             ("p99", ratio(ours.median(|it| it.p99), worse(|it| it.p99, f64::max))),
         ];
-        let short =
-            short.iter().filter_map(|&(what, times)| Some((what, times.filter(|&it| it > 1.0)?)));
-        let short: Vec<_> = short.collect();
+        let short = short.into_iter().filter_map(|(what, times)| Some((what, times?)));
+        let short: Vec<_> = short.filter(|&(_, times)| times > 1.0).collect();
         let by: Vec<_> = short.iter().map(|(what, times)| format!("{what} {times:.2} x")).collect();
         let is_tie = short.iter().all(|&(_, times)| times <= 1.0 + TIE);
-        let mut verdict = verdict(short.is_empty(), is_tie).to_owned();
-        if !by.is_empty() {
-            verdict += &format!(": {}", by.join(", "));
-        }
+        let verdict = match verdict(short.is_empty(), is_tie) {
+            verdict if short.is_empty() => verdict.to_owned(),
+            verdict => format!("{verdict}: {}", by.join(", ")),
+        };
         Some(line(
             &format!("{shape}: no cliff"),
             &format!("{:.1} k/s, {:.2} x", rate / 1e3, rate / best),
-            &format!("{} {:.1} k/s", called(name), best / 1e3),
+            &format!("{name} {:.1} k/s", best / 1e3),
             &verdict,
         ))
     }
@@ -248,7 +248,7 @@ impl<'a> Goals<'a> {
 }
 
 /// What the goals call a server.
-fn called(server: &str) -> &str {
+fn called(server: &'static str) -> &'static str {
     if server == "floor" { "bare loop" } else { server }
 }
 
@@ -260,7 +260,7 @@ fn rates(goal: &str, ours: f64, name: &str, best: f64) -> String {
     line(
         goal,
         &format!("{:.1} k/s, {:.2} x", ours / 1e3, ours / best),
-        &format!("{} {:.1} k/s", called(name), best / 1e3),
+        &format!("{name} {:.1} k/s", best / 1e3),
         verdict(ours >= best, ours >= best * (1.0 - TIE)),
     )
 }
