@@ -25,6 +25,8 @@ import sys
 import tempfile
 import time
 
+from cpu_time import cpu_time
+
 TARGET = os.environ.get("CARGO_TARGET_DIR") or "target"
 THREADS = len(os.sched_getaffinity(0))
 OURS, TOKIO = "ours", "tokio broadcast"
@@ -143,13 +145,6 @@ def greet(address, number, buffer=None):
     return member if heard == greeting else sys.exit(f"error: the greeting is {heard}")
 
 
-def cpu(pid):
-    """Seconds of CPU time, user and system."""
-    with open(f"/proc/{pid}/stat") as stat:
-        user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
 def memory(pid, field):
     """Bytes of RSS: now (VmRSS), or the most since `forget_most` (VmHWM)."""
     with open(f"/proc/{pid}/status") as status:
@@ -164,9 +159,9 @@ def forget_most(pid):
 def measured(name, plan):
     """Deliveries per second, and microseconds of CPU time per delivery."""
     with Room(name, plan.members) as room:
-        deliveries, before = plan.lines * (plan.members - 1), cpu(room.pid)
+        deliveries, before = plan.lines * (plan.members - 1), cpu_time(room.pid)
         seconds = room.talk(plan.lines, plan.ahead)
-        used = cpu(room.pid) - before
+        used = cpu_time(room.pid) - before
         room.end()
     return deliveries / seconds, used * 1e6 / deliveries
 

@@ -27,6 +27,8 @@ import sys
 import tempfile
 import time
 
+from cpu_time import cpu_time
+
 TARGET = os.environ.get("CARGO_TARGET_DIR") or "target"
 CLIENTS = 30
 # Seconds that a run may take.
@@ -81,18 +83,6 @@ def listens(server, port):
     return False
 
 
-def cpu_time(process):
-    """Nanoseconds that its threads have run, or None if it is ending."""
-    total = 0
-    try:
-        for thread in os.listdir(f"/proc/{process.pid}/task"):
-            with open(f"/proc/{process.pid}/task/{thread}/schedstat", encoding="ascii") as figures:
-                total += int(figures.read().split()[0])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return total
-
-
 def run(server, client, messages):
     """Returns thousands of messages per second and microseconds of CPU per message, or None if
     the server or a client failed."""
@@ -103,16 +93,16 @@ def run(server, client, messages):
     try:
         if not listens(server, port):
             return None
-        before, began = cpu_time(server), time.monotonic()
+        before, began = cpu_time(server.pid), time.monotonic()
         for _ in range(CLIENTS):
             started.append(subprocess.Popen([client, "127.0.0.1", str(port), str(messages)], **quiet))
         codes = [end(it, began + PATIENCE) for it in started[1:]]
         seconds = time.monotonic() - began
-        after = cpu_time(server)
-        if any(codes) or None in (before, after) or server.poll() is not None:
+        used = cpu_time(server.pid) - before
+        if any(codes) or server.poll() is not None:
             return None
         total = CLIENTS * messages
-        return total / seconds / 1e3, (after - before) / total / 1e3
+        return total / seconds / 1e3, used * 1e6 / total
     finally:
         for process in started:
             process.kill()
