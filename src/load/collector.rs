@@ -98,17 +98,18 @@ impl Source {
 mod tests {
     use super::*;
 
-    fn replies(number: u64, latencies: &[u64], open: u64) -> StepRecord {
+    fn replies(nothing: StepRecord, latencies: &[u64], open: u64) -> StepRecord {
         let mut histogram = histogram();
         latencies.iter().for_each(|&it| histogram.record(it).expect("it fits"));
         let latency = (!latencies.is_empty()).then_some(histogram);
-        StepRecord { latency, open, errors: 1, ..StepClock::start().nothing(number) }
+        StepRecord { latency, open, errors: 1, ..nothing }
     }
 
     #[test]
     fn a_step_is_over_when_it_is_on_all_threads_and_no_reply_is_lost() {
         let clock = StepClock::start();
         let first = clock.first();
+        let step = |after| clock.nothing(first + after);
         let (senders, receivers): (Vec<_>, _) =
             (0..2).map(|_| crossbeam_channel::bounded(STEPS_WAITING)).unzip();
         let mut collector = Collector::new(clock, receivers);
@@ -119,18 +120,18 @@ mod tests {
             let step = collector.next()?;
             Some((step.number - first, step.messages(), step.errors, step.open))
         };
-        send(0, replies(first, &[10, 20], 5), first + 1);
+        send(0, replies(step(0), &[10, 20], 5), first + 1);
         assert_eq!(next(), None);
         // This thread was stopped for three steps.
-        send(1, replies(first, &[30], 7), first + 3);
+        send(1, replies(step(0), &[30], 7), first + 3);
         assert_eq!((next(), next()), (Some((0, 3, 2, 12)), None));
-        send(0, replies(first + 1, &[], 4), first + 2);
-        send(0, replies(first + 2, &[40], 3), first + 3);
+        send(0, replies(step(1), &[], 4), first + 2);
+        send(0, replies(step(2), &[40], 3), first + 3);
         assert_eq!((next(), next(), next()), (Some((1, 0, 1, 11)), Some((2, 1, 1, 10)), None));
         // It ends, and the other a step later.
-        collector.end(0, replies(first + 3, &[50], 0));
-        send(1, replies(first + 3, &[], 7), first + 4);
-        collector.end(1, replies(first + 4, &[60], 0));
+        collector.end(0, replies(step(3), &[50], 0));
+        send(1, replies(step(3), &[], 7), first + 4);
+        collector.end(1, replies(step(4), &[60], 0));
         let mut next = || collector.next().map(|step| (step.number - first, step.messages()));
         assert_eq!((next(), next(), next()), (Some((3, 1)), Some((4, 1)), None));
         let latency = collector.take_latency();
