@@ -138,15 +138,15 @@ impl Exchange {
                         self.outcome.end_outage(&mut lane.sequence, now - sent);
                     }
                 }
+                if lane.state == LaneState::Active {
+                    self.extend_period(self.slot_end(lane).map_or(now, |end| end.max(now)));
+                }
             }
             Ok(Received::Eof) if lane.state == LaneState::Closing => {
                 return Ok(self.after_close(lane, now));
             }
             Ok(Received::Eof) => return Err(Failure::Closed(lane.sequence.unanswered())),
             Err(error) => return self.after_error(lane, error, now),
-        }
-        if lane.state == LaneState::Active {
-            self.extend_period(self.slot_end(lane).map_or(now, |end| end.max(now)));
         }
         self.send(lane, now)
     }
@@ -192,20 +192,22 @@ impl Exchange {
         }
     }
 
-    /// The server has let a connection wait for too long. If all replies have arrived, that
-    /// is an error only with [`Close::Strict`].
+    /// A connection has waited for too long, unless what it waits for has arrived and it is this
+    /// thread that is late. After the last reply that is an error only with [`Close::Strict`].
     pub(crate) fn time_out(&mut self, lane: &mut Lane) -> Result<NextStep, Failure> {
+        if lane.state == LaneState::Connecting {
+            return Err(lane.timeout());
+        }
+        let answered = lane.sequence.answered();
+        let next = self.receive(lane)?;
+        if next != NextStep::Wait || lane.sequence.answered() > answered {
+            return Ok(next);
+        }
         if lane.state != LaneState::Closing || self.close == Close::Strict {
             return Err(lane.timeout());
         }
-        // Perhaps it is this thread that is late.
-        match self.receive(lane)? {
-            NextStep::Wait => {
-                self.outcome.not_closed += 1;
-                Ok(self.after_close(lane, Instant::now()))
-            }
-            next => Ok(next),
-        }
+        self.outcome.not_closed += 1;
+        Ok(self.after_close(lane, Instant::now()))
     }
 
     /// Time is up. In an open loop the messages that were due before are still sent, as

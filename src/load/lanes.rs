@@ -354,12 +354,10 @@ impl Lanes {
         // Perhaps it is this thread that is late.
         if is_late && self.has_connected(token) {
             self.finish_connect(token);
-            self.arm(token);
         } else if is_late {
             self.update(token, |exchange, lane| exchange.time_out(lane));
-        } else {
-            self.arm(token);
         }
+        self.arm(token);
     }
 
     fn arm(&mut self, token: Token) {

@@ -104,6 +104,22 @@ fn an_interrupt_while_holding_reports_the_messages_before() {
     }
 }
 
+/// It handles 256 events at once. The replies of the other connections lie in the kernel when it
+/// finds that their deadlines have passed.
+#[test]
+fn a_client_that_was_stopped_does_not_blame_the_server() {
+    let server = running();
+    let flags = ["-c", "600", "-d", "1h", "--timeout", "1s", "--json"];
+    let process = ClientProcess::start(client(server.address, &flags));
+    server.wait_until("messages arrive", |_| messages(&server) > 600);
+    process.signal(Signal::STOP);
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    let before = messages(&server);
+    process.signal(Signal::CONT);
+    server.wait_until("it goes on", |_| messages(&server) > before + 6000);
+    assert!(interrupted(process).number("messages") > 0);
+}
+
 /// They send nothing until SIGUSR1, then one more message each.
 #[test]
 fn held_connections_stay_open_and_idle_until_released() {
