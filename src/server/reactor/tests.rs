@@ -7,7 +7,7 @@ use std::sync::Arc;
 use socket2::{Domain, SockRef, Socket as AnySocket, Type};
 
 use super::*;
-use crate::net::clock::scripted::advance;
+use crate::net::clock::scripted::{advance, now};
 use crate::net::mailbox::Mailbox;
 use crate::server::connection_id::ConnectionId;
 use crate::server::handle::{Handle, To};
@@ -164,4 +164,16 @@ fn a_wait_is_shorter_by_the_time_that_a_tick_took() {
     let (mut reactor, ..) = reactor(Arc::new(SlowTick), None, usize::MAX, Some(every));
     advance(every);
     assert_eq!(reactor.run_once(std::iter::empty()), Some(Duration::from_millis(40)));
+}
+
+#[test]
+fn a_wait_ends_with_the_next_turn_of_a_drain() {
+    advance(Duration::ZERO);
+    let mut rig = Rig::new(Arc::default(), None, usize::MAX);
+    rig.reactor.drain_spread = Duration::from_millis(400);
+    let _peers = [rig.join(), rig.join()];
+    rig.mailbox.send(Mail::Drain(now() + Duration::from_secs(3600)));
+    // The first has its turn at once, and the second after half of the time.
+    let wait = rig.reactor.run_once(std::iter::empty());
+    assert_eq!(wait, Some(Duration::from_millis(200)));
 }

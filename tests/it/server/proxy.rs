@@ -187,7 +187,8 @@ fn an_ipv4_proxy_that_comes_over_ipv6_is_in_an_ipv4_network() {
 #[test]
 fn a_header_has_three_seconds_however_it_trickles() {
     let server = start(ProxyProtocol::V1, &["127.0.0.0/8"], 0);
-    let (silent, mut slow, began) = (server.connect(), server.connect(), Instant::now());
+    let began = Instant::now();
+    let (silent, mut slow) = (server.connect(), server.connect());
     let trickle = thread::spawn(move || {
         for byte in b"PROXY TCP4 1.2.3.4" {
             if slow.write_all(&[*byte]).is_err() {

@@ -1,6 +1,6 @@
 //! No peer can stop, starve or bloat the server.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use crate::support::eventually;
 use crate::support::running::{Running, config};
 use crate::support::server::ServerProcess;
-use crate::support::streams::{exchange, fill, frame, noise, read_frame, read_to_end, reset};
+use crate::support::streams::{exchange, fill, frame, noise, read_to_end, reset};
 
 const NEVER: Timeouts = Timeouts { message: None, write: None, idle: None };
 const SOON: Option<Duration> = Some(Duration::from_millis(100));
@@ -25,14 +25,50 @@ fn connect_with_a_small_buffer(server: &Running) -> TcpStream {
     socket.into()
 }
 
+/// Fails if the server has closed a connection.
+fn must_be_open(server: &Running) -> io::Result<()> {
+    match server.handle.stats().closed() {
+        0 => Ok(()),
+        _ => Err(ErrorKind::NotConnected.into()),
+    }
+}
+
+/// How regularly a test does what keeps its peer from being closed.
+struct Pace {
+    last: Instant,
+    longest: Duration,
+}
+
+impl Pace {
+    fn step(&mut self) {
+        self.longest = self.longest.max(self.last.elapsed());
+        self.last = Instant::now();
+    }
+}
+
+/// Repeats an attempt that failed if the test itself paused for half the deadline between two
+/// steps: its peer was as slow then as one that must be closed.
+fn unless_the_test_pauses(deadline: Duration, attempt: impl Fn(&mut Pace) -> io::Result<()>) {
+    eventually("the test does not pause", || {
+        let mut pace = Pace { last: Instant::now(), longest: Duration::ZERO };
+        let outcome = attempt(&mut pace);
+        pace.step();
+        let longest = pace.longest;
+        assert!(outcome.is_ok() || longest >= deadline / 2, "{outcome:?}, paused {longest:?}");
+        outcome.is_ok()
+    });
+}
+
 #[test]
 fn a_peer_that_never_reads_is_not_read_from_and_loses_nothing() {
     let server = Running::echo(Config { timeouts: NEVER, ..config(Framing::Raw) });
     let mut stream = server.connect();
     let sent = fill(&mut stream);
-    let stats = server.handle.stats();
-    let held = stats.sum(|reactor| &reactor.received) - stats.sum(|reactor| &reactor.sent);
-    assert!(held <= 64 * 1024, "{held} bytes are held for one connection");
+    server.wait_until("little is held for one connection", |stats| {
+        // Read in this order, or what is sent in between would be missing in the difference.
+        let sent = stats.sum(|reactor| &reactor.sent);
+        stats.sum(|reactor| &reactor.received) <= sent + 64 * 1024
+    });
     stream.shutdown(Shutdown::Write).expect("half-closed");
     let chunk = noise(1 << 20);
     let expected: Vec<u8> = chunk.iter().copied().cycle().take(sent).collect();
@@ -56,21 +92,26 @@ fn a_peer_that_never_reads_is_reset_at_the_write_deadline_and_others_go_on() {
 
 #[test]
 fn a_slow_but_honest_reader_is_not_evicted() {
-    let timeouts = Timeouts { write: Some(Duration::from_secs(1)), ..NEVER };
-    let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
-    let mut stream = connect_with_a_small_buffer(&server);
-    let sent = fill(&mut stream);
-    // For more than two deadlines it reads so little that the server's kernel, whose
-    // buffer stays nearly full, never asks for more.
-    let (began, mut read) = (Instant::now(), Vec::new());
-    while began.elapsed() < Duration::from_millis(2500) {
-        thread::sleep(Duration::from_millis(20));
-        let mut some = [0; 4000];
-        let count = stream.read(&mut some).expect("it is still served");
-        read.extend_from_slice(&some[..count]);
-    }
-    assert_eq!(server.handle.stats().closed(), 0);
-    assert!(read.len() < sent && read == noise(1 << 20)[..read.len()]);
+    let deadline = Duration::from_secs(1);
+    let timeouts = Timeouts { write: Some(deadline), ..NEVER };
+    unless_the_test_pauses(deadline, |pace| {
+        let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
+        let mut stream = connect_with_a_small_buffer(&server);
+        let mut writer = stream.try_clone().expect("a second handle");
+        thread::spawn(move || while writer.write_all(&noise(1 << 20)).is_ok() {});
+        // For more than two deadlines it reads so little that the server's kernel, whose
+        // buffer stays nearly full, never asks for more.
+        let (began, mut read) = (Instant::now(), Vec::new());
+        while began.elapsed() < deadline * 5 / 2 {
+            thread::sleep(Duration::from_millis(20));
+            let mut some = [0; 4000];
+            let count = stream.read(&mut some)?;
+            pace.step();
+            read.extend_from_slice(&some[..count]);
+        }
+        assert!(read == noise(1 << 20)[..read.len()]);
+        must_be_open(&server)
+    });
 }
 
 #[test]
@@ -101,58 +142,65 @@ fn an_unfinished_message_is_closed_at_its_deadline_and_an_idle_peer_is_not() {
 
 #[test]
 fn the_message_deadline_restarts_with_each_message() {
-    let timeouts = Timeouts { message: Some(Duration::from_millis(300)), ..NEVER };
-    let server = Running::echo(Config { timeouts, ..config(Framing::Len32) });
-    let mut stream = server.connect();
-    let began = Instant::now();
-    // There is always an incomplete message, but never the same one for long.
-    let two = [frame(b"first"), frame(b"second")].concat();
-    let (mut sent, mut received) = (0, 0);
-    while began.elapsed() < Duration::from_millis(900) {
-        stream.write_all(&two[sent % two.len()..][..1]).expect("sent");
-        sent += 1;
-        if sent % two.len() == 9 || sent % two.len() == 0 {
-            read_frame(&mut stream);
-            received += 1;
+    let deadline = Duration::from_millis(300);
+    let timeouts = Timeouts { message: Some(deadline), ..NEVER };
+    unless_the_test_pauses(deadline, |pace| {
+        let server = Running::echo(Config { timeouts, ..config(Framing::Len32) });
+        let mut stream = server.connect();
+        let (began, message) = (Instant::now(), frame(b"message"));
+        // There is nearly always an incomplete message, but never the same one for long.
+        while began.elapsed() < 3 * deadline {
+            for byte in message.chunks(1) {
+                stream.write_all(byte)?;
+                thread::sleep(Duration::from_millis(1));
+            }
+            stream.read_exact(&mut vec![0; message.len()])?;
+            pace.step();
         }
-        thread::sleep(Duration::from_millis(1));
-    }
-    assert!(received > 4, "{received}");
+        Ok(())
+    });
 }
 
 #[test]
 fn an_idle_peer_is_closed_and_a_busy_one_is_not() {
-    let timeouts = Timeouts { idle: Some(Duration::from_millis(300)), ..NEVER };
-    let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
-    let (mut idle, mut busy) = (server.connect(), server.connect());
-    server.wait_until("the idle deadline", |stats| {
-        exchange(&mut busy, b"tick");
-        stats.closed_for(Reason::IdleTimeout) == 1 || {
-            // The server sent a FIN, and the client answers with one.
-            idle.set_nonblocking(true).expect("non-blocking");
-            if let Ok(0) = idle.read(&mut [0; 1]) {
-                let _ = idle.shutdown(Shutdown::Write);
-            }
-            false
+    let deadline = Duration::from_millis(300);
+    let timeouts = Timeouts { idle: Some(deadline), ..NEVER };
+    unless_the_test_pauses(deadline, |pace| {
+        let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
+        let (idle, mut busy) = (server.connect(), server.connect());
+        let end_of_idle = thread::spawn(move || read_to_end(&mut { idle }));
+        while !end_of_idle.is_finished() {
+            busy.write_all(b"tick")?;
+            busy.read_exact(&mut [0; 4])?;
+            pace.step();
+            thread::sleep(Duration::from_millis(1));
         }
+        assert_eq!(end_of_idle.join().expect("a FIN"), b"");
+        server.wait_until("it is counted", |stats| stats.closed_for(Reason::IdleTimeout) > 0);
+        busy.write_all(b"tock")?;
+        busy.read_exact(&mut [0; 4])
     });
-    exchange(&mut busy, b"tock");
 }
 
 #[test]
 fn a_peer_that_is_reading_its_reply_is_not_idle() {
-    let timeouts = Timeouts { idle: Some(Duration::from_millis(500)), ..NEVER };
-    let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
-    let mut stream = connect_with_a_small_buffer(&server);
-    // The server's kernel takes this much at once, so the server has nothing left to do
-    // while the peer reads slowly.
-    stream.write_all(&noise(600_000)).expect("sent");
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(1500) {
-        stream.read_exact(&mut [0; 5000]).expect("it is still served");
-        thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(server.handle.stats().closed(), 0);
+    let deadline = Duration::from_millis(500);
+    let timeouts = Timeouts { idle: Some(deadline), ..NEVER };
+    unless_the_test_pauses(deadline, |pace| {
+        let server = Running::echo(Config { timeouts, ..config(Framing::Raw) });
+        let mut stream = connect_with_a_small_buffer(&server);
+        // The server's kernel takes this much at once, so the server has nothing left to do
+        // while the peer reads slowly.
+        stream.write_all(&noise(600_000))?;
+        let began = Instant::now();
+        while began.elapsed() < 3 * deadline {
+            // More than the buffer of the peer, so that the server's kernel sends meanwhile.
+            stream.read_exact(&mut [0; 40_000])?;
+            pace.step();
+            thread::sleep(Duration::from_millis(120));
+        }
+        must_be_open(&server)
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use reactor_server::{Config, ConnectionId, Ending, Framing, Handler, Reply};
 use socket2::SockRef;
 
-use super::drain::wait_until_acknowledged;
+use super::drain::{UNSHARED, wait_until_acknowledged};
 use crate::support::running::{Running, config};
 use crate::support::streams::{noise, read_to_end};
 
@@ -73,7 +73,7 @@ fn draining_answers_urgent_bytes_and_all_behind_them() {
     let bytes = noise(40_000);
     for half_closes in [false, true] {
         let ((arrived, arrival), (key, door)) = (bounded(1), bounded::<()>(0));
-        let config = Config { io_threads: 1, ..config(Framing::Raw) };
+        let config = Config { address: UNSHARED, io_threads: 1, ..config(Framing::Raw) };
         let mut server = Running::start(config, Held { arrived, door });
         let mut holder = server.connect();
         holder.write_all(b"hold").expect("sent");

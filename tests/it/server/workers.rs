@@ -140,9 +140,11 @@ fn a_late_reply_does_not_reach_the_next_connection_with_its_descriptor() {
         eventually("the second connection", || accepted_descriptors(&server).len() == 3);
         let in_time = began.elapsed() < WORK;
         exchange(&mut second, b"mine");
-        assert_eq!(server.counter("stale"), "1");
-        let descriptors = accepted_descriptors(&server);
-        assert!(!in_time || descriptors[1] == descriptors[2], "{descriptors:?}");
+        let (stale, descriptors) = (server.counter("stale"), accepted_descriptors(&server));
+        if in_time {
+            assert_eq!(stale, "1");
+            assert_eq!(descriptors[1], descriptors[2]);
+        }
         second.shutdown(std::net::Shutdown::Write).expect("half-closed");
         assert_eq!(read_to_end(&mut second), b"");
     }
@@ -224,12 +226,20 @@ fn pretended_work_takes_its_time() {
 
 #[test]
 fn overloaded_workers_bound_what_connections_hold() {
+    // On a busy machine the clients or the reactor may be slower than work that is short.
+    let is_overloaded = ["100us", "400us"].into_iter().any(jobs_have_to_wait);
+    assert!(is_overloaded, "the workers are never overloaded");
+}
+
+/// Asserts what many connections hold at most while messages take this long, and returns
+/// whether some had to wait for a job.
+fn jobs_have_to_wait(work: &str) -> bool {
     const CONNECTIONS: u64 = 300;
     /// The most jobs of a reactor.
     const JOBS: u64 = 256;
     /// What a connection or a job may hold: one read, and its replies.
     const HELD: u64 = 128 * 1024;
-    let flags = ["--framing", "len32", "--io-threads", "1", "--workers", "8", "--work", "100us"];
+    let flags = ["--framing", "len32", "--io-threads", "1", "--workers", "8", "--work", work];
     let server = ServerProcess::start(&flags);
     let resident = || server.process().statm().expect("it runs").resident * procfs::page_size();
     let before = resident();
@@ -247,7 +257,7 @@ fn overloaded_workers_bound_what_connections_hold() {
     });
     let more = most.saturating_sub(before);
     assert!(more <= (CONNECTIONS + JOBS) * HELD, "{more} bytes for {CONNECTIONS} connections");
-    assert_ne!(server.counter("job-waits"), "0");
+    server.counter("job-waits") != "0"
 }
 
 /// Panics at each message `panic`, and counts its sessions.
