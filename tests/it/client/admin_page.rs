@@ -15,8 +15,8 @@ fn start(flags: &[&str]) -> (ServerProcess, String) {
 #[test]
 fn the_cost_and_the_balance_of_a_server_are_those_of_its_admin_page() {
     let (server, url) = start(&["-t", "3"]);
-    // Messages begin to count a little before the page has answered.
-    let flags = ["-c", "6", "-n", "500", "--think", "1ms", "--server", &url];
+    // Messages begin to count a little before the page has answered. They take two seconds.
+    let flags = ["-c", "6", "-n", "1000", "--think", "2ms", "--server", &url];
     let report = run_json(server.address, &flags);
     assert_eq!(report.code, 0);
     let costs = &report.json["server"];
@@ -26,8 +26,9 @@ fn the_cost_and_the_balance_of_a_server_are_those_of_its_admin_page() {
     assert!(costs["processes"][format!("{url}/metrics")].is_object(), "{costs}");
     let loops = costs["loops"].as_array().expect("the balance");
     let messages: Vec<_> = loops.iter().map(|it| it.as_u64().expect("a number")).collect();
-    assert!(messages.len() == 3 && messages.iter().all(|it| (500..=1000).contains(it)), "{costs}");
-    let text = String::from_utf8(run(server.address, &flags).stdout).expect("text");
+    assert!(messages.len() == 3 && messages.iter().all(|it| (1000..=2000).contains(it)), "{costs}");
+    let text = run(server.address, &["-c", "6", "-n", "5", "--server", &url]).stdout;
+    let text = String::from_utf8(text).expect("text");
     assert!(
         text.contains("\nbalance   3 event loops: ") && text.contains("\nserver    "),
         "{text}"

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
+use procfs::net::TcpState;
 use reactor_server::Framing;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
@@ -16,7 +16,7 @@ use crate::support::client::{
     ClientProcess, JsonReport, client, report as merge, run_json, written,
 };
 use crate::support::running::{Running, config};
-use crate::support::unused_address;
+use crate::support::{eventually, unused_address};
 
 fn histogram(json: &Value) -> Histogram<u64> {
     let bytes = STANDARD.decode(json["connect_histogram"].as_str().expect("a text"));
@@ -59,6 +59,11 @@ fn merged_connect_times_are_those_of_all_connections() {
     assert_eq!((merged.number("messages"), &merged.json["connect_us"]), (23, &json!(null)));
 }
 
+fn states_of_connections_to(address: SocketAddr) -> Vec<TcpState> {
+    let all = procfs::net::tcp().expect("the connections of this machine");
+    all.into_iter().filter(|it| it.remote_address == address).map(|it| it.state).collect()
+}
+
 /// While the accept queue is full, the kernel drops SYNs. The client's kernel sends each again
 /// after a second.
 #[test]
@@ -70,10 +75,15 @@ fn a_lost_syn_is_visible_as_a_second() {
     let address = listener.local_addr().expect("it").as_socket().expect("an IP address");
     let flags = ["-c", "4", "--hold", "1ms", "--timeout", "200ms", "--json"];
     let process = ClientProcess::start(client(address, &flags));
-    let accept = move || {
-        thread::sleep(Duration::from_millis(300));
-        (0..4).map(|_| listener.accept().expect("a connection")).collect::<Vec<_>>()
+    // There is room for two connections, and nobody has answered the others.
+    let two_are_lost = || {
+        let states = states_of_connections_to(address);
+        let count = |state| states.iter().filter(|&it| *it == state).count();
+        count(TcpState::Established) == 2 && count(TcpState::SynSent) == 2
     };
+    eventually("two SYNs are lost", two_are_lost);
+    let accept =
+        move || (0..4).map(|_| listener.accept().expect("a connection")).collect::<Vec<_>>();
     let accepted = thread::spawn(accept);
     let report = process.report();
     assert_eq!(report.json["connections"]["opened"], 4, "{report:?}");

@@ -39,7 +39,7 @@ fn number(row: &HashMap<String, String>, name: &str) -> f64 {
 fn the_summary_has_the_figures_of_the_json_in_one_row() {
     let server = Running::echo(config(Framing::Raw));
     let file = path("summary.csv");
-    for flags in [&["-n", "50", "-c", "3"][..], &["-d", "200ms", "--rate", "500"]] {
+    for flags in [&["-n", "50", "-c", "3"][..], &["-d", "1s", "--rate", "500"]] {
         let flags = [flags, &["--percentiles", "95", "--csv", &file]].concat();
         let JsonReport { json, .. } = run_json(server.address, &flags);
         let rows = rows(&file);
@@ -69,7 +69,7 @@ fn the_summary_has_the_figures_of_the_json_in_one_row() {
         assert_eq!(rows[0]["server_cpu_us_per_message_total"], "");
         let [messages, duration] = match json["plan"]["rate"].is_null() {
             true => ["50", ""],
-            false => ["", "0.2"],
+            false => ["", "1.0"],
         };
         assert_eq!(rows[0]["plan_stream"], "false");
         for (name, value) in [
@@ -88,17 +88,19 @@ fn the_summary_has_the_figures_of_the_json_in_one_row() {
 fn the_timeline_has_a_row_for_each_step_and_all_messages() {
     let server = Running::echo(config(Framing::Raw));
     let file = path("timeline.csv");
-    let flags = ["-c", "3", "-d", "450ms", "--rate", "1k", "--csv-timeline", &file];
+    let flags = ["-c", "3", "-d", "1s", "--rate", "1k", "--csv-timeline", &file];
     let json = run_json(server.address, &flags).json;
     let rows = rows(&file);
     let sum: f64 = rows.iter().map(|row| number(row, "messages")).sum();
     assert_eq!(Some(sum), json["messages"].as_f64());
-    assert!(rows.len() >= 4, "{rows:?}");
+    assert!(rows.len() >= 10, "{rows:?}");
+    let moment = |key: &str| json["timeline"][key].as_f64().expect("a number");
+    let opening = moment("messages_began") - moment("began");
     for (row, next) in rows.iter().zip(&rows[1..]) {
         assert_eq!(number(row, "to_seconds"), number(next, "from_seconds"));
-        // The run begins in the middle of the first step, and ends in that of the last.
-        let is_first = number(row, "from_seconds") == 0.0;
-        assert!(is_first || number(row, "connections") == 3.0, "{rows:?}");
+        // Messages begin in the middle of a step, and the run ends in that of the last.
+        let is_opening = number(row, "from_seconds") <= opening;
+        assert!(is_opening || number(row, "connections") == 3.0, "{rows:?}");
     }
     let of = |key: &str| rows.iter().map(|row| row[key].clone()).collect::<Vec<_>>();
     assert!(of("errors").iter().chain(&of("reconnects")).all(|it| it == "0"), "{rows:?}");
@@ -107,13 +109,15 @@ fn the_timeline_has_a_row_for_each_step_and_all_messages() {
         let known: Vec<_> = in_json.iter().filter_map(|it| it.as_f64()).collect();
         let shown = of(&format!("latency_us_{key}"));
         let shown: Vec<f64> = shown.iter().filter_map(|it| it.parse().ok()).collect();
-        assert_eq!(shown[..2], known[..2], "{key} {rows:?}");
+        // The last row holds two steps if the last step is short.
+        let (_, before) = shown.split_last().expect("a latency");
+        assert!(known.starts_with(before), "{key} {rows:?} {known:?}");
     }
-    let began = json["timeline"]["began"].as_f64().expect("a number");
-    assert!((number(&rows[0], "unix_seconds") - began).abs() < 0.001, "{rows:?}");
-    let time = number(&rows[1], "to_seconds") - number(&rows[1], "from_seconds");
-    let rate = number(&rows[1], "messages") / time;
-    assert!((number(&rows[1], "rate") / rate - 1.0).abs() < 0.01, "{rows:?}");
+    assert!((number(&rows[0], "unix_seconds") - moment("began")).abs() < 0.001, "{rows:?}");
+    // A busy machine may have none in a step.
+    let row = rows[1..].iter().find(|row| number(row, "messages") > 0.0).expect("messages");
+    let rate = number(row, "messages") / (number(row, "to_seconds") - number(row, "from_seconds"));
+    assert!((number(row, "rate") / rate - 1.0).abs() < 0.01, "{rows:?}");
 }
 
 /// The lines that HdrHistogram's plotter reads: those of four fields that begin with no `#`.

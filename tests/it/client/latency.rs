@@ -1,6 +1,7 @@
 //! The client reports what happened: its figures are compared with servers whose delays
 //! are known. `cargo test --test it latency -- --nocapture` prints both.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,7 +54,7 @@ fn a_closed_loop_measures_the_delay_of_its_server() {
             theirs.measure(|| thread::sleep(MILLI));
             message
         });
-        let report = run_json(server, &["-c", &connections.to_string(), "-d", "500ms"]);
+        let report = run_json(server, &["-c", &connections.to_string(), "-n", "400"]);
         assert_eq!(report.code, 0, "{report:?}");
         let (p50, p99) = (delays.percentile(50), delays.percentile(99));
         let rate = report.json["rate"].as_f64().expect("a number");
@@ -68,9 +69,11 @@ fn a_closed_loop_measures_the_delay_of_its_server() {
         for (key, truth) in [("p50", p50), ("p99", p99)] {
             let measured = latency(&report, key);
             assert!(measured >= 0.999 * truth, "{key}: {measured} ms of {truth}");
-            // What it costs to get there and back, five times over on a loaded machine.
-            assert!(measured <= 2.0 * truth + 10.0, "{key}: {measured} ms of {truth}");
         }
+        // What it costs to get there and back, five times over on a loaded machine. Such a
+        // machine can be late with any one reply, but not with half of them.
+        let median = latency(&report, "p50");
+        assert!(median <= 2.0 * p50 + 10.0, "{median} ms of {p50}");
         assert!(rate <= 1.02 * by_hand && rate >= by_hand / 5.0, "{rate}, {by_hand}");
         let little = rate * latency(&report, "mean") / 1000.0 / f64::from(connections);
         assert!((0.5..=1.02).contains(&little), "{little}");
@@ -78,26 +81,25 @@ fn a_closed_loop_measures_the_delay_of_its_server() {
 }
 
 /// How long a server that stalls for a tenth of each second makes a message wait that
-/// arrives now. The stall is in the middle of its seconds, which begin with it.
+/// arrives now. The stall is in the middle of its seconds, which begin with the first message.
 fn end_of_stall(began: Instant) -> Option<Duration> {
     let second = Duration::from_nanos(u64::from(began.elapsed().subsec_nanos()));
     (500 * MILLI..600 * MILLI).contains(&second).then(|| 600 * MILLI - second)
 }
 
-fn stalling() -> std::net::SocketAddr {
-    let began = Instant::now();
+fn stalling() -> SocketAddr {
+    let began = OnceLock::new();
     answering(Wire::Raw(24), move |_, message| {
-        end_of_stall(began).into_iter().for_each(thread::sleep);
+        end_of_stall(*began.get_or_init(Instant::now)).into_iter().for_each(thread::sleep);
         message
     })
 }
 
-/// By hand, of 1000 messages per second on 10 connections, for 3 whole seconds that end
-/// outside of a stall: a message that is due x ms into a stall of 100 ms can have its
-/// reply after 100 - x ms, and so can those that wait behind another on its connection,
-/// because they are sent as soon as that is answered. So a tenth of all messages have
-/// delays that are spread evenly from 0 to 100 ms, and the others none: a share of
-/// 0.1 * (1 - x / 100 ms) has more than x. That is p90 = 0, p95 = 50, p99 = 90 and
+/// By hand, of 1000 messages per second on 10 connections, for 3 whole seconds: a message that
+/// is due x ms into a stall of 100 ms can have its reply after 100 - x ms, and so can those that
+/// wait behind another on its connection, because they are sent as soon as that is answered. So a
+/// tenth of all messages have delays that are spread evenly from 0 to 100 ms, and the others none:
+/// a share of 0.1 * (1 - x / 100 ms) has more than x. That is p90 = 0, p95 = 50, p99 = 90 and
 /// max = 100 ms.
 ///
 /// From when it was sent, only the one message of each connection that met the stall
@@ -131,13 +133,12 @@ fn an_open_loop_shows_a_stall_that_a_closed_one_hides() {
             of("max")
         );
     }
-    assert_eq!((open.code, open.number("messages"), open.number("unsent")), (0, 3000, 0));
+    // A client that is late may end in a stall, with messages that have no room to be sent.
+    assert_eq!((open.code, open.number("messages") + open.number("unsent")), (0, 3000));
     let (p95, p99, max) =
         (percentile_95(&open, "latency_us"), latency(&open, "p99"), latency(&open, "max"));
     // Nothing can make a stall shorter. A busy machine may make it longer.
-    assert!((40.0..5.0 * 50.0).contains(&p95), "{p95}");
-    assert!((80.0..5.0 * 90.0).contains(&p99), "{p99}");
-    assert!((95.0..5.0 * 100.0).contains(&max), "{max}");
+    assert!(p95 >= 40.0 && p99 >= 80.0 && max >= 95.0, "{p95} {p99} {max}");
     assert!(latency(&open, "p50") < p95 / 2.0);
     assert!(percentile_95(&open, "latency_raw_us") < p95 / 2.0);
     assert!(closed.number("messages") > 3000, "{closed:?}");
@@ -150,30 +151,30 @@ fn percentile_95(report: &JsonReport, kind: &str) -> f64 {
     report.millis(kind, "p95")
 }
 
-/// A server that takes 50 ms for each message of its first 300 ms, and no time later.
-fn slow_at_first() -> std::net::SocketAddr {
-    let began = OnceLock::new();
-    answering(Wire::Raw(24), move |_, message| {
-        let began: &Instant = began.get_or_init(Instant::now);
-        if began.elapsed() < 300 * MILLI {
+/// A server that takes 50 ms for each of the first 6 messages of a connection, and no time for
+/// the others.
+fn slow_at_first() -> SocketAddr {
+    answering(Wire::Raw(24), |place, message| {
+        if place.number < 6 {
             thread::sleep(50 * MILLI);
         }
         message
     })
 }
 
-/// Of 100 messages a connection, 6 fall into the slow beginning.
+/// Of 100 messages a connection, the 6 slow ones are more than a twentieth. They take 300 ms, and
+/// a warm-up of 1.5 s has room for them on a loaded machine, too.
 #[test]
 fn the_warmup_does_not_count() {
     let flags = ["-c", "4", "-n", "100", "--percentiles", "95"];
     let cold = run_json(slow_at_first(), &flags);
-    let warm = run_json(slow_at_first(), &[&flags[..], &["--warmup", "500ms"]].concat());
-    let (slow, fast) = (latency(&cold, "p95"), latency(&warm, "max"));
-    eprintln!("first 300 ms at 50 ms each: p95 {slow:.3} ms, after a warm-up max {fast:.3} ms");
+    let warm = run_json(slow_at_first(), &[&flags[..], &["--warmup", "1500ms"]].concat());
+    let [slow, fast] = [&cold, &warm].map(|report| latency(report, "p95"));
+    eprintln!("p95 with 6 of 100 at 50 ms: {slow:.3} ms, after a warm-up: {fast:.3} ms");
     for report in [&cold, &warm] {
         assert_eq!((report.code, report.number("messages")), (0, 400));
         assert_eq!((report.number("bytes_sent"), report.number("bytes_received")), (9600, 9600));
     }
     assert!(slow >= 50.0 && fast < 50.0, "{slow} {fast}");
-    assert!(cold.json["seconds"].as_f64() > Some(0.3), "{cold:?}");
+    assert!(cold.json["seconds"].as_f64() >= Some(0.3), "{cold:?}");
 }

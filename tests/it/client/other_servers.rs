@@ -10,7 +10,9 @@ use crate::support::client::run_json;
 use crate::support::fake_server::{responding, send, server};
 
 const FRAMINGS: [&str; 3] = ["raw", "len32", "line"];
-const THREE: [&str; 6] = ["-c", "3", "-n", "5", "--timeout", "300ms"];
+const THREE: [&str; 4] = ["-c", "3", "-n", "5"];
+/// For replies that never arrive.
+const SHORT: [&str; 2] = ["--timeout", "300ms"];
 
 /// Reads to the end.
 fn drain(stream: &mut TcpStream) {
@@ -22,7 +24,7 @@ fn drain(stream: &mut TcpStream) {
 fn a_discard_server_times_out() {
     let discard = responding(|_, _| {});
     for flags in [&[][..], &["--rate", "1k"], &["--reconnect-every", "2"], &["--pipeline", "9"]] {
-        let report = run_json(discard, &[&THREE, flags].concat());
+        let report = run_json(discard, &[&THREE, &SHORT[..], flags].concat());
         report.assert_complaints(&[("no reply in time", 3)]);
         assert_eq!((report.number("errors"), report.number("messages")), (3, 0));
     }
@@ -74,7 +76,7 @@ fn a_banner_is_quoted() {
     });
     for framing in FRAMINGS {
         // It may arrive before the first message or after it.
-        let report = run_json(banner, &[&THREE[..], &["--framing", framing]].concat());
+        let report = run_json(banner, &[&THREE[..], &SHORT, &["--framing", framing]].concat());
         let (mismatches, errors) = (report.number("mismatches"), report.number("errors"));
         assert_eq!((report.code, mismatches + errors), (1, 3), "{report:?}");
         let is_known = |(text, _): &(String, u64)| {
@@ -116,7 +118,7 @@ fn a_byte_sent_as_urgent_that_is_too_many_is_a_mismatch() {
 fn a_server_that_closes_at_once_is_an_error_on_each_connection() {
     let closing = server(|_, stream| drop(stream));
     for flags in [&[][..], &["--rate", "1k"], &["--reconnect-every", "2"], &["--hold", "1s"]] {
-        let report = run_json(closing, &[&THREE, flags].concat());
+        let report = run_json(closing, &[&THREE[..], flags].concat());
         assert_eq!((report.code, report.number("errors")), (1, 3), "{report:?}");
         assert_eq!((report.number("mismatches"), report.number("messages")), (0, 0), "{report:?}");
         let is_known = |(text, _): &(String, u64)| {

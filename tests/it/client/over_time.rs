@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -63,23 +63,23 @@ fn since_1970(moment: SystemTime) -> f64 {
 
 #[test]
 fn a_stall_is_in_the_steps_in_which_it_was() {
-    let (began, ended) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(None)));
-    let (theirs, their_end) = (Arc::clone(&began), Arc::clone(&ended));
+    let stall = Arc::new(OnceLock::new());
+    let (theirs, began) = (Arc::clone(&stall), OnceLock::new());
     let server = answering(Wire::Raw(24), move |_, message| {
-        let (began, _) = *theirs.get_or_init(|| (Instant::now(), SystemTime::now()));
-        let passed = began.elapsed();
-        if (400 * MILLI..800 * MILLI).contains(&passed) {
-            thread::sleep(800 * MILLI - passed);
-            their_end.lock().expect("no panic").get_or_insert_with(SystemTime::now);
+        let began: &Instant = began.get_or_init(Instant::now);
+        if began.elapsed() >= 400 * MILLI {
+            theirs.get_or_init(|| {
+                let began = SystemTime::now();
+                thread::sleep(400 * MILLI);
+                [began, SystemTime::now()]
+            });
         }
         message
     });
     // In a closed loop nothing else has the client look up meanwhile.
-    let report = run_json(server, &["-c", "1", "-d", "1200ms"]);
+    let report = run_json(server, &["-c", "1", "-d", "2s"]);
     assert_eq!(report.code, 0, "{report:?}");
-    let (_, began) = *began.get().expect("a message");
-    let stall = since_1970(began) + 0.4;
-    let end = since_1970(ended.lock().expect("no panic").expect("it has stalled"));
+    let [stall, end] = stall.get().expect("it has stalled").map(since_1970);
     let timeline = &report.json["timeline"];
     let (first, messages) =
         (timeline["began"].as_f64().expect("a time"), list(&report.json, "messages"));
@@ -90,44 +90,47 @@ fn a_stall_is_in_the_steps_in_which_it_was() {
     for (index, &count) in messages.iter().enumerate() {
         let from = first + 0.1 * index as f64;
         assert_eq!((p50[index].is_null(), max[index].is_null()), (count == 0, count == 0));
-        // Some replies were under way when it began, and the client looks up 2 ms late.
+        // The client looks up 2 ms late.
         if from > stall + 0.05 && from + 0.1 < end - 0.02 {
             assert_eq!(count, 0, "step {index} is within the stall: {messages:?}");
             silent += 1;
         }
     }
     assert!(silent >= 2, "{messages:?}");
-    let slowest = max.iter().map(|it| it.as_f64().unwrap_or(0.0)).enumerate();
-    let (index, slowest) = slowest.max_by(|a, b| a.1.total_cmp(&b.1)).expect("a step");
-    let from = first + 0.1 * index as f64;
-    // It may take a moment until a busy machine gets to it.
-    assert!(from + 0.1 > end - 0.02 && from < end + 0.4, "{from} {end}");
+    let slowest: Vec<_> = max.iter().map(|it| it.as_f64().unwrap_or(0.0)).collect();
+    let is_late = slowest.iter().enumerate().any(|(index, &latency)| {
+        let from = first + 0.1 * index as f64;
+        // It may take a moment until a busy machine gets to it.
+        latency >= 400_000.0 && from + 0.1 > end - 0.02 && from < end + 1.5
+    });
+    assert!(is_late, "{slowest:?} {first} {end}");
+    let slowest = slowest.into_iter().fold(0.0, f64::max);
     let exact = report.json["latency_us"]["max"].as_f64().expect("a latency");
-    assert!((exact..=1.01 * exact).contains(&slowest) && exact > 350_000.0, "{slowest} {exact}");
+    assert!((exact..=1.01 * exact).contains(&slowest), "{slowest} {exact}");
 }
 
 #[test]
 fn errors_and_reconnects_are_in_their_steps() {
-    let began = Arc::new(OnceLock::new());
-    let theirs = Arc::clone(&began);
+    let moment = Arc::new(OnceLock::new());
+    let theirs = Arc::clone(&moment);
     let server = answering(Wire::Raw(24), move |place, mut message| {
-        let began: &(Instant, SystemTime) =
-            theirs.get_or_init(|| (Instant::now(), SystemTime::now()));
-        if began.0.elapsed() > 350 * MILLI && place.connection == 0 {
+        if place.connection == 0 && place.number == 70 {
+            theirs.get_or_init(SystemTime::now);
             message[5] ^= 1;
         }
         message
     });
-    let wrong = run_json(server, &["-c", "3", "--rate", "600", "-d", "600ms"]);
+    let wrong = run_json(server, &["-c", "3", "--rate", "600", "-n", "120"]);
     assert_eq!((wrong.code, wrong.number("mismatches")), (1, 1), "{wrong:?}");
     let errors: Vec<_> = steps(&wrong.json)
         .into_iter()
         .filter(|(_, step)| step.1 > 0)
         .map(|(at, step)| (at, step.1))
         .collect();
-    let since = (10.0 * since_1970(began.get().expect("a message").1) + 3.5) as u64;
+    let since = (10.0 * since_1970(*moment.get().expect("a wrong reply"))) as u64;
     let [(at, 1)] = errors[..] else { panic!("{errors:?}") };
-    assert!((since..since + 4).contains(&at), "{at} {since}");
+    // A busy client may see it late.
+    assert!((since..since + 15).contains(&at), "{at} {since}");
 
     let server = Running::echo(config(Framing::Raw));
     let flags = ["-c", "3", "-n", "40", "--reconnect-every", "10", "--close", "rst"];
@@ -195,7 +198,7 @@ fn stopping() -> SocketAddr {
 fn lines_show_the_interval_before_them_and_a_stopped_server_has_no_rate() {
     let flags = ["-c", "3", "--rate", "600", "-d", "1m", "--interval", "200ms", "--json"];
     let process = ClientProcess::start(client(stopping(), &flags));
-    process.wait_for_stderr("  0 per second  0 errors");
+    process.wait_for_stderr("  2 connections  0 per second  0 errors");
     process.signal(Signal::INT);
     let report = process.report();
     assert_eq!((report.code, report.number("errors")), (130, 1), "{report:?}");
@@ -205,17 +208,16 @@ fn lines_show_the_interval_before_them_and_a_stopped_server_has_no_rate() {
         .filter(|line| line.contains(" per second  "))
         .map(|line| line.trim().split("  ").collect())
         .collect();
-    let [first, .., last] = &lines[..] else { panic!("{}", report.stderr) };
-    assert_eq!((first.len(), last.len()), (6, 4), "{}", report.stderr);
+    // A busy machine may have no reply in the first interval.
+    let first = lines.iter().find(|line| line.len() == 6).expect("a line of messages");
     let before = |text: &str, unit: &str| -> f64 {
         let number = text.strip_suffix(unit).unwrap_or_else(|| panic!("{text:?} has no{unit}"));
         number.parse().expect("a number")
     };
-    assert!((0.2..1.0).contains(&before(first[0], " s")), "{first:?}");
-    assert!(first[1].ends_with(" connections") && last[1] == "2 connections", "{first:?} {last:?}");
-    assert!((1.0..1500.0).contains(&before(first[2], " per second")), "{first:?}");
+    assert!((0.2..5.0).contains(&before(first[0], " s")), "{first:?}");
+    assert!(first[1].ends_with(" connections"), "{first:?}");
+    assert!((1.0..3000.0).contains(&before(first[2], " per second")), "{first:?}");
     assert!(first[3].starts_with("p50 ") && first[4].starts_with("p99 "), "{first:?}");
-    assert_eq!(last[2..], ["0 per second", "0 errors"]);
     let last_field = |line: &[&str]| line[line.len() - 1].trim_end_matches('s').to_owned();
     let errors: Vec<_> = lines.iter().map(|it| before(&last_field(it), " error")).collect();
     assert_eq!(errors.iter().sum::<f64>(), 1.0, "{errors:?}");
@@ -240,9 +242,10 @@ fn the_bar_shows_the_last_interval_and_a_stopped_server_has_no_rate() {
 #[test]
 fn connections_that_send_nothing_yet_have_no_rate() {
     let server = Running::echo(config(Framing::Raw));
-    let flags =
-        ["-c", "6", "--connect-rate", "10", "--warmup", "500ms", "-n", "3", "--hold", "500ms"];
-    let report = run_json(server.address, &[&flags[..], &["--interval", "200ms"]].concat());
+    // Each of the three takes more than a second, so that a busy client has time for a line.
+    let flags = ["-c", "6", "--connect-rate", "4", "--warmup", "1300ms", "--hold", "1300ms"];
+    let more = ["-n", "3", "--interval", "200ms"];
+    let report = run_json(server.address, &[&flags[..], &more].concat());
     assert_eq!(report.code, 0, "{report:?}");
     let lines = |what: &str| report.stderr.lines().filter(|line| line.ends_with(what)).count();
     for what in ["opening  0 errors", "warming up  0 errors", "6 connections  held  0 errors"] {

@@ -82,7 +82,7 @@ fn the_figures_of_the_page_are_those_of_the_json() {
 #[test]
 fn an_open_loop_page_charts_latency_from_due_and_from_sent() {
     let server = Running::echo(config(Framing::Raw));
-    let file = results("open", server.address, &["-c", "3", "-d", "300ms", "--rate", "1k"]);
+    let file = results("open", server.address, &["-c", "3", "-d", "1s", "--rate", "1k"]);
     let page = page_of("open", &[&file]);
     for (colour, name) in
         [("#0072B2", "from when a message was due"), ("#D55E00", "from when it was sent")]
@@ -119,6 +119,12 @@ fn section<'a>(page: &'a str, id: &str) -> Option<&'a str> {
     page[start..].split("</section>").next()
 }
 
+/// Whether a busy client took so long to open its connections that the page has a chart of them.
+fn opened_slowly(json: &Value) -> bool {
+    let moment = |key: &str| json["timeline"][key].as_f64().expect("a moment");
+    moment("messages_began") - moment("began") > 0.2
+}
+
 #[test]
 fn charts_begin_with_messages_and_show_the_warm_up_and_the_planned_rate() {
     let server = Running::echo(config(Framing::Raw));
@@ -128,7 +134,7 @@ fn charts_begin_with_messages_and_show_the_warm_up_and_the_planned_rate() {
     for id in ["latency-over-time", "messages-per-second"] {
         let section = section(&page, id).unwrap_or_else(|| panic!("no {id}"));
         assert!(section.contains("fill=\"#EEEEEE\""), "{id} is not shaded");
-        assert!(section.contains("milliseconds since messages began"), "{id}");
+        assert!(section.contains("seconds since messages began"), "{id}");
     }
     let rates = rows(&page, "messages-per-second");
     // The first step begins when the warm-up ends; opening took 700 ms before that.
@@ -141,13 +147,15 @@ fn charts_begin_with_messages_and_show_the_warm_up_and_the_planned_rate() {
     // It took longer to open them than a tenth of the time.
     let connections = section(&page, "open-connections").expect("a chart");
     assert!(connections.contains("since the first connect") && !connections.contains("#EEEEEE"));
-    let closed = results("steady", server.address, &["-c", "3", "-d", "400ms"]);
+    let closed = results("steady", server.address, &["-c", "3", "-d", "1s"]);
     let page = page_of("steady", &[&closed]);
-    assert_eq!(
-        (section(&page, "open-connections"), page.contains(" fill=\"#EEEEEE\"")),
-        (None, false)
+    let charted = section(&page, "open-connections").is_some();
+    assert!(!charted || opened_slowly(&json_of(&closed)), "{page}");
+    assert!(
+        !page.contains(" fill=\"#EEEEEE\"")
+            && !page.contains(planned)
+            && section(&page, "errors-and-reconnects").is_none()
     );
-    assert!(!page.contains(planned) && section(&page, "errors-and-reconnects").is_none());
 }
 
 #[test]
@@ -168,7 +176,8 @@ fn one_message_or_none_make_a_page() {
     let server = Running::echo(config(Framing::Raw));
     let one = results("one", server.address, &["-c", "1", "-n", "1"]);
     // Latency, latency over time twice, messages per second.
-    assert_eq!(page_of("one", &[&one]).matches("<svg role=\"img\" aria-label=\"").count(), 4);
+    let charts = page_of("one", &[&one]).matches("<svg role=\"img\" aria-label=\"").count();
+    assert!(charts == 4 || charts == 5 && opened_slowly(&json_of(&one)), "{charts}");
     let none = results("none", unused_address(), &["-c", "4", "-n", "1"]);
     let page = page_of("none", &[&none]);
     assert!(page.contains("No reply arrived.") && page.contains("4 x cannot connect"), "{page}");

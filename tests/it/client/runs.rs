@@ -125,12 +125,12 @@ fn verify_off_counts_replies_whatever_their_lengths() {
 #[test]
 fn a_duration_ends_the_run_after_all_replies() {
     let server = Running::echo(config(Framing::Raw));
-    let flags = ["-c", "5", "-d", "300ms", "--pipeline", "4"];
+    let flags = ["-c", "5", "-d", "1s", "--pipeline", "4"];
     let JsonReport { code, json: result, .. } = run_json(server.address, &flags);
     assert_eq!(code, 0);
     assert_eq!(result["bytes_sent"], result["bytes_received"]);
     let seconds = result["seconds"].as_f64().expect("a number");
-    assert!((0.25..5.0).contains(&seconds), "{seconds}");
+    assert!((1.0..5.0).contains(&seconds), "{seconds}");
 }
 
 #[test]
@@ -153,11 +153,10 @@ fn environment_variables_set_flags() {
 
 #[test]
 fn a_missing_reply_fails_after_the_timeout() {
-    let began = std::time::Instant::now();
     let report = run_json(responding(|_, _| {}), &["-c", "1", "-n", "5", "--timeout", "200ms"]);
-    assert_eq!(report.code, 1);
-    // Five times 200 ms is the limit on a loaded machine.
-    assert!(began.elapsed().as_millis() < 1000, "{:?}", began.elapsed());
+    let seconds = report.json["seconds"].as_f64().expect("a number");
+    // A busy machine is late, but not as late as the default timeout of 30 s.
+    assert!(report.code == 1 && (0.2..5.0).contains(&seconds), "{report:?}");
 }
 
 #[test]

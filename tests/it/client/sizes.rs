@@ -118,8 +118,10 @@ fn the_bytes_of_the_warmup_do_not_count() {
 fn results_of_other_sizes_are_not_merged() {
     let server = Running::echo(config(Framing::Raw));
     let results = |size| run_json(server.address, &["-c", "1", "-n", "1", "-s", size]).json;
-    let files =
-        [written("one.json", &results("24..24")), written("range.json", &results("24..25"))];
+    let files = [
+        written("sizes-one.json", &results("24..24")),
+        written("sizes-range.json", &results("24..25")),
+    ];
     let refused = report(&files, &[]);
     assert_eq!(refused.status.code(), Some(1));
     let why = "they ran different plans: size is 24 in one and \"24..25\" in the other";

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use reactor_server::Framing;
 use rustix::process::Signal;
 
-use crate::support::client::{ClientProcess, JsonReport, client, run_json};
+use crate::support::client::{ClientProcess, JsonReport, client, run_json, stderr};
 use crate::support::fake_server::{send, server};
 use crate::support::running::{Running, config};
 use crate::support::unused_address;
@@ -42,7 +42,7 @@ fn noting() -> (SocketAddr, Arc<Mutex<Vec<SystemTime>>>) {
 #[test]
 fn messages_begin_at_the_moment_on_connections_that_are_open() {
     let (address, arrivals) = noting();
-    let moment = in_(Duration::from_millis(1500));
+    let moment = in_(Duration::from_secs(3));
     let texts = [seconds(moment).to_string(), DateTime::<Utc>::from(moment).to_rfc3339()];
     let more = [&["--threads", "2"][..], &["--rate", "1k", "--warmup", "50ms"]];
     let processes: Vec<_> = texts
@@ -63,10 +63,10 @@ fn messages_begin_at_the_moment_on_connections_that_are_open() {
         let began = report.json["ended"].as_f64().expect("it")
             - report.json["seconds"].as_f64().expect("it");
         // A busy machine is late, and the clock may be corrected meanwhile.
-        assert!((-0.01..5.0).contains(&(began - seconds(moment))), "{began} of {moment:?}");
+        assert!((-0.01..10.0).contains(&(began - seconds(moment))), "{began} of {moment:?}");
         let timeline = report.json["timeline"]["began"].as_f64().expect("it");
         // Its steps begin at whole tenths of a second.
-        assert!((-0.25..5.0).contains(&(timeline - seconds(moment))), "{timeline} of {moment:?}");
+        assert!((-0.25..10.0).contains(&(timeline - seconds(moment))), "{timeline} of {moment:?}");
     }
     let first = arrivals.lock().expect("no panic")[0];
     assert!(first >= moment, "{:?} early", moment.duration_since(first));
@@ -75,16 +75,17 @@ fn messages_begin_at_the_moment_on_connections_that_are_open() {
 #[test]
 fn a_moment_that_passes_while_connections_open_is_said_and_missed() {
     let server = Running::echo(config(Framing::Raw));
-    let start_at = seconds(in_(Duration::from_secs(1))).to_string();
-    let flags = ["-c", "4", "--connect-rate", "2", "-n", "5", "--start-at", &start_at];
+    let start_at = seconds(in_(Duration::from_secs(2))).to_string();
+    let flags = ["-c", "4", "-n", "5", "-q", "--start-at", &start_at];
+    let quiet = ClientProcess::start(client(server.address, &flags));
+    // The last connection opens after three seconds.
+    let flags = ["-c", "4", "--connect-rate", "1", "-n", "5", "--start-at", &start_at];
     let report = run_json(server.address, &flags);
     assert_eq!((report.code, report.number("messages")), (0, 20), "{report:?}");
     let said = report.stderr.trim();
     assert!(said.starts_with("the connections were open "), "{said}");
     assert!(said.ends_with(" s after --start-at: messages begin now"), "{said}");
-    let quiet = seconds(in_(Duration::from_secs(1))).to_string();
-    let flags = ["-c", "4", "-n", "5", "-q", "--start-at", &quiet];
-    assert_eq!(run_json(server.address, &flags).stderr, "");
+    assert_eq!(stderr(&quiet.output()), "");
 }
 
 #[test]
@@ -130,7 +131,7 @@ fn the_wait_ends_with_the_last_connection() {
 #[test]
 fn clients_of_one_moment_have_poisson_arrivals_of_their_own() {
     let server = Running::echo(config(Framing::Raw));
-    let moment = seconds(in_(Duration::from_millis(1500))).to_string();
+    let moment = seconds(in_(Duration::from_secs(3))).to_string();
     let flags = ["-c", "2", "-d", "500ms", "--rate", "2k", "--arrival", "poisson"];
     let start = |flags: &[&str]| {
         let flags = [flags, &["--json", "--start-at", &moment]].concat();

@@ -1,11 +1,12 @@
 //! `--stream`: each connection sends and verifies one stream of bytes.
 
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::thread;
 
 use reactor_server::Framing;
 
+use crate::support::PATIENCE;
 use crate::support::client::{report, run, run_json, stderr, written};
 use crate::support::fake_server::{Random, send, server};
 use crate::support::running::{Running, config};
@@ -30,7 +31,7 @@ fn every_byte_of_a_stream_comes_back_and_is_counted() {
         let by_hand = (each * messages) as f64 / report.json["seconds"].as_f64().expect("it");
         assert!((rate / by_hand - 1.0).abs() < 1e-9, "{rate} {by_hand}");
     }
-    let timed = run_json(server.address, &["-c", "2", "-d", "200ms", "--stream"]);
+    let timed = run_json(server.address, &["-c", "2", "-d", "1s", "--stream"]);
     assert_eq!(timed.code, 0, "{timed:?}");
     assert_eq!(timed.number("bytes_sent"), timed.number("bytes_received"));
     let text = run(server.address, &["-c", "2", "-n", "9", "--stream"]).stdout;
@@ -44,20 +45,23 @@ fn every_byte_of_a_stream_comes_back_and_is_counted() {
 /// As many bytes as the window has are sent before anything comes back, and not one more.
 #[test]
 fn a_connection_sends_its_window_without_waiting() {
-    for (flags, window) in [(&[][..], 1 << 20), (&["-s", "1000", "--pipeline", "5"], 5000)] {
-        let received = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&received);
-        let silent = server(move |_, mut stream| {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = stream.read(&mut buffer) {
-                count.fetch_add(length, Relaxed);
-            }
-        });
-        let flags = [&["-c", "1", "-d", "1h", "--stream", "--timeout", "300ms"], flags].concat();
-        let report = run_json(silent, &flags);
-        report.assert_complaints(&[("no reply in time", 1)]);
-        assert_eq!(received.load(Relaxed), window);
-    }
+    thread::scope(|scope| {
+        for (flags, window) in [(&[][..], 1 << 20), (&["-s", "1000", "--pipeline", "5"], 5000)] {
+            scope.spawn(move || {
+                let (sender, received) = mpsc::channel();
+                let silent = server(move |_, mut stream| {
+                    let mut all = Vec::new();
+                    stream.read_to_end(&mut all).expect("the client closes it");
+                    sender.send(all.len()).expect("the test listens");
+                });
+                // The server has this time to receive the window.
+                let stream = ["-c", "1", "-d", "1h", "--stream", "--timeout", "2s"];
+                let report = run_json(silent, &[&stream[..], flags].concat());
+                report.assert_complaints(&[("no reply in time", 1)]);
+                assert_eq!(received.recv_timeout(PATIENCE), Ok(window));
+            });
+        }
+    });
 }
 
 /// The bytes come back in pieces of all sizes, up to the wrong byte. What follows it is missing,

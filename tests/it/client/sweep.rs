@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Steps that are short, and whose messages have room however late the machine is.
-const SHORT: [&str; 6] = ["-d", "200ms", "--warmup", "50ms", "--pipeline", "8"];
+const SHORT: [&str; 6] = ["-d", "500ms", "--warmup", "50ms", "--pipeline", "8"];
 
 fn command(target: SocketAddr, flags: &[&str]) -> Command {
     let mut command = Command::new(CLIENT);
@@ -52,9 +52,9 @@ fn a_sweep_has_a_step_per_rate_in_json_csv_and_page() {
     for step in steps(&report) {
         let number = |key: &str| step[key].as_f64().expect(key);
         // A machine that is busy may leave some unsent.
-        assert_eq!(number("messages") + number("unsent"), 0.2 * number("rate"), "{step}");
+        assert_eq!(number("messages") + number("unsent"), 0.5 * number("rate"), "{step}");
         let seconds = number("messages") / number("achieved_rate");
-        assert!((seconds - number("seconds")).abs() < 1e-6 && seconds >= 0.199, "{step}");
+        assert!((seconds - number("seconds")).abs() < 1e-6 && seconds >= 0.499, "{step}");
         let has_reasons = step["reasons"] != Value::Array(vec![]);
         assert_eq!(step["held"], !has_reasons, "{step}");
         assert!(step["latency_us"]["p99"].is_number() && step["histogram"].is_string(), "{step}");
@@ -205,7 +205,7 @@ fn a_sweep_ends_where_no_message_is_answered_and_says_so_even_if_it_is_quiet() {
             assert!(report.stderr.contains(error), "{}", report.stderr);
             // It was due, and the client had nothing to do.
             let step = &steps(&report)[0];
-            assert_eq!(step["unsent"].as_f64(), step["rate"].as_f64().map(|it| it / 5.0));
+            assert_eq!(step["unsent"].as_f64(), step["rate"].as_f64().map(|it| it / 2.0));
             assert!(step["client_busy"].as_f64() < Some(0.9), "{step}");
             let errors = report.stderr.matches("30 x cannot connect: Connection refused").count();
             assert_eq!(errors, 1, "{report:?}");
@@ -219,19 +219,19 @@ fn a_sweep_ends_where_no_message_is_answered_and_says_so_even_if_it_is_quiet() {
 #[test]
 fn a_limit_that_is_not_found_has_its_reason() {
     let server = Running::echo(config(Framing::Raw));
-    let short = ["-q", "-d", "50ms", "--warmup", "20ms", "-c", "2", "--limit"];
+    let short = ["-q", "-d", "200ms", "--warmup", "50ms", "-c", "2", "--limit"];
     // No reply over TCP takes less than that. In the end the steps are too short for the rate.
     let report = sweep_json(server.address, &[&short[..], &["max<1us"]].concat());
     let rate = rates(&report).pop().expect("a step");
     let outcome = format!(
         "not found: none of the rates above holds max<1us, and at {rate} per second no message is \
-         due within 0.05 s; give a longer --duration"
+         due within 0.2 s; give a longer --duration"
     );
     assert_eq!((report.code, &report.json["outcome"]), (1, &json!(outcome)), "{report:?}");
     assert_eq!(report.stderr, format!("error: the limit was {outcome}\n"));
-    assert!(rate < 20 && report.json["limit_rate"].is_null(), "{report:?}");
+    assert!(rate < 5 && report.json["limit_rate"].is_null(), "{report:?}");
 
-    let flags = ["-d", "200ms", "--warmup", "50ms", "--json", "--limit", "max<1us"];
+    let flags = ["-d", "500ms", "--warmup", "50ms", "--json", "--limit", "max<1us"];
     let process = ClientProcess::start(command(server.address, &flags));
     process.wait_for_stderr("step 2, 1,000 per second: failed: max is ");
     process.signal(Signal::INT);

@@ -72,9 +72,9 @@ fn the_address_of_a_name_is_printed_unless_quiet() {
 }
 
 /// Runs it where `many` is 127.0.0.9 and 127.0.0.1, and the resolver asks no other machine.
-/// `None` where there is no such place.
-fn run_with_hosts(words: &[&str]) -> Option<Output> {
-    let folder = temporary("etc");
+/// `None` where there is no such place. Tests run at the same time, so each has a folder.
+fn run_with_hosts(folder: &str, words: &[&str]) -> Option<Output> {
+    let folder = temporary(folder);
     fs::create_dir_all(&folder).expect("a folder");
     let file = |name: &str, text: &str| {
         fs::write(folder.join(name), text).expect("a file");
@@ -99,7 +99,7 @@ fn the_first_address_of_a_name_that_answers_is_used() {
     let address = SocketAddr::from(([127, 0, 0, 9], refusing.port()));
     let server = Running::echo(Config { address, ..config(Framing::Raw) });
     let target = format!("many:{}", address.port());
-    let Some(output) = run_with_hosts(&[&target, "2"]) else { return };
+    let Some(output) = run_with_hosts("etc-many", &[&target, "2"]) else { return };
     let report = JsonReport::of(&output);
     assert_verified(&report, 2, address);
     let line = format!("{target} is {address}; {refusing} does not answer: Connection refused");
@@ -107,12 +107,13 @@ fn the_first_address_of_a_name_that_answers_is_used() {
     // The connection that finds this out is reset before the run.
     server.wait_until("one reset", |stats| stats.closed_for(Reason::Reset) == 1);
     assert_eq!(server.handle.stats().acceptor.accepted.get(), 3);
-    let output = run_with_hosts(&[&target, "2", "--source", "127.0.0.3"]).expect("as before");
+    let words = [&target[..], "2", "--source", "127.0.0.3"];
+    let output = run_with_hosts("etc-many", &words).expect("as before");
     assert_verified(&JsonReport::of(&output), 2, address);
     drop(server);
 
     let nobody = format!("many:{}", refusing.port());
-    let report = JsonReport::of(&run_with_hosts(&[&nobody, "2"]).expect("as before"));
+    let report = JsonReport::of(&run_with_hosts("etc-many", &[&nobody, "2"]).expect("as before"));
     assert_eq!((report.code, &report.json["connections"]["failed"]), (1, &2.into()));
     assert_eq!(report.stderr.matches(" does not answer: ").count(), 2, "{}", report.stderr);
 }
@@ -124,7 +125,7 @@ fn a_name_without_a_usable_address_is_an_error() {
         (&["many:9", "--source", "::1"], "error: many has no address of the family of --source"),
         (&["[fe80::1%none]:9"], "error: cannot find fe80::1%none: this machine has no network int"),
     ] {
-        let Some(output) = run_with_hosts(words) else { return };
+        let Some(output) = run_with_hosts("etc-none", words) else { return };
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
         assert!(stderr.starts_with(reason) && stderr.lines().count() == 1, "{stderr}");

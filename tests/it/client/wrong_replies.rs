@@ -4,12 +4,26 @@
 //! size, the depth, the loop and the place of the wrong reply.
 
 use std::sync::Mutex;
+use std::thread;
 
 use crate::support::client::{JsonReport, run_json};
 use crate::support::fake_server::{Place, Random, Wire, responding, send};
 use crate::support::wrong_reply::{Case, Change, SEEDS, hex};
 
 const ALL: [&str; 3] = ["raw", "len32", "line"];
+
+/// For replies that never arrive. A server that is late by less is not taken for one that is silent.
+const TIMEOUT: [&str; 2] = ["--timeout", "2s"];
+
+/// The runs wait for the timeout together.
+fn for_each_seed_at_once(test: impl Fn(u64) + Sync) {
+    thread::scope(|scope| {
+        for seed in 0..SEEDS {
+            let test = &test;
+            scope.spawn(move || test(seed));
+        }
+    });
+}
 
 /// Some byte of the message, framing left out.
 fn some_byte(random: &mut Random, wire: Wire, message: &[u8]) -> usize {
@@ -83,9 +97,9 @@ fn changed_bytes_are_reported_with_their_position() {
 /// does follow it is wrong.
 #[test]
 fn a_lost_byte_is_a_mismatch_or_a_missing_reply() {
-    for seed in 0..SEEDS {
+    for_each_seed_at_once(|seed| {
         let mut case = Case::new(seed, &ALL, &[8, 15, 16, 24, 1000]);
-        let (report, ..) = case.run_with(drop_a_byte, &["--timeout", "200ms"]);
+        let (report, ..) = case.run_with(drop_a_byte, &TIMEOUT);
         let (mismatches, errors) = (report.number("mismatches"), report.number("errors"));
         assert_eq!((report.code, mismatches + errors), (1, 1), "{seed}: {report:?}");
         let is_short = report.stderr.contains("1 x no reply in time");
@@ -93,18 +107,18 @@ fn a_lost_byte_is_a_mismatch_or_a_missing_reply() {
         if case.wire != Wire::Line && case.depth == 1 {
             assert_eq!(errors, 1, "{seed}: {report:?}");
         }
-    }
+    });
 }
 
 #[test]
 fn a_line_without_its_end_is_a_mismatch_or_a_missing_reply() {
-    for seed in 0..SEEDS {
+    for_each_seed_at_once(|seed| {
         let mut case = Case::new(seed, &["line"], &[1, 8, 24]);
-        let (report, ..) = case.run_with(drop_the_end, &["--timeout", "200ms"]);
+        let (report, ..) = case.run_with(drop_the_end, &TIMEOUT);
         assert_eq!(report.code, 1, "{seed}");
         assert_eq!(report.number("mismatches") + report.number("errors"), 1, "{seed}: {report:?}");
         assert_eq!(report.number("messages"), case.index as u64, "{seed}");
-    }
+    });
 }
 
 /// Also with the shortest messages, where the replies together are too long.
@@ -175,8 +189,9 @@ fn a_wrong_prefix_is_a_mismatch() {
 
 #[test]
 fn a_lost_reply_and_a_lost_connection_are_errors() {
-    let flags = ["-c", "1", "-n", "5", "--timeout", "200ms"];
-    let JsonReport { code, json: silent, .. } = run_json(responding(|_, _| {}), &flags);
+    let flags = ["-c", "1", "-n", "5"];
+    let short = [&flags[..], &["--timeout", "200ms"]].concat();
+    let JsonReport { code, json: silent, .. } = run_json(responding(|_, _| {}), &short);
     assert_eq!((code, &silent["errors"]), (1, &1.into()));
     assert_eq!(silent["complaints"]["no reply in time"], 1);
     let gone = responding(|stream, _| drop(stream.shutdown(std::net::Shutdown::Both)));
