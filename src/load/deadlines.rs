@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::load::lane::{Lane, LaneState};
 use crate::load::plan::{Close, Plan};
-use crate::net::clock::Clock;
+use crate::net::clock::{Clock, Tick};
 use crate::net::timer_wheel::TimerWheel;
 use crate::net::token::Token;
 
@@ -17,10 +17,17 @@ pub(crate) struct Deadlines {
     close_timeout: Duration,
     clock: Clock,
     wheel: TimerWheel,
+    /// When this thread last looked for connections that have waited for too long.
+    looked: Tick,
+    /// When it last came back from a pause. Before that nobody waited.
+    back: Instant,
 }
 
 /// How long a server may take to close after the last reply, if that is no error.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A thread looks ten times per second. One that has not looked for this long was stopped, and
+/// perhaps the server with it, as on a machine that was suspended.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Deadlines {
     pub(crate) fn new(plan: &Plan) -> Deadlines {
@@ -31,6 +38,8 @@ impl Deadlines {
             close_timeout: if is_strict { plan.timeout } else { CLOSE_TIMEOUT },
             clock: Clock::new(),
             wheel: TimerWheel::new(),
+            looked: Tick::default(),
+            back: Instant::now(),
         }
     }
 
@@ -42,6 +51,10 @@ impl Deadlines {
     /// The connections to check now.
     pub(crate) fn expired(&mut self) -> Vec<Token> {
         let (now, mut expired) = (self.clock.now(), Vec::new());
+        if self.looked.until(now) > PAUSE {
+            self.back = Instant::now();
+        }
+        self.looked = now;
         if self.wheel.next().is_some_and(|next| next <= now) {
             self.wheel.expire(now, &mut expired);
         }
@@ -63,6 +76,6 @@ impl Deadlines {
             LaneState::Closing => self.close_timeout,
             _ => self.timeout,
         };
-        lane.waits_since().unwrap_or_else(Instant::now) + timeout
+        lane.waits_since().unwrap_or_else(Instant::now).max(self.back) + timeout
     }
 }
