@@ -43,10 +43,12 @@ fn counts(report: &JsonReport) -> (f64, f64) {
     (outages(report, "count"), outages(report, "reconnects"))
 }
 
-/// Asserts that every message sent has a verified reply or is counted as one that has none.
+/// Asserts that every message sent has a verified reply or is counted as one that has none. The
+/// bytes of one are not, if its connection was lost before the kernel took them.
 fn assert_accounted(report: &JsonReport) {
     let (messages, unanswered) = (report.number("messages"), report.number("unanswered"));
-    assert_eq!(report.number("bytes_sent"), 24 * (messages + unanswered), "{report:?}");
+    let sent = 24 * messages..=24 * (messages + unanswered);
+    assert!(sent.contains(&report.number("bytes_sent")), "{sent:?}: {report:?}");
     assert_eq!(report.number("bytes_received"), 24 * messages, "{report:?}");
 }
 
