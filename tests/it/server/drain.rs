@@ -2,12 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::eventually;
 use crate::support::running::{Running, config};
-use crate::support::server::{SERVER, ServerProcess, new_log};
+use crate::support::server::ServerProcess;
 use crate::support::streams::{exchange, fill, frame, noise, read_to_end};
 use crossbeam_channel::bounded;
 use reactor_server::{Config, ConnectionId, Ending, Framing, Handler, Reason, Reply};
@@ -238,11 +237,7 @@ fn a_delayed_drain_accepts_and_serves_until_it_begins() {
 
 #[test]
 fn a_delayed_drain_begins_after_its_delay() {
-    let log = new_log();
-    let mut command = Command::new(SERVER);
-    command.args([&UNSHARED.ip().to_string(), "0", "--drain-delay", "100ms", "--log-file"]);
-    command.arg(&log);
-    let mut server = ServerProcess::spawn(command, log);
+    let mut server = ServerProcess::start_on(UNSHARED.ip(), &["--drain-delay", "100ms"]);
     let mut stream = server.connect();
     exchange(&mut stream, b"before");
     let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -26,9 +26,13 @@ pub(crate) struct ServerProcess {
 
 impl ServerProcess {
     pub(crate) fn start(flags: &[&str]) -> ServerProcess {
+        ServerProcess::start_on(Ipv4Addr::LOCALHOST.into(), flags)
+    }
+
+    pub(crate) fn start_on(ip: IpAddr, flags: &[&str]) -> ServerProcess {
         let log = new_log();
         let mut command = Command::new(SERVER);
-        command.args(["127.0.0.1", "0", "--log-file"]).arg(&log).args(flags);
+        command.args([&ip.to_string(), "0", "--log-file"]).arg(&log).args(flags);
         ServerProcess::spawn(command, log)
     }
 
